@@ -1,0 +1,143 @@
+//! Client addresses in one canonical form.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// Length of the IPv6 prefix that counts as one source: one customer usually holds a
+/// whole /64, and rotating inside it costs nothing.
+const SOURCE_PREFIX_V6: u8 = 64;
+
+/// Parses an address as logs write it: plain, in brackets, with a zone id, and for
+/// IPv4 or bracketed IPv6 with a port. IPv4-mapped IPv6 is folded to IPv4. Octal and
+/// short forms (`010.0.0.1`, `127.1`) are refused.
+pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    if let Some(address) = parse_plain_v4(text) {
+        return Some(address);
+    }
+    if text.len() > 72 {
+        return None;
+    }
+    let text = std::str::from_utf8(text).ok()?;
+    let host = if let Some(rest) = text.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
+            return None;
+        }
+        host
+    } else if text.bytes().filter(|byte| *byte == b':').count() == 1 {
+        let (host, port) = text.split_once(':')?;
+        if !is_port(port) {
+            return None;
+        }
+        host
+    } else {
+        text
+    };
+    let host = match host.split_once('%') {
+        Some((host, zone))
+            if !zone.is_empty() && zone.bytes().all(|b| b.is_ascii_alphanumeric()) =>
+        {
+            host
+        }
+        Some(_) => return None,
+        None => host,
+    };
+    Some(host.parse::<IpAddr>().ok()?.to_canonical())
+}
+
+/// The common case: four decimal parts.
+fn parse_plain_v4(text: &[u8]) -> Option<IpAddr> {
+    let mut octets = [0_u8; 4];
+    let mut part = 0;
+    let mut value = 0_u16;
+    let mut digits = 0;
+    for &byte in text {
+        match byte {
+            b'0'..=b'9' => {
+                if digits == 3 || (digits > 0 && value == 0) {
+                    return None;
+                }
+                value = value * 10 + u16::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if digits > 0 && part < 3 => {
+                octets[part] = u8::try_from(value).ok()?;
+                part += 1;
+                value = 0;
+                digits = 0;
+            }
+            _ => return None,
+        }
+    }
+    if part != 3 || digits == 0 {
+        return None;
+    }
+    octets[3] = u8::try_from(value).ok()?;
+    Some(IpAddr::from(octets))
+}
+
+fn is_port(text: &str) -> bool {
+    (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The network that counts as one source: the address itself for IPv4, its /64 for IPv6.
+pub fn source_network(client: IpAddr) -> IpNet {
+    match client {
+        IpAddr::V4(v4) => IpNet::V4(Ipv4Net::from(v4)),
+        IpAddr::V6(v6) => {
+            let prefix = u128::from(v6) >> (128 - SOURCE_PREFIX_V6) << (128 - SOURCE_PREFIX_V6);
+            IpNet::V6(
+                Ipv6Net::new(Ipv6Addr::from(prefix), SOURCE_PREFIX_V6).expect("64 is at most 128"),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        assert_eq!(
+            parse_address(text.as_bytes())
+                .map(|a| a.to_string())
+                .as_deref(),
+            expected,
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn one_canonical_form() {
+        check("192.0.2.1", Some("192.0.2.1"));
+        check("::ffff:192.0.2.1", Some("192.0.2.1"));
+        check("192.0.2.1:443", Some("192.0.2.1"));
+        check("[2001:DB8::0:1]:443", Some("2001:db8::1"));
+        check("fe80::1%eth0", Some("fe80::1"));
+    }
+
+    #[test]
+    fn tricks_are_refused() {
+        for trick in [
+            "010.0.0.1",
+            "127.1",
+            "192.0.2.256",
+            "192.0.2.1:",
+            "[::1",
+            "::1%",
+            "1.2.3.4.5",
+            "",
+            "192.0.2.1 ",
+        ] {
+            check(trick, None);
+        }
+    }
+
+    #[test]
+    fn an_ipv6_source_is_its_64() {
+        let source = source_network("2001:db8:0:1:ffff::9".parse().expect("an address"));
+        assert_eq!(source.to_string(), "2001:db8:0:1::/64");
+    }
+}

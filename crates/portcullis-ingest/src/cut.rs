@@ -1,0 +1,355 @@
+//! Cuts one record into the values of its template.
+//!
+//! Nothing marks where a value ends but the fixed text after it, and a client may
+//! have written that very text. So a record counts only when there is exactly one
+//! way to cut it. Two quick cuts decide almost always: one takes each fixed text
+//! where it first occurs, the other, from the end, where it last occurs. Every
+//! other cut lies between the two, so when they agree there is no other. When they
+//! differ, a bounded search over the values' shapes looks for a second reading.
+//!
+//! Records of JSON templates have a grammar of their own: API Gateway escapes
+//! quotes in them, so a string ends at its first quote without a backslash, and one
+//! pass from the left finds the record's end as well ([`Template::cut_json`]).
+
+use std::collections::HashSet;
+
+use memchr::{memchr2, memmem};
+
+use crate::RejectReason;
+use crate::template::{Setting, Template};
+use crate::variable::Slot;
+
+/// Where a value stands in its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Piece {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+impl Piece {
+    pub(crate) fn of<'r>(&self, record: &'r [u8]) -> &'r [u8] {
+        &record[self.start..self.end]
+    }
+}
+
+/// Most steps of the search for a second reading. A record that needs more is
+/// treated as ambiguous; honest ones need a few dozen.
+const MAX_SEARCH_STEPS: usize = 50_000;
+
+impl Template {
+    /// Cuts a record that `text` begins with, in the strict JSON reading. Gives the
+    /// record's length, or `None` when the text does not fit.
+    pub(crate) fn cut_json(&self, text: &[u8], pieces: &mut Vec<Piece>) -> Option<usize> {
+        pieces.clear();
+        let mut at = 0;
+        for (index, capture) in self.captures.iter().enumerate() {
+            at = after_literal(text, at, &capture.before)?;
+            let start = at;
+            let next = self.text_after(index);
+            at = match capture.setting {
+                Setting::Quoted if capture.fills_quotes => {
+                    let end = string_end(text, at)?;
+                    // `"$context.error.messageString"` puts quotes round a quoted value.
+                    if end == at && !text[at..].starts_with(next) {
+                        let inner = string_end(text, at + 1)?;
+                        if text.get(inner + 1) != Some(&b'"') {
+                            return None;
+                        }
+                        inner + 1
+                    } else {
+                        end
+                    }
+                }
+                Setting::Bare => {
+                    if text.get(at) == Some(&b'"') {
+                        string_end(text, at + 1)? + 1
+                    } else {
+                        at + memchr::memchr(*next.first()?, &text[at..])?
+                    }
+                }
+                Setting::Quoted | Setting::Markup => return None,
+            };
+            pieces.push(Piece { start, end: at });
+        }
+        after_literal(text, at, &self.tail)
+    }
+
+    /// Cuts `record`, which must be one whole record, if there is exactly one way.
+    pub(crate) fn cut(&self, record: &[u8], pieces: &mut Vec<Piece>) -> Result<(), RejectReason> {
+        let left = self.cut_from_left(record, pieces);
+        if left && self.agrees_from_right(record, pieces) {
+            return if self.shapes_hold(record, pieces) {
+                Ok(())
+            } else {
+                Err(RejectReason::Value)
+            };
+        }
+        if !record.starts_with(self.head()) || !record.ends_with(&self.tail) {
+            return Err(RejectReason::Shape);
+        }
+        let kept = self
+            .captures
+            .iter()
+            .rposition(|c| c.slot != Slot::Other)
+            .map_or(0, |last| last + 1);
+        Search {
+            template: self,
+            record,
+            steps: 0,
+            dead: HashSet::new(),
+            kept,
+            found: None,
+        }
+        .run(pieces)
+    }
+
+    fn shapes_hold(&self, record: &[u8], pieces: &[Piece]) -> bool {
+        self.captures
+            .iter()
+            .zip(pieces)
+            .all(|(c, piece)| c.slot == Slot::Other || c.shape.holds(unquoted(piece.of(record))))
+    }
+
+    fn cut_from_left(&self, record: &[u8], pieces: &mut Vec<Piece>) -> bool {
+        pieces.clear();
+        let Some(mut at) = after_literal(record, 0, self.head()) else {
+            return false;
+        };
+        for index in 0..self.captures.len() {
+            let next = self.text_after(index);
+            let end = if index + 1 == self.captures.len() {
+                match record.len().checked_sub(next.len()) {
+                    Some(end) if end >= at && record.ends_with(next) => end,
+                    _ => return false,
+                }
+            } else {
+                match memmem::find(&record[at..], next) {
+                    Some(found) => at + found,
+                    None => return false,
+                }
+            };
+            pieces.push(Piece { start: at, end });
+            at = end + next.len();
+        }
+        true
+    }
+
+    /// Whether the cut that takes every fixed text as far right as possible is the
+    /// same as `pieces`.
+    fn agrees_from_right(&self, record: &[u8], pieces: &[Piece]) -> bool {
+        let mut end = pieces[pieces.len() - 1].end;
+        for (capture, piece) in self.captures.iter().zip(pieces).skip(1).rev() {
+            let before = &capture.before;
+            match memmem::rfind(&record[..end], before) {
+                Some(found) if found + before.len() == piece.start => end = found,
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Depth-first search over all cuts whose values have their shapes. Cuts that differ
+/// only in values a request does not keep are the same reading.
+struct Search<'t> {
+    template: &'t Template,
+    record: &'t [u8],
+    steps: usize,
+    /// Value numbers and their starts from which no cut reaches the end.
+    dead: HashSet<(usize, usize)>,
+    /// The first value after which no kept one follows.
+    kept: usize,
+    found: Option<Vec<Piece>>,
+}
+
+impl Search<'_> {
+    fn run(mut self, pieces: &mut Vec<Piece>) -> Result<(), RejectReason> {
+        let mut current = Vec::with_capacity(self.template.captures.len());
+        self.visit(0, self.template.head().len(), &mut current)?;
+        *pieces = self.found.ok_or(RejectReason::Shape)?;
+        Ok(())
+    }
+
+    /// Whether any cut goes through; an error when two readings differ.
+    fn visit(
+        &mut self,
+        index: usize,
+        start: usize,
+        current: &mut Vec<Piece>,
+    ) -> Result<bool, RejectReason> {
+        if self.dead.contains(&(index, start)) {
+            return Ok(false);
+        }
+        let shape = self.template.captures[index].shape;
+        let next = self.template.text_after(index);
+        let last = index + 1 == self.template.captures.len();
+        let mut any = false;
+        let mut from = start;
+        loop {
+            self.steps += 1;
+            if self.steps > MAX_SEARCH_STEPS {
+                return Err(RejectReason::Ambiguous);
+            }
+            let end = if last {
+                (start + next.len() <= self.record.len()).then(|| self.record.len() - next.len())
+            } else {
+                memmem::find(&self.record[from..], next).map(|found| from + found)
+            };
+            let Some(end) = end else { break };
+            if shape.holds(unquoted(&self.record[start..end])) {
+                current.push(Piece { start, end });
+                any |= if last {
+                    self.reached_end(current)?;
+                    true
+                } else {
+                    self.visit(index + 1, end + next.len(), current)?
+                };
+                current.pop();
+            }
+            // How the values nobody keeps are cut makes no difference.
+            if last || (any && index >= self.kept) {
+                break;
+            }
+            from = end + 1;
+        }
+        if !any {
+            self.dead.insert((index, start));
+        }
+        Ok(any)
+    }
+
+    fn reached_end(&mut self, current: &[Piece]) -> Result<(), RejectReason> {
+        let Some(found) = &self.found else {
+            self.found = Some(current.to_vec());
+            return Ok(());
+        };
+        let captures = &self.template.captures;
+        let same = captures
+            .iter()
+            .zip(found)
+            .zip(current)
+            .all(|((capture, first), second)| capture.slot == Slot::Other || first == second);
+        if same {
+            Ok(())
+        } else {
+            Err(RejectReason::Ambiguous)
+        }
+    }
+}
+
+/// A typed value without the quotes some writers put round every value.
+fn unquoted(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inner @ .., b'"'] => inner,
+        _ => value,
+    }
+}
+
+fn after_literal(text: &[u8], at: usize, literal: &[u8]) -> Option<usize> {
+    text[at..]
+        .starts_with(literal)
+        .then_some(at + literal.len())
+}
+
+/// The first quote at or after `at` that no backslash escapes.
+pub(crate) fn string_end(text: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLF: &str = "$context.identity.sourceIp - - [$context.requestTime] \
+        \"$context.httpMethod $context.path $context.protocol\" $context.status \
+        $context.requestId \"$context.identity.userAgent\"";
+
+    #[track_caller]
+    fn check(template: &str, record: &str, expected: Result<&[&str], RejectReason>) {
+        let template = Template::parse(template).expect("a template");
+        let mut pieces = Vec::new();
+        let result = template.cut(record.as_bytes(), &mut pieces).map(|()| {
+            pieces
+                .iter()
+                .map(|p| std::str::from_utf8(p.of(record.as_bytes())).expect("text"))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(
+            result.as_deref(),
+            expected.as_ref().map(|e| &**e),
+            "{record}"
+        );
+    }
+
+    #[test]
+    fn a_path_with_blanks_has_one_reading() {
+        check(
+            CLF,
+            "192.0.2.1 - - [26/Jan/2019:19:45:25 +0000] \"GET /a b c HTTP/1.1\" 200 id \"x \\\" y\"",
+            Ok(&[
+                "192.0.2.1",
+                "26/Jan/2019:19:45:25 +0000",
+                "GET",
+                "/a b c",
+                "HTTP/1.1",
+                "200",
+                "id",
+                "x \\\" y",
+            ]),
+        );
+    }
+
+    #[test]
+    fn a_status_written_by_the_client_makes_the_record_ambiguous() {
+        check(
+            CLF,
+            "192.0.2.1 - - [26/Jan/2019:19:45:25 +0000] \"GET /a HTTP/1.1\" 200 forged \"x HTTP/1.1\" 403 id \"x\"",
+            Err(RejectReason::Ambiguous),
+        );
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_said_to_be_one() {
+        check(
+            CLF,
+            "localhost - - [26/Jan/2019:19:45:25 +0000] \"GET /a HTTP/1.1\" 200 id \"x\"",
+            Err(RejectReason::Value),
+        );
+        check(CLF, "hello", Err(RejectReason::Shape));
+    }
+
+    #[test]
+    fn a_quoted_message_in_quotes_is_read() {
+        let template =
+            Template::parse(r#"{"m":"$context.error.messageString","s":"$context.status"}"#)
+                .expect("a template");
+        let mut pieces = Vec::new();
+        for record in [
+            r#"{"m":""Forbidden"","s":"403"}"#,
+            r#"{"m":"-","s":"200"}"#,
+            r#"{"m":"","s":"200"}"#,
+        ] {
+            assert_eq!(
+                template.cut_json(record.as_bytes(), &mut pieces),
+                Some(record.len()),
+                "{record}"
+            );
+        }
+    }
+
+    #[test]
+    fn searching_for_a_second_reading_is_bounded() {
+        let record = format!(
+            "192.0.2.1 - - [26/Jan/2019:19:45:25 +0000] \"{}",
+            " \"".repeat(50_000)
+        );
+        let template = Template::parse(CLF).expect("a template");
+        assert!(template.cut(record.as_bytes(), &mut Vec::new()).is_err());
+    }
+}

@@ -1,0 +1,278 @@
+//! Recognises the format of an object from its first bytes, when none is given.
+//!
+//! JSON and XML tell by their keys. For lines, every known template tries the first
+//! lines, and the one that reads most of them wins; of equals, the first listed.
+
+use crate::cut::Piece;
+use crate::format::{LogFormat, PRESETS, Reading};
+use crate::glued::{self, Next, Seam};
+use crate::template::Form;
+use crate::variable::Slot;
+use crate::{Origin, RejectReason, combined, frame, json, keyed, value};
+
+/// Records that are tried.
+const SAMPLE: usize = 64;
+
+/// Formats of lines that public templates have beside the presets.
+const VARIANTS: [(&str, &str); 7] = [
+    (
+        "clf",
+        "$context.identity.sourceIp $context.identity.caller $context.identity.user \
+         [$context.requestTime] \"$context.httpMethod $context.resourcePath $context.protocol\" \
+         $context.status $context.responseLength $context.requestId $context.extendedRequestId",
+    ),
+    (
+        "clf",
+        "$context.identity.sourceIp $context.identity.caller $context.identity.user \
+         [$context.requestTime] \"$context.httpMethod $context.resourcePath $context.protocol\" \
+         $context.status $context.responseLength $context.requestId",
+    ),
+    (
+        "clf",
+        "$context.extendedRequestId $context.identity.sourceIp $context.identity.caller \
+         $context.identity.user [$context.requestTime] \"$context.httpMethod \
+         $context.resourcePath $context.protocol\" $context.status $context.responseLength \
+         $context.requestId",
+    ),
+    (
+        "clf",
+        "$context.identity.sourceIp $context.identity.caller $context.identity.user \
+         [$context.requestTime] \"$context.httpMethod $context.resourcePath $context.protocol\" \
+         $context.status $context.responseLength $context.requestId \
+         \"$context.identity.userAgent\"",
+    ),
+    (
+        "csv",
+        "$context.identity.sourceIp,$context.identity.caller,$context.identity.user,\
+         $context.requestTime,$context.httpMethod,$context.resourcePath,$context.protocol,\
+         $context.status,$context.responseLength,$context.requestId",
+    ),
+    (
+        "csv",
+        "$context.requestId,$context.identity.sourceIp,$context.identity.caller,\
+         $context.identity.user,$context.requestTime,$context.httpMethod,$context.resourcePath,\
+         $context.status,$context.protocol,$context.responseLength",
+    ),
+    (
+        "csv",
+        "$context.identity.sourceIp,$context.identity.caller,$context.identity.user,\
+         $context.requestTime,$context.httpMethod,$context.resourcePath,$context.protocol,\
+         $context.status,$context.responseLength,$context.requestId,\
+         $context.identity.userAgent",
+    ),
+];
+
+/// The format of the records that `text` begins with. `whole`: nothing follows.
+pub(crate) fn format(text: &[u8], whole: bool) -> Option<LogFormat> {
+    let text = after_comments(text);
+    match text.first()? {
+        b'{' => by_keys(Form::Json, text, whole),
+        b'<' => by_keys(Form::Xml, text, whole),
+        _ => by_lines(text, whole),
+    }
+}
+
+fn after_comments(mut text: &[u8]) -> &[u8] {
+    loop {
+        text = frame::after_separators(text);
+        if text.first() != Some(&b'#') {
+            return text;
+        }
+        text = memchr::memchr(b'\n', text).map_or(&[], |end| &text[end + 1..]);
+    }
+}
+
+fn by_keys(form: Form, mut text: &[u8], whole: bool) -> Option<LogFormat> {
+    for _ in 0..SAMPLE {
+        text = after_comments(text);
+        let record_end = match form {
+            Form::Json => json::object_end(text),
+            _ => crate::xml::leaves(text, &mut |_, _| {}),
+        };
+        let line_end = memchr::memchr(b'\n', text).map(|end| end + 1);
+        let end = record_end.or(line_end).or(whole.then_some(text.len()))?;
+        if end == 0 {
+            return None;
+        }
+        if let Ok((template, _)) = keyed::read(form, &text[..end], None) {
+            let format = LogFormat::inferred(template);
+            if let Reading::Template(compiled) = &format.reading
+                && compiled.tells_requests()
+            {
+                return Some(format);
+            }
+        }
+        text = &text[end..];
+    }
+    None
+}
+
+fn by_lines(text: &[u8], whole: bool) -> Option<LogFormat> {
+    let lines = sample_lines(text, whole);
+    let mut best: Option<(usize, LogFormat)> = None;
+    let presets = PRESETS
+        .iter()
+        .filter_map(|p| p.template.map(|t| (p.name, t)));
+    let combined = LogFormat::preset("combined").expect("a preset");
+    let templates = presets.chain(VARIANTS).flat_map(|(name, text)| {
+        let format = LogFormat::named(name, text).expect("known templates compile");
+        let concrete = text.contains(RESOURCE).then(|| {
+            let text = text.replace(RESOURCE, "$context.path");
+            LogFormat::named("clf", &text).expect("known templates compile")
+        });
+        std::iter::once(format).chain(concrete)
+    });
+    for format in std::iter::once(combined).chain(templates) {
+        let read = score(&format, text, whole, &lines);
+        if read > best.as_ref().map_or(0, |(most, _)| *most) {
+            best = Some((read, format));
+        }
+    }
+    best.map(|(_, format)| format)
+}
+
+const RESOURCE: &str = "$context.resourcePath";
+
+fn sample_lines(text: &[u8], whole: bool) -> Vec<&[u8]> {
+    let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').take(SAMPLE + 1).collect();
+    // The last one may go on behind what is in view.
+    if lines.len() > SAMPLE || !whole {
+        lines.pop();
+    }
+    lines.retain(|line| !line.trim_ascii().is_empty() && line[0] != b'#');
+    lines
+}
+
+/// How many sample records the format reads, each counting double where the path
+/// is of the kind that the format says.
+fn score(format: &LogFormat, text: &[u8], whole: bool, lines: &[&[u8]]) -> usize {
+    let mut scratch = Vec::new();
+    let Reading::Template(compiled) = &format.reading else {
+        let read = |line: &&&[u8]| {
+            combined::request(trimmed(line), &mut scratch, Origin::default()).is_ok()
+        };
+        return 2 * lines.iter().filter(read).count();
+    };
+    let template = &compiled.template;
+    if !matches!(template.form, Form::Csv | Form::Line) {
+        return 0;
+    }
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut read = |record: &[u8], pieces: &mut Vec<Piece>| -> Result<bool, RejectReason> {
+        template.cut(record, pieces)?;
+        value::request(template, record, pieces, &mut scratch, Origin::default())?;
+        Ok(template
+            .captures
+            .iter()
+            .zip(&*pieces)
+            .all(|(capture, piece)| match capture.slot {
+                Slot::Route if &*capture.name == "routeKey" => has_method(piece.of(record)),
+                Slot::Route => is_route(piece.of(record)),
+                _ => true,
+            }))
+    };
+    let mut total = 0;
+    for line in lines {
+        if let Ok(fits) = read(trimmed(line), &mut pieces) {
+            total += 1 + usize::from(fits);
+        }
+    }
+    if lines.len() <= 1
+        && memchr::memchr(b'\n', text).is_none()
+        && let Some(seam) = Seam::of(template)
+    {
+        let mut rest = text;
+        let mut glued = 0;
+        for _ in 0..SAMPLE {
+            rest = frame::after_separators(rest);
+            match glued::next(template, seam, rest, whole, &mut pieces) {
+                Next::Record(length) => {
+                    if let Ok(fits) = read(&rest[..length], &mut pieces) {
+                        glued += 1 + usize::from(fits);
+                    }
+                    rest = &rest[length..];
+                }
+                _ => break,
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        total = total.max(glued);
+    }
+    total
+}
+
+fn trimmed(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.strip_suffix(b"\\n").unwrap_or(line)
+}
+
+/// Whether a route key is one of HTTP APIs, with its method, or a `$default`.
+fn has_method(key: &[u8]) -> bool {
+    key.contains(&b' ') || key == b"-" || key.starts_with(b"$")
+}
+
+/// Whether text may be a route template. Concrete paths have extensions, escapes
+/// or parameters; a template names those in braces.
+fn is_route(text: &[u8]) -> bool {
+    if memchr::memchr(b'{', text).is_some() || text == b"-" || text.starts_with(b"$") {
+        return true;
+    }
+    text.iter()
+        .all(|b| b.is_ascii_alphabetic() || matches!(b, b'/' | b'-' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        assert_eq!(
+            format(text.as_bytes(), true).as_ref().map(LogFormat::name),
+            expected,
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn formats_are_recognised() {
+        check("", None);
+        check("hello\nworld\n", None);
+        check("#\n{\"ip\":\"192.0.2.1\",\"status\":\"200\"}", Some("json"));
+        check(
+            "<request id=\"a\"><ip>192.0.2.1</ip><status>200</status></request>",
+            Some("xml"),
+        );
+        let clf = "192.0.2.1 - - [26/Jan/2019:19:45:25 +0000] \"GET /pets/{petId} HTTP/1.1\" 200 5";
+        check(&format!("{clf} id1"), Some("clf"));
+        check(&format!("{clf} \"-\" \"ua\""), Some("combined"));
+        check(
+            "192.0.2.1 - - [26/Jan/2019:19:45:25 +0000] \"GET GET /pets HTTP/1.1\" 200 5 id",
+            Some("apigw-http-clf"),
+        );
+        check(
+            "192.0.2.1 -  - [26/Jan/2019:19:45:25 +0000] \"GET /pets HTTP/1.1\" 200 5 id eid",
+            Some("apigw-rest-clf"),
+        );
+        check(
+            "192.0.2.1,-,-,26/Jan/2019:19:45:25 +0000,GET,/pets,HTTP/1.1,200,5,id,eid",
+            Some("apigw-rest-csv"),
+        );
+    }
+
+    #[test]
+    fn concrete_paths_are_told_from_route_templates() {
+        let line = |path: &str| {
+            format!("192.0.2.1 - - [26/Jan/2019:19:45:25 +0000] \"GET {path} HTTP/1.1\" 200 5 id")
+        };
+        let fields = |path: &str| {
+            format(line(path).as_bytes(), true)
+                .expect("a format")
+                .fields()
+        };
+        assert!(fields("/prod/.env").contains(crate::Field::Path));
+        assert!(fields("/pets/{petId}").contains(crate::Field::Route));
+    }
+}

@@ -1,0 +1,224 @@
+//! Reads JSON objects without building them: where one ends, and where its values stand.
+//!
+//! Only what log records need: keys and scalar values with their byte ranges.
+//! Arrays are checked and passed over. Depth and work are bounded by the record's
+//! size; nothing recurses deeper than [`MAX_DEPTH`].
+
+use crate::cut::{Piece, string_end};
+
+/// Deepest nesting that is read.
+const MAX_DEPTH: usize = 64;
+
+/// A scalar value: where it stands (a string without its quotes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leaf {
+    pub(crate) piece: Piece,
+    pub(crate) quoted: bool,
+}
+
+/// Where the object that `text` begins with ends, by braces and quotes alone.
+/// `None` when it does not end in `text`.
+pub(crate) fn object_end(text: &[u8]) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    loop {
+        at += memchr::memchr3(b'{', b'}', b'"', &text[at..])?;
+        match text[at] {
+            b'{' => depth += 1,
+            b'}' => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => at = string_end(text, at + 1)?,
+        }
+        at += 1;
+    }
+}
+
+/// Calls `visit` with the keys and the place of every scalar value outside arrays.
+/// Gives the object's length, or `None` when the text is no JSON object.
+pub(crate) fn leaves<'t>(
+    text: &'t [u8],
+    visit: &mut dyn FnMut(&[&'t [u8]], Leaf),
+) -> Option<usize> {
+    let mut reader = Reader {
+        text,
+        at: 0,
+        keys: Vec::new(),
+    };
+    reader.object(visit)?;
+    Some(reader.at)
+}
+
+struct Reader<'t> {
+    text: &'t [u8],
+    at: usize,
+    keys: Vec<&'t [u8]>,
+}
+
+impl<'t> Reader<'t> {
+    fn peek(&mut self) -> Option<u8> {
+        while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+        self.text.get(self.at).copied()
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    fn string(&mut self) -> Option<Piece> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let end = string_end(self.text, start)?;
+        self.at = end + 1;
+        Some(Piece { start, end })
+    }
+
+    fn object(&mut self, visit: &mut dyn FnMut(&[&'t [u8]], Leaf)) -> Option<()> {
+        if self.keys.len() >= MAX_DEPTH {
+            return None;
+        }
+        self.expect(b'{')?;
+        if self.peek()? == b'}' {
+            self.at += 1;
+            return Some(());
+        }
+        loop {
+            let key = self.string()?;
+            self.keys.push(key.of(self.text));
+            self.expect(b':')?;
+            match self.peek()? {
+                b'{' => self.object(visit)?,
+                b'[' => self.skip_array()?,
+                b'"' => {
+                    let piece = self.string()?;
+                    visit(
+                        &self.keys,
+                        Leaf {
+                            piece,
+                            quoted: true,
+                        },
+                    );
+                }
+                _ => {
+                    let piece = self.bare()?;
+                    visit(
+                        &self.keys,
+                        Leaf {
+                            piece,
+                            quoted: false,
+                        },
+                    );
+                }
+            }
+            self.keys.pop();
+            match self.peek()? {
+                b',' => self.at += 1,
+                b'}' => {
+                    self.at += 1;
+                    return Some(());
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// A number, `true`, `false` or `null`.
+    fn bare(&mut self) -> Option<Piece> {
+        let start = self.at;
+        let length = self.text[start..]
+            .iter()
+            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.'))
+            .count();
+        self.at += length;
+        let value = &self.text[start..self.at];
+        let number = value
+            .first()
+            .is_some_and(|b| b.is_ascii_digit() || *b == b'-')
+            && value.last().is_some_and(u8::is_ascii_digit)
+            && value
+                .iter()
+                .all(|b| b.is_ascii_digit() || b"-+.eE".contains(b));
+        (number || [&b"true"[..], b"false", b"null"].contains(&value)).then_some(Piece {
+            start,
+            end: self.at,
+        })
+    }
+
+    /// Passes over an array by brackets and quotes.
+    fn skip_array(&mut self) -> Option<()> {
+        let mut depth = 0_usize;
+        loop {
+            let found = self.text[self.at..]
+                .iter()
+                .position(|b| b"[]\"".contains(b))?;
+            self.at += found + 1;
+            match self.text[self.at - 1] {
+                b'[' => depth += 1,
+                b']' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return Some(());
+                    }
+                }
+                _ => self.at = string_end(self.text, self.at)? + 1,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&[(&str, &str)]>) {
+        let mut seen = Vec::new();
+        let length = leaves(text.as_bytes(), &mut |keys, leaf| {
+            let keys: Vec<_> = keys.iter().map(|k| String::from_utf8_lossy(k)).collect();
+            seen.push((
+                keys.join("/"),
+                String::from_utf8_lossy(leaf.piece.of(text.as_bytes())).into_owned(),
+            ));
+        });
+        let expected = expected.map(|e| {
+            e.iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
+        });
+        assert_eq!(length.map(|_| seen), expected, "{text}");
+    }
+
+    #[test]
+    fn values_are_found_at_any_depth() {
+        check(
+            r#"{"a":"x","b":{"c":1,"d":null},"e":[{"f":"]"},2],"g":"y"}"#,
+            Some(&[("a", "x"), ("b/c", "1"), ("b/d", "null"), ("g", "y")]),
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        for text in [
+            "{\"a\":-}",
+            "{\"a\":\"\"x\"\"}",
+            "{\"a\" 1}",
+            "{",
+            "{\"a\":1",
+            "[1]",
+        ] {
+            check(text, None);
+        }
+        check(&"{\"a\":".repeat(100), None);
+    }
+
+    #[test]
+    fn an_object_ends_at_its_own_brace() {
+        assert_eq!(object_end(br#"{"a":"}\"}","b":{}}{"c"#), Some(19));
+        assert_eq!(object_end(br#"{"a":{}"#), None);
+    }
+}

@@ -1,0 +1,37 @@
+//! Bytes of a delivered log object → [`Request`]s.
+//!
+//! Decides what a delivered object says: which compression it has, where one
+//! record ends and the next begins, and what each record means. What cannot be
+//! read becomes a [`Reject`] with its place; nothing stops the object.
+//!
+//! Nothing here opens a file or a socket, reads a clock or the environment.
+
+mod address;
+mod combined;
+mod cut;
+mod detect;
+mod field;
+mod format;
+mod frame;
+mod glued;
+mod json;
+mod keyed;
+mod object;
+mod reject;
+mod request;
+mod template;
+mod timestamp;
+mod untrusted;
+mod value;
+mod variable;
+mod xml;
+
+pub use address::{parse_address, source_network};
+pub use field::{Field, FieldSet};
+pub use format::{LogFormat, PRESETS, Preset};
+pub use object::{Incomplete, Limits, ObjectReport, Sink, read_object};
+pub use reject::{Reject, RejectReason};
+pub use request::{Origin, Request, WafAction};
+pub use template::TemplateError;
+pub use timestamp::Timestamp;
+pub use untrusted::{Escaped, Untrusted, UntrustedBuf, is_unsafe_to_print};

@@ -1,0 +1,504 @@
+//! Reads one delivered object: its compression, then record after record.
+//!
+//! Compression is recognised by the bytes, never by a name or a header, and may be
+//! nested. Text is streamed through a window that holds one record and a bit more,
+//! so memory does not grow with the object, whatever it unpacks to. An object that
+//! ends early is *incomplete*: what was read counts, and the report says so.
+//!
+//! Sources: RFC 1952 (gzip members); Firehose guide, "Data delivery".
+
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::frame::{Out, Reader};
+use crate::{FieldSet, LogFormat, Origin, Reject, RejectReason, Request, detect};
+
+/// What one object may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of decompressed text that are read of an object. Firehose buffers
+    /// at most 128 MiB; the default leaves room for objects that others joined.
+    pub object_bytes: u64,
+    /// Longest record in bytes; a Firehose record has at most 1,000 KiB.
+    pub record_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            object_bytes: 16 << 30,
+            record_bytes: 1 << 20,
+        }
+    }
+}
+
+/// Takes what an object holds.
+pub trait Sink {
+    /// A request was read.
+    fn request(&mut self, request: &Request<'_>);
+    /// A span could not be read.
+    fn reject(&mut self, reject: &Reject<'_>);
+}
+
+/// How an object was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObjectReport {
+    /// Name of the format it was read with; `None` when none was recognised.
+    pub format: Option<String>,
+    /// Fields that the format gives.
+    pub fields: FieldSet,
+    /// Spans that should be records: requests and rejects.
+    pub records: u64,
+    /// Records that were read.
+    pub requests: u64,
+    /// Records that were not, by reason, in the order of [`RejectReason::ALL`].
+    pub rejects: [u64; RejectReason::ALL.len()],
+    /// Bytes of decompressed text.
+    pub text_bytes: u64,
+    /// Why the object was not read to its end.
+    pub incomplete: Option<Incomplete>,
+    /// What the operator should know or change, one sentence each.
+    pub notes: Vec<String>,
+}
+
+impl ObjectReport {
+    /// Records that could not be read.
+    pub fn rejected(&self) -> u64 {
+        self.rejects.iter().sum()
+    }
+}
+
+/// Why an object was not read to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Incomplete {
+    /// The compressed stream is cut off or damaged.
+    #[error("compressed data ends early or is damaged after {text_bytes} bytes of text: {message}")]
+    Compression {
+        /// Bytes of text before.
+        text_bytes: u64,
+        /// What the decompressor said.
+        message: String,
+    },
+    /// The source failed.
+    #[error("reading failed after {text_bytes} bytes of text: {message}")]
+    Read {
+        /// Bytes of text before.
+        text_bytes: u64,
+        /// What the system said.
+        message: String,
+    },
+    /// The text is longer than the limit.
+    #[error("unpacks to more than the limit of {limit} bytes; raise it with --max-object-bytes")]
+    TooLarge {
+        /// [`Limits::object_bytes`].
+        limit: u64,
+    },
+}
+
+/// Counts of one object.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    requests: u64,
+    rejects: [u64; RejectReason::ALL.len()],
+    pub(crate) glued_without_seam: bool,
+}
+
+impl Tally {
+    pub(crate) fn request<S: Sink>(&mut self, sink: &mut S, request: &Request<'_>) {
+        self.requests += 1;
+        sink.request(request);
+    }
+
+    pub(crate) fn reject(&mut self, reason: RejectReason) {
+        self.rejects[reason as usize] += 1;
+    }
+}
+
+/// Bytes read from the source at a time, and looked at to recognise the format.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes of a record over the limit that its reject shows.
+const SHOWN_BYTES: usize = 4 * 1024;
+/// Deepest nesting of compression: `CloudWatch`'s gzip in Firehose's gzip is two.
+const MAX_NESTING: usize = 4;
+
+/// Reads one object; `format: None` recognises it. Never fails: what went wrong
+/// stands in the report.
+pub fn read_object(
+    object: &str,
+    input: impl Read,
+    format: Option<&LogFormat>,
+    limits: &Limits,
+    sink: &mut impl Sink,
+) -> ObjectReport {
+    let mut report = ObjectReport::default();
+    let mut window = Window::new(input, limits.object_bytes);
+    window.fill(CHUNK_BYTES);
+    let detected = if format.is_none() {
+        detect::format(window.text(), window.whole())
+    } else {
+        None
+    };
+    let format = format.or(detected.as_ref());
+    if let Some(format) = format {
+        report.format = Some(format.name().to_owned());
+        report.fields = format.fields();
+    } else if !window.text().trim_ascii().is_empty() {
+        report.notes.push(
+            "no known log format recognised: name a preset or give the stage's access-log format \
+             with --format"
+                .to_owned(),
+        );
+    }
+    let mut tally = Tally::default();
+    records(
+        object,
+        &mut window,
+        &mut Reader::new(format),
+        limits,
+        &mut Out {
+            sink,
+            tally: &mut tally,
+        },
+    );
+    report.requests = tally.requests;
+    report.rejects = tally.rejects;
+    report.records = report.requests + report.rejected();
+    report.text_bytes = window.offset + window.text().len() as u64;
+    report.incomplete = window.incomplete;
+    if tally.glued_without_seam {
+        report.notes.push(
+            "records are joined without a separator, and nothing marks where this format's last \
+             value ends: end the access-log format with a line break, or with \
+             $context.extendedRequestId"
+                .to_owned(),
+        );
+    }
+    report
+}
+
+fn records<S: Sink>(
+    object: &str,
+    window: &mut Window<'_>,
+    reader: &mut Reader<'_>,
+    limits: &Limits,
+    out: &mut Out<'_, S>,
+) {
+    loop {
+        let text = window.text();
+        if text.is_empty() {
+            if window.whole() {
+                return;
+            }
+            window.fill(CHUNK_BYTES);
+            continue;
+        }
+        let origin = Origin {
+            object,
+            offset: window.offset,
+        };
+        match reader.step(text, window.whole(), origin, out) {
+            Some(length) => window.consume(length),
+            None if window.whole() => {
+                // A reader asks for more only while there is some.
+                out.reject(RejectReason::CutOff, text, text.len(), origin);
+                let length = text.len();
+                window.consume(length);
+            }
+            None if text.len() <= limits.record_bytes => {
+                let wanted = text.len() + CHUNK_BYTES;
+                window.fill(wanted);
+            }
+            None => skip_long_record(object, window, reader, out),
+        }
+    }
+}
+
+/// Passes over a record that is longer than the limit, up to where one may begin.
+fn skip_long_record<S: Sink>(
+    object: &str,
+    window: &mut Window<'_>,
+    reader: &Reader<'_>,
+    out: &mut Out<'_, S>,
+) {
+    let shown = window.text()[..window.text().len().min(SHOWN_BYTES)].to_vec();
+    let start = window.offset;
+    // The first byte belongs to the record: a boundary lies behind it.
+    window.consume(1);
+    loop {
+        if let Some(end) = reader.boundary(window.text()) {
+            window.consume(end);
+            break;
+        }
+        // A boundary may straddle two reads.
+        let keep = window.text().len().min(SHOWN_BYTES);
+        window.consume(window.text().len() - keep);
+        if window.whole() {
+            window.consume(keep);
+            break;
+        }
+        window.fill(keep + CHUNK_BYTES);
+    }
+    let length = (window.offset - start) as usize;
+    out.reject(
+        RejectReason::TooLong,
+        &shown,
+        length,
+        Origin {
+            object,
+            offset: start,
+        },
+    );
+}
+
+/// A moving view of the decompressed text.
+struct Window<'r> {
+    input: Box<dyn Read + 'r>,
+    compressed: bool,
+    buffer: Vec<u8>,
+    start: usize,
+    /// Offset in the text of the view's first byte.
+    offset: u64,
+    /// Bytes that may still be read.
+    budget: u64,
+    limit: u64,
+    ended: bool,
+    incomplete: Option<Incomplete>,
+}
+
+impl<'r> Window<'r> {
+    fn new(input: impl Read + 'r, limit: u64) -> Self {
+        let (input, compressed, failure) = match decompressed(input) {
+            Ok((text, compressed)) => (text, compressed, None),
+            Err(error) => (Box::new(io::empty()) as Box<dyn Read>, true, Some(error)),
+        };
+        let incomplete = failure.map(|error| Incomplete::Compression {
+            text_bytes: 0,
+            message: error.to_string(),
+        });
+        Self {
+            input,
+            compressed,
+            buffer: Vec::new(),
+            start: 0,
+            offset: 0,
+            budget: limit,
+            limit,
+            ended: incomplete.is_some(),
+            incomplete,
+        }
+    }
+
+    fn text(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// Whether nothing follows what is in view.
+    fn whole(&self) -> bool {
+        self.ended
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.start += length;
+        self.offset += length as u64;
+    }
+
+    /// Reads until at least `wanted` bytes are in view, or the text ends.
+    fn fill(&mut self, wanted: usize) {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        while !self.ended && self.buffer.len() < wanted {
+            let filled = self.buffer.len();
+            let room = (CHUNK_BYTES as u64).min(self.budget) as usize;
+            if room == 0 {
+                // Is there more, or does the text end exactly at the limit?
+                if matches!(self.input.read(&mut [0]), Ok(1)) {
+                    self.incomplete = Some(Incomplete::TooLarge { limit: self.limit });
+                }
+                self.ended = true;
+                return;
+            }
+            self.buffer.resize(filled + room, 0);
+            let result = self.input.read(&mut self.buffer[filled..]);
+            let read = *result.as_ref().unwrap_or(&0);
+            self.buffer.truncate(filled + read);
+            self.budget -= read as u64;
+            match result {
+                Ok(0) => self.ended = true,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let text_bytes = self.offset + self.buffer.len() as u64;
+                    let message = error.to_string();
+                    self.incomplete = Some(if self.compressed {
+                        Incomplete::Compression {
+                            text_bytes,
+                            message,
+                        }
+                    } else {
+                        Incomplete::Read {
+                            text_bytes,
+                            message,
+                        }
+                    });
+                    self.ended = true;
+                }
+            }
+        }
+    }
+}
+
+/// The text of an object, decompressed as its own bytes say; whether it was compressed.
+fn decompressed<'r>(input: impl Read + 'r) -> io::Result<(Box<dyn Read + 'r>, bool)> {
+    let mut text: Box<dyn Read + 'r> = Box::new(input);
+    for depth in 0..=MAX_NESTING {
+        let mut head = Vec::with_capacity(4);
+        (&mut text).take(4).read_to_end(&mut head)?;
+        let gzip = head.starts_with(&[0x1f, 0x8b, 0x08]);
+        text = Box::new(io::Cursor::new(head).chain(text));
+        if !gzip {
+            return Ok((text, depth > 0));
+        }
+        text = Box::new(MultiGzDecoder::new(text));
+    }
+    Err(io::Error::other("compressed more than four times over"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Seen {
+        paths: Vec<String>,
+        rejects: Vec<(&'static str, u64, u64)>,
+    }
+
+    impl Sink for Seen {
+        fn request(&mut self, request: &Request<'_>) {
+            self.paths.push(
+                request
+                    .path
+                    .map_or(String::new(), |p| p.escaped().to_string()),
+            );
+        }
+        fn reject(&mut self, reject: &Reject<'_>) {
+            self.rejects
+                .push((reject.reason.name(), reject.origin.offset, reject.length));
+        }
+    }
+
+    const FORMAT: &str =
+        r#"{"ip":"$context.identity.sourceIp","path":"$context.path","status":"$context.status"}"#;
+
+    fn record(path: &str) -> String {
+        format!(r#"{{"ip":"192.0.2.1","path":"{path}","status":"200"}}"#)
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).expect("in memory");
+        encoder.finish().expect("in memory")
+    }
+
+    fn read(bytes: &[u8], limits: &Limits) -> (Seen, ObjectReport) {
+        let mut seen = Seen::default();
+        let format = LogFormat::parse(FORMAT).expect("a template");
+        let report = read_object("object", bytes, Some(&format), limits, &mut seen);
+        assert_eq!(report.requests, seen.paths.len() as u64);
+        assert_eq!(report.rejected(), seen.rejects.len() as u64);
+        (seen, report)
+    }
+
+    #[test]
+    fn every_separator_and_every_compression_gives_the_same_requests() {
+        for separator in ["\n", "\r\n", "", " ", "\\n"] {
+            let text = ["/a", "/b", "/c"].map(record).join(separator);
+            let halves = [gzip(&text.as_bytes()[..40]), gzip(&text.as_bytes()[40..])].concat();
+            for bytes in [
+                text.clone().into_bytes(),
+                gzip(text.as_bytes()),
+                halves,
+                gzip(&gzip(text.as_bytes())),
+            ] {
+                let (seen, report) = read(&bytes, &Limits::default());
+                assert_eq!(seen.paths, ["/a", "/b", "/c"], "{separator:?}");
+                assert_eq!(report.text_bytes, text.len() as u64);
+                assert_eq!(report.incomplete, None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_truncated_object_keeps_what_was_read_and_says_so() {
+        let text = (0..2_000)
+            .map(|n| record(&format!("/{n}")) + "\n")
+            .collect::<String>();
+        let bytes = gzip(text.as_bytes());
+        let (seen, report) = read(&bytes[..bytes.len() / 2], &Limits::default());
+        assert!(seen.paths.len() > 100, "{}", seen.paths.len());
+        assert!(
+            matches!(report.incomplete, Some(Incomplete::Compression { .. })),
+            "{report:?}"
+        );
+    }
+
+    #[test]
+    fn a_bad_record_is_rejected_with_its_place_and_hides_no_other() {
+        for separator in ["\n", ""] {
+            let text = [record("/a"), "garbage".to_owned(), record("/b")].join(separator);
+            let (seen, _) = read(text.as_bytes(), &Limits::default());
+            assert_eq!(seen.paths, ["/a", "/b"], "{separator:?}");
+            assert_eq!(seen.rejects.len(), 1);
+            assert_eq!(
+                seen.rejects[0].1,
+                (record("/a").len() + separator.len()) as u64
+            );
+        }
+    }
+
+    #[test]
+    fn a_record_over_the_limit_is_one_reject() {
+        let long = "x".repeat(3 << 20);
+        let text = [record("/a"), record(&long), record("/b")].join("\n");
+        let (seen, report) = read(text.as_bytes(), &Limits::default());
+        assert_eq!(seen.paths, ["/a", "/b"]);
+        assert_eq!(seen.rejects[0].0, "too-long");
+        assert_eq!(seen.rejects[0].2, record(&long).len() as u64 + 1);
+        assert_eq!(report.text_bytes, text.len() as u64);
+    }
+
+    #[test]
+    fn text_over_the_limit_makes_the_object_incomplete() {
+        let text = (0..100)
+            .map(|n| record(&format!("/{n}")) + "\n")
+            .collect::<String>();
+        let limits = Limits {
+            object_bytes: 1_000,
+            ..Limits::default()
+        };
+        let (_, report) = read(&gzip(text.as_bytes()), &limits);
+        assert_eq!(
+            report.incomplete,
+            Some(Incomplete::TooLarge { limit: 1_000 })
+        );
+        let limits = Limits {
+            object_bytes: text.len() as u64,
+            ..Limits::default()
+        };
+        assert_eq!(read(&gzip(text.as_bytes()), &limits).1.incomplete, None);
+    }
+
+    #[test]
+    fn nothing_at_all_is_an_object_too() {
+        for bytes in [&b""[..], b"\n\n", b"#\n"] {
+            let (seen, report) = read(bytes, &Limits::default());
+            assert_eq!(
+                (seen.paths.len(), report.rejected(), report.incomplete),
+                (0, 0, None)
+            );
+        }
+    }
+}

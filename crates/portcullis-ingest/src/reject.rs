@@ -1,0 +1,70 @@
+//! Records that could not be read.
+
+use crate::{Origin, Untrusted};
+
+/// A span of an object that is no readable record. It is counted, kept with its
+/// place, and still scanned as raw text; it is never attributed to an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reject<'o> {
+    /// Why.
+    pub reason: RejectReason,
+    /// The raw bytes; of a record over the size limit, its beginning.
+    pub text: Untrusted<'o>,
+    /// Where it begins.
+    pub origin: Origin<'o>,
+    /// How many bytes of the object it spans.
+    pub length: u64,
+}
+
+/// Why a record was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RejectReason {
+    /// The text does not have the format's shape.
+    Shape,
+    /// The shape fits, but a typed value is not of its type (`status` is no number).
+    Value,
+    /// The record can be read in two ways that disagree.
+    Ambiguous,
+    /// A trusted field stands twice, with two values.
+    Forged,
+    /// Longer than the record limit.
+    TooLong,
+    /// The object ends inside the record.
+    CutOff,
+}
+
+impl RejectReason {
+    /// Every reason, in the order of reports.
+    pub const ALL: [Self; 6] = [
+        Self::Shape,
+        Self::Value,
+        Self::Ambiguous,
+        Self::Forged,
+        Self::TooLong,
+        Self::CutOff,
+    ];
+
+    /// The name in outputs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shape => "shape",
+            Self::Value => "value",
+            Self::Ambiguous => "ambiguous",
+            Self::Forged => "forged",
+            Self::TooLong => "too-long",
+            Self::CutOff => "cut-off",
+        }
+    }
+
+    /// A sentence fragment for people.
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::Shape => "does not have the shape of the format",
+            Self::Value => "a value is not of its field's type",
+            Self::Ambiguous => "can be read in two ways that disagree",
+            Self::Forged => "a trusted field stands twice with different values: suspected forgery",
+            Self::TooLong => "longer than the record limit",
+            Self::CutOff => "the object ends inside it",
+        }
+    }
+}

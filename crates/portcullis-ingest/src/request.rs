@@ -1,0 +1,117 @@
+//! One request as the log tells it.
+
+use std::net::IpAddr;
+
+use crate::{Field, Timestamp, Untrusted};
+
+/// One request, borrowing from the decompressed object.
+///
+/// A field is `None` when the format does not log it or the record has `-` there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Request<'o> {
+    /// Extended request id when logged, else the request id.
+    pub id: Option<Untrusted<'o>>,
+    /// When the request came.
+    pub time: Option<Timestamp>,
+    /// Address of the client; IPv4-mapped IPv6 is folded to IPv4.
+    pub client: Option<IpAddr>,
+    /// HTTP method as sent.
+    pub method: Option<Untrusted<'o>>,
+    /// Path without the query string, as logged (percent-encoding kept). API
+    /// Gateway's `$context.path` begins with the stage.
+    pub path: Option<Untrusted<'o>>,
+    /// Query string without `?`.
+    pub query: Option<Untrusted<'o>>,
+    /// Route template or route key (`/pets/{petId}`, `GET /pets`, `$default`).
+    pub route: Option<Untrusted<'o>>,
+    /// Status code of the response.
+    pub status: Option<u16>,
+    /// `User-Agent` header.
+    pub user_agent: Option<Untrusted<'o>>,
+    /// `Host` header or the API's domain name.
+    pub host: Option<Untrusted<'o>>,
+    /// `Referer` header.
+    pub referer: Option<Untrusted<'o>>,
+    /// Protocol, such as `HTTP/1.1`.
+    pub protocol: Option<Untrusted<'o>>,
+    /// Bytes of the response body.
+    pub response_bytes: Option<u64>,
+    /// Milliseconds until the response.
+    pub latency_ms: Option<u64>,
+    /// API identifier.
+    pub api_id: Option<Untrusted<'o>>,
+    /// Deployment stage.
+    pub stage: Option<Untrusted<'o>>,
+    /// Id of the API key; the key itself is never kept.
+    pub api_key_id: Option<Untrusted<'o>>,
+    /// The caller as the authorizer, IAM or Cognito names it.
+    pub principal: Option<Untrusted<'o>>,
+    /// Gateway response type, such as `MISSING_AUTHENTICATION_TOKEN`.
+    pub error_type: Option<Untrusted<'o>>,
+    /// What AWS WAF decided.
+    pub waf_action: Option<WafAction>,
+    /// Where the record stands.
+    pub origin: Origin<'o>,
+}
+
+impl<'o> Request<'o> {
+    /// The text of a textual field; `None` for absent and for typed fields.
+    pub fn text(&self, field: Field) -> Option<Untrusted<'o>> {
+        match field {
+            Field::Id => self.id,
+            Field::Method => self.method,
+            Field::Path => self.path,
+            Field::Query => self.query,
+            Field::Route => self.route,
+            Field::UserAgent => self.user_agent,
+            Field::Host => self.host,
+            Field::Referer => self.referer,
+            Field::Protocol => self.protocol,
+            Field::ApiId => self.api_id,
+            Field::Stage => self.stage,
+            Field::ApiKeyId => self.api_key_id,
+            Field::Principal => self.principal,
+            Field::ErrorType => self.error_type,
+            Field::Client
+            | Field::Time
+            | Field::Status
+            | Field::ResponseBytes
+            | Field::LatencyMs
+            | Field::WafAction => None,
+        }
+    }
+}
+
+/// What AWS WAF decided about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WafAction {
+    /// Passed.
+    Allow,
+    /// Blocked: never counts towards renewing a block.
+    Block,
+    /// Answered with a CAPTCHA.
+    Captcha,
+    /// Answered with a silent challenge.
+    Challenge,
+}
+
+impl WafAction {
+    /// The name in outputs: `ALLOW`, `BLOCK`, `CAPTCHA`, `CHALLENGE`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "ALLOW",
+            Self::Block => "BLOCK",
+            Self::Captcha => "CAPTCHA",
+            Self::Challenge => "CHALLENGE",
+        }
+    }
+}
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin<'o> {
+    /// Key or path of the object.
+    pub object: &'o str,
+    /// Byte offset of the record in the decompressed text.
+    pub offset: u64,
+}

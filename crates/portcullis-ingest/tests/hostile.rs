@@ -1,0 +1,418 @@
+//! Records rendered from a template with hostile values decode to the truth.
+//!
+//! The renderer here knows nothing of the decoder: it substitutes values into the
+//! template's text, with the escaping that each shape's readers expect (JSON
+//! strings, backslashes in quotes, XML entities, doubled quotes in CSV) or with none
+//! at all. Escaped, every record must come back as it was. Raw, a record may be
+//! rejected, but what is read must never differ in a trusted field.
+
+use std::fmt::Write as _;
+
+use portcullis_ingest::{Limits, LogFormat, PRESETS, Reject, Request, Sink, read_object};
+use proptest::prelude::*;
+
+/// Values of one record, by variable name without `$context.`.
+#[derive(Debug, Clone)]
+struct Truth {
+    client: String,
+    status: String,
+    id: String,
+    extended_id: String,
+    second: u32,
+    bytes: u32,
+    path: String,
+    user_agent: String,
+    principal: String,
+}
+
+impl Truth {
+    fn value(&self, variable: &str) -> String {
+        match variable {
+            "identity.sourceIp" => self.client.clone(),
+            "status" => self.status.clone(),
+            "requestId" => self.id.clone(),
+            "extendedRequestId" => self.extended_id.clone(),
+            "requestTime" => format!("26/Jan/2026:10:11:{:02} +0000", self.second),
+            "requestTimeEpoch" => format!("17694222{:02}000", 60 + self.second / 2),
+            "responseLength" | "responseLatency" | "connectedAt" => self.bytes.to_string(),
+            "httpMethod" => "GET".to_owned(),
+            "protocol" => "HTTP/1.1".to_owned(),
+            "path" => self.path.clone(),
+            "resourcePath" => "/{proxy+}".to_owned(),
+            "routeKey" => "GET /{proxy+}".to_owned(),
+            "identity.userAgent" => self.user_agent.clone(),
+            "authorizer.principalId" => self.principal.clone(),
+            _ => "-".to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Escaping {
+    Json,
+    Backslash,
+    Entities,
+    Csv,
+    Raw,
+}
+
+fn escaping_of(template: &str) -> Escaping {
+    match template.trim_start().as_bytes()[0] {
+        b'{' => Escaping::Json,
+        b'<' => Escaping::Entities,
+        b'"' => Escaping::Raw,
+        _ if template.contains(",$context.") && !template.contains('"') => Escaping::Csv,
+        _ => Escaping::Backslash,
+    }
+}
+
+fn escape(value: &str, escaping: Escaping) -> String {
+    let mut out = String::new();
+    match escaping {
+        Escaping::Raw => out.push_str(value),
+        Escaping::Csv => {
+            if value.contains([',', '"', '\n', '\r']) {
+                write!(out, "\"{}\"", value.replace('"', "\"\"")).expect("to a string");
+            } else {
+                out.push_str(value);
+            }
+        }
+        Escaping::Entities => {
+            for character in value.chars() {
+                match character {
+                    '<' => out.push_str("&lt;"),
+                    '>' => out.push_str("&gt;"),
+                    '&' => out.push_str("&amp;"),
+                    '"' => out.push_str("&quot;"),
+                    c if c.is_control() => write!(out, "&#{};", c as u32).expect("to a string"),
+                    c => out.push(c),
+                }
+            }
+        }
+        Escaping::Json | Escaping::Backslash => {
+            for character in value.chars() {
+                match character {
+                    '"' => out.push_str("\\\""),
+                    '\\' => out.push_str("\\\\"),
+                    c if c.is_control() && escaping == Escaping::Json => {
+                        write!(out, "\\u{:04x}", c as u32).expect("to a string");
+                    }
+                    c if c.is_ascii_control() => {
+                        write!(out, "\\x{:02x}", c as u32).expect("to a string");
+                    }
+                    c => out.push(c),
+                }
+            }
+        }
+    }
+    out
+}
+
+fn render(template: &str, truth: &Truth, escaping: Escaping) -> String {
+    let template = template.trim_end_matches('\n');
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some(at) = rest.find("$context.") {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + "$context.".len()..];
+        let end = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.'))
+            .unwrap_or(rest.len());
+        out.push_str(&escape(&truth.value(&rest[..end]), escaping));
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[derive(Default)]
+struct Seen {
+    requests: Vec<Vec<(&'static str, String)>>,
+    rejects: usize,
+}
+
+impl Sink for Seen {
+    fn request(&mut self, r: &Request<'_>) {
+        let mut fields = Vec::new();
+        let mut push = |name, value: Option<String>| {
+            if let Some(value) = value {
+                fields.push((name, value));
+            }
+        };
+        let text = |t: Option<portcullis_ingest::Untrusted<'_>>| {
+            t.map(|t| String::from_utf8_lossy(t.bytes()).into_owned())
+        };
+        push("client", r.client.map(|c| c.to_string()));
+        push("status", r.status.map(|s| s.to_string()));
+        push("id", text(r.id));
+        push("time", r.time.map(|t| t.to_string()));
+        push("path", text(r.path));
+        push("query", text(r.query));
+        push("user_agent", text(r.user_agent));
+        push("principal", text(r.principal));
+        self.requests.push(fields);
+    }
+    fn reject(&mut self, _: &Reject<'_>) {
+        self.rejects += 1;
+    }
+}
+
+const TRUSTED: [&str; 4] = ["client", "status", "id", "time"];
+
+fn expected(format: &LogFormat, truth: &Truth) -> Vec<(&'static str, String)> {
+    let has = |name: &str| format.variables().any(|variable| variable == name);
+    let mut fields = Vec::new();
+    let mut push = |present: bool, name, value: &str| {
+        // An absent value is logged as `-`, so a client's own `-` is absent too; but
+        // a query string is a part of a value, not a value.
+        if present && !value.is_empty() && (value != "-" || name == "query") {
+            fields.push((name, value.to_owned()));
+        }
+    };
+    push(has("identity.sourceIp"), "client", &truth.client);
+    push(has("status"), "status", &truth.status);
+    if has("extendedRequestId") {
+        push(true, "id", &truth.extended_id);
+    } else {
+        push(has("requestId"), "id", &truth.id);
+    }
+    let time = if has("requestTimeEpoch") {
+        let epoch: i64 = truth.value("requestTimeEpoch").parse().expect("a number");
+        portcullis_ingest::Timestamp::from_epoch_ms(epoch)
+            .expect("in range")
+            .to_string()
+    } else {
+        format!("2026-01-26T10:11:{:02}.000Z", truth.second)
+    };
+    push(has("requestTimeEpoch") || has("requestTime"), "time", &time);
+    let (path, query) = truth.path.split_once('?').unwrap_or((&truth.path, ""));
+    push(has("path"), "path", path);
+    push(has("path"), "query", query);
+    push(has("identity.userAgent"), "user_agent", &truth.user_agent);
+    push(has("authorizer.principalId"), "principal", &truth.principal);
+    fields
+}
+
+/// Text an attacker would send: what ends values, records and quotes in any shape,
+/// and whole forged tails.
+fn hostile() -> impl Strategy<Value = String> {
+    let fragment = prop_oneof![
+        Just("\""),
+        Just("\\"),
+        Just(","),
+        Just("}{"),
+        Just("}"),
+        Just("{"),
+        Just("</request>"),
+        Just("<request id=\"x\">"),
+        Just("]"),
+        Just("["),
+        Just(" "),
+        Just("'"),
+        Just("&amp;"),
+        Just("&"),
+        Just("\\u0022"),
+        Just("\\\""),
+        Just("\t"),
+        Just("\u{1b}[2J"),
+        Just("203.0.113.66"),
+        Just("\",\"ip\":\"203.0.113.66\",\"status\":\"200\",\"x\":\""),
+        Just("\" 200 5 "),
+        Just(",200,5,"),
+        Just("</path> <ip>203.0.113.66</ip>"),
+        Just("é"),
+        Just("日"),
+        Just("a"),
+        Just("/"),
+        Just("%00"),
+        Just("?"),
+        Just("-"),
+        Just("\u{202e}"),
+        Just("Mozilla/5.0"),
+        Just("\\n"),
+        Just("\r"),
+        Just("\u{7f}"),
+    ];
+    prop::collection::vec(fragment, 0..8).prop_map(|parts| parts.concat())
+}
+
+fn truth() -> impl Strategy<Value = Truth> {
+    let client = prop_oneof![
+        (0_u8..=255, 1_u8..=254).prop_map(|(a, b)| format!("198.18.{a}.{b}")),
+        (1_u16..=u16::MAX).prop_map(|n| format!("2001:db8::{n:x}")),
+    ];
+    (
+        client,
+        100_u16..600,
+        any::<u128>(),
+        0_u32..60,
+        0_u32..1_000_000,
+        hostile(),
+        hostile(),
+        hostile(),
+    )
+        .prop_map(
+            |(client, status, id, second, bytes, path, user_agent, principal)| {
+                let hex = format!("{id:032x}");
+                Truth {
+                    client,
+                    status: status.to_string(),
+                    id: format!(
+                        "{}-{}-{}-{}-{}",
+                        &hex[..8],
+                        &hex[8..12],
+                        &hex[12..16],
+                        &hex[16..20],
+                        &hex[20..]
+                    ),
+                    extended_id: format!("{}=", &hex[..15]),
+                    second,
+                    bytes,
+                    path: format!("/{path}"),
+                    user_agent,
+                    principal,
+                }
+            },
+        )
+}
+
+fn read(format: &LogFormat, text: &str) -> Seen {
+    let mut seen = Seen::default();
+    let report = read_object(
+        "object",
+        text.as_bytes(),
+        Some(format),
+        &Limits::default(),
+        &mut seen,
+    );
+    assert_eq!(report.incomplete, None);
+    seen
+}
+
+/// Templates that log what clients write, in each shape, beside the presets.
+const OWN: [&str; 4] = [
+    r#"{"id":"$context.requestId","ip":"$context.identity.sourceIp","t":"$context.requestTime","path":"$context.path","ua":"$context.identity.userAgent","p":{"id":"$context.authorizer.principalId"},"status":$context.status}"#,
+    r#"$context.identity.sourceIp - - [$context.requestTime] "$context.httpMethod $context.path $context.protocol" $context.status $context.responseLength "$context.identity.userAgent" $context.requestId"#,
+    r#"<request id="$context.requestId"><ip>$context.identity.sourceIp</ip><t>$context.requestTime</t><path>$context.path</path><ua>$context.identity.userAgent</ua><status>$context.status</status></request>"#,
+    "$context.identity.sourceIp,$context.requestTime,$context.path,$context.status,$context.responseLength,$context.requestId",
+];
+
+fn templates() -> Vec<String> {
+    let presets = PRESETS
+        .iter()
+        .filter_map(|preset| preset.template)
+        .chain(OWN);
+    presets.map(str::to_owned).collect()
+}
+
+fn separators(escaping: Escaping) -> &'static [&'static str] {
+    match escaping {
+        Escaping::Json => &["\n", "\r\n", "", "\\n"],
+        _ => &["\n", "\r\n", ""],
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn escaped_records_decode_to_the_truth(
+        truths in prop::collection::vec(truth(), 1..6),
+        template in prop::sample::select(templates()),
+        pick in 0_usize..12,
+    ) {
+        let format = LogFormat::parse(&template).expect("a template");
+        let escaping = escaping_of(&template);
+        let choices = separators(escaping);
+        let separator = choices[pick % choices.len()];
+        if separator.is_empty() && format.warnings().iter().any(|w| w.contains("nothing marks")) {
+            return Ok(());
+        }
+        let records: Vec<String> = truths.iter().map(|t| render(&template, t, escaping)).collect();
+        let text = records.join(separator) + separator;
+        let seen = read(&format, &text);
+        let wanted: Vec<_> = truths.iter().map(|t| expected(&format, t)).collect();
+        prop_assert_eq!(&seen.requests, &wanted, "{}", text);
+        prop_assert_eq!(seen.rejects, 0);
+    }
+
+    #[test]
+    fn raw_values_never_change_a_trusted_field(
+        truth in truth(),
+        template in prop::sample::select(templates()),
+    ) {
+        let format = LogFormat::parse(&template).expect("a template");
+        let text = render(&template, &truth, Escaping::Raw) + "\n";
+        // A line feed cannot stand in a request line or a header.
+        if text.trim_end().contains(['\n', '\r']) {
+            return Ok(());
+        }
+        let seen = read(&format, &text);
+        prop_assert!(seen.requests.len() + seen.rejects >= 1);
+        let wanted = expected(&format, &truth);
+        for request in &seen.requests {
+            for (name, value) in request.iter().filter(|(name, _)| TRUSTED.contains(name)) {
+                let true_value = wanted.iter().find(|(known, _)| known == name).map(|(_, v)| v);
+                prop_assert_eq!(Some(value), true_value, "{} in {}", name, text);
+            }
+        }
+    }
+}
+
+/// Cases of each property; `PROPTEST_CASES` raises them for the long form.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(2_000)
+}
+
+/// Public format strings, where the evaluation data is present.
+#[test]
+fn public_format_strings_parse_and_decode() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../shared/data/apigw_format_strings.tsv"
+    );
+    let Ok(table) = std::fs::read_to_string(file) else {
+        eprintln!("NOT RUN: ../shared/data is absent, so no public format string was tried");
+        return;
+    };
+    let truth = Truth {
+        client: "198.18.0.7".to_owned(),
+        status: "403".to_owned(),
+        id: "3f2504e0-4f89-11d3-9a0c-0305e82c3301".to_owned(),
+        extended_id: "AvfiBE7QvHcFq1g=".to_owned(),
+        second: 7,
+        bytes: 12,
+        path: "/prod/a b?c=\"d\"".to_owned(),
+        user_agent: "Mozilla/5.0 (\"x\", like\\y) <z>".to_owned(),
+        principal: "user|42".to_owned(),
+    };
+    let (mut decoded, mut total) = (0, 0);
+    for row in table.lines().skip(1) {
+        let mut columns = row.split('\t');
+        let (name, escaped) = (
+            columns.next().expect("an id"),
+            columns.next().expect("a format"),
+        );
+        let template = escaped
+            .replace("\\n", "\n")
+            .replace("\\t", "\t")
+            .replace("\\\\", "\\");
+        total += 1;
+        let format = match LogFormat::parse(&template) {
+            Ok(format) => format,
+            Err(error) => panic!("{name}: {error}"),
+        };
+        let escaping = escaping_of(&template);
+        let text = format!("{0}\n{0}\n", render(&template, &truth, escaping));
+        let seen = read(&format, &text);
+        assert_eq!(seen.rejects, 0, "{name}: {text}");
+        let wanted = expected(&format, &truth);
+        assert_eq!(seen.requests, [wanted.clone(), wanted], "{name}: {text}");
+        decoded += 1;
+    }
+    eprintln!("{decoded} of {total} public format strings decode");
+    assert!(total >= 44);
+}
