@@ -101,9 +101,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {
         assert_eq!(
-            parse_address(text.as_bytes())
-                .map(|a| a.to_string())
-                .as_deref(),
+            parse_address(text.as_bytes()).map(|a| a.to_string()).as_deref(),
             expected,
             "{text}"
         );

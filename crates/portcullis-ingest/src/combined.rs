@@ -9,7 +9,8 @@
 //! Source: Apache HTTP Server, "Log Files"; nginx, `ngx_http_log_module`.
 
 use crate::cut::string_end;
-use crate::value::{self, parse_whole, split_target, unescape_backslashes};
+use crate::draft::split_target;
+use crate::value::{self, parse_whole, unescape_backslashes};
 use crate::variable::parse_status;
 use crate::{Field, FieldSet, Origin, RejectReason, Request, Timestamp, Untrusted, parse_address};
 
@@ -47,10 +48,7 @@ pub(crate) fn request<'o>(
     let time = value::parse_time(&rest[..close]).ok_or(RejectReason::Value)?;
     let rest = rest[close + 1..].strip_prefix(b" \"").ok_or(shape)?;
     let (target, rest) = request_field(rest).ok_or(shape)?;
-    let mut parts = rest
-        .strip_prefix(b" ")
-        .ok_or(shape)?
-        .splitn(3, |byte| *byte == b' ');
+    let mut parts = rest.strip_prefix(b" ").ok_or(shape)?.splitn(3, |byte| *byte == b' ');
     let status = parse_status(parts.next().ok_or(shape)?)?;
     let bytes = match parts.next().ok_or(shape)? {
         b"-" => None,
@@ -69,17 +67,7 @@ pub(crate) fn request<'o>(
             (Some(&quoted[..end]), Some(&agent[..agent_end]))
         }
     };
-    Ok(build(
-        client,
-        time,
-        user,
-        target,
-        status,
-        bytes,
-        [referer, user_agent],
-        scratch,
-        origin,
-    ))
+    Ok(build(client, time, user, target, status, bytes, [referer, user_agent], scratch, origin))
 }
 
 #[expect(clippy::too_many_arguments, reason = "one line's fields, used once")]
@@ -148,10 +136,7 @@ fn client_and_user(text: &[u8]) -> Result<(std::net::IpAddr, &[u8]), RejectReaso
         return Ok((client, rest));
     }
     let client = parse_address(second).ok_or(RejectReason::Value)?;
-    let user = rest
-        .splitn(2, |byte| *byte == b' ')
-        .nth(1)
-        .ok_or(RejectReason::Shape)?;
+    let user = rest.splitn(2, |byte| *byte == b' ').nth(1).ok_or(RejectReason::Shape)?;
     Ok((client, user))
 }
 
@@ -267,10 +252,7 @@ mod tests {
     #[test]
     fn other_lines_are_refused() {
         check("hello", "shape");
-        check(
-            r#"here - - [26/Jan/2019:19:45:25 +0330] "GET / HTTP/1.1" 200 3 "-" "-""#,
-            "value",
-        );
+        check(r#"here - - [26/Jan/2019:19:45:25 +0330] "GET / HTTP/1.1" 200 3 "-" "-""#, "value");
         check(
             r#"192.0.2.1 - - [26/Jan/2019:19:45:25 +0330] "GET / HTTP/1.1" 200 3 id "x""#,
             "shape",

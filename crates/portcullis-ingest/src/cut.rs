@@ -87,20 +87,10 @@ impl Template {
         if !record.starts_with(self.head()) || !record.ends_with(&self.tail) {
             return Err(RejectReason::Shape);
         }
-        let kept = self
-            .captures
-            .iter()
-            .rposition(|c| c.slot != Slot::Other)
-            .map_or(0, |last| last + 1);
-        Search {
-            template: self,
-            record,
-            steps: 0,
-            dead: HashSet::new(),
-            kept,
-            found: None,
-        }
-        .run(pieces)
+        let kept =
+            self.captures.iter().rposition(|c| c.slot != Slot::Other).map_or(0, |last| last + 1);
+        Search { template: self, record, steps: 0, dead: HashSet::new(), kept, found: None }
+            .run(pieces)
     }
 
     fn shapes_hold(&self, record: &[u8], pieces: &[Piece]) -> bool {
@@ -229,11 +219,7 @@ impl Search<'_> {
             .zip(found)
             .zip(current)
             .all(|((capture, first), second)| capture.slot == Slot::Other || first == second);
-        if same {
-            Ok(())
-        } else {
-            Err(RejectReason::Ambiguous)
-        }
+        if same { Ok(()) } else { Err(RejectReason::Ambiguous) }
     }
 }
 
@@ -246,9 +232,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
 }
 
 fn after_literal(text: &[u8], at: usize, literal: &[u8]) -> Option<usize> {
-    text[at..]
-        .starts_with(literal)
-        .then_some(at + literal.len())
+    text[at..].starts_with(literal).then_some(at + literal.len())
 }
 
 /// The first quote at or after `at` that no backslash escapes.
@@ -280,11 +264,7 @@ mod tests {
                 .map(|p| std::str::from_utf8(p.of(record.as_bytes())).expect("text"))
                 .collect::<Vec<_>>()
         });
-        assert_eq!(
-            result.as_deref(),
-            expected.as_ref().map(|e| &**e),
-            "{record}"
-        );
+        assert_eq!(result.as_deref(), expected.as_ref().map(|e| &**e), "{record}");
     }
 
     #[test]
@@ -330,11 +310,9 @@ mod tests {
             Template::parse(r#"{"m":"$context.error.messageString","s":"$context.status"}"#)
                 .expect("a template");
         let mut pieces = Vec::new();
-        for record in [
-            r#"{"m":""Forbidden"","s":"403"}"#,
-            r#"{"m":"-","s":"200"}"#,
-            r#"{"m":"","s":"200"}"#,
-        ] {
+        for record in
+            [r#"{"m":""Forbidden"","s":"403"}"#, r#"{"m":"-","s":"200"}"#, r#"{"m":"","s":"200"}"#]
+        {
             assert_eq!(
                 template.cut_json(record.as_bytes(), &mut pieces),
                 Some(record.len()),
@@ -345,10 +323,8 @@ mod tests {
 
     #[test]
     fn searching_for_a_second_reading_is_bounded() {
-        let record = format!(
-            "192.0.2.1 - - [26/Jan/2019:19:45:25 +0000] \"{}",
-            " \"".repeat(50_000)
-        );
+        let record =
+            format!("192.0.2.1 - - [26/Jan/2019:19:45:25 +0000] \"{}", " \"".repeat(50_000));
         let template = Template::parse(CLF).expect("a template");
         assert!(template.cut(record.as_bytes(), &mut Vec::new()).is_err());
     }

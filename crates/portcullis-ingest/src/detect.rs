@@ -6,6 +6,8 @@
 use crate::cut::Piece;
 use crate::format::{LogFormat, PRESETS, Reading};
 use crate::glued::{self, Next, Seam};
+use crate::source::envelope::{self, Envelope};
+use crate::source::{alb, cloudfront, waf};
 use crate::template::Form;
 use crate::variable::Slot;
 use crate::{Origin, RejectReason, combined, frame, json, keyed, value};
@@ -64,9 +66,17 @@ const VARIANTS: [(&str, &str); 7] = [
 
 /// The format of the records that `text` begins with. `whole`: nothing follows.
 pub(crate) fn format(text: &[u8], whole: bool) -> Option<LogFormat> {
+    if let Some(header) = memchr::memmem::find(text, b"#Fields:")
+        && text.trim_ascii_start().starts_with(b"#")
+    {
+        let line = text[header..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if cloudfront::columns(&line[b"#Fields:".len()..]).is_some() {
+            return LogFormat::preset("cloudfront");
+        }
+    }
     let text = after_comments(text);
     match text.first()? {
-        b'{' => by_keys(Form::Json, text, whole),
+        b'{' => by_object(text, whole),
         b'<' => by_keys(Form::Xml, text, whole),
         _ => by_lines(text, whole),
     }
@@ -80,6 +90,38 @@ fn after_comments(mut text: &[u8]) -> &[u8] {
         }
         text = memchr::memchr(b'\n', text).map_or(&[], |end| &text[end + 1..]);
     }
+}
+
+/// JSON: a source that AWS writes, an envelope, or a template's records.
+fn by_object(text: &[u8], whole: bool) -> Option<LogFormat> {
+    if waf::is_record(text) {
+        return LogFormat::preset("aws-waf");
+    }
+    if cloudfront::is_record(text) {
+        return Some(LogFormat::of_source("cloudfront", Reading::CloudFrontJson));
+    }
+    if let Some(kind) = envelope::kind(text) {
+        return Some(LogFormat::enveloped(kind, inside(kind, text)));
+    }
+    by_keys(Form::Json, text, whole)
+}
+
+/// The format of the records inside the envelopes that `text` begins with.
+pub(crate) fn inside(kind: Envelope, mut text: &[u8]) -> Option<LogFormat> {
+    let mut sample = Vec::new();
+    for _ in 0..SAMPLE {
+        text = frame::after_separators(text);
+        let length = envelope::open(kind, text, &mut |_, inner| {
+            sample.extend_from_slice(inner);
+            sample.push(b'\n');
+        });
+        match length {
+            Some(length) => text = &text[length..],
+            None => break,
+        }
+    }
+    // Envelopes inside envelopes are not followed.
+    format(&sample, true).filter(|inner| !matches!(inner.reading, Reading::Envelope(..)))
 }
 
 fn by_keys(form: Form, mut text: &[u8], whole: bool) -> Option<LogFormat> {
@@ -109,10 +151,14 @@ fn by_keys(form: Form, mut text: &[u8], whole: bool) -> Option<LogFormat> {
 
 fn by_lines(text: &[u8], whole: bool) -> Option<LogFormat> {
     let lines = sample_lines(text, whole);
+    if lines.iter().any(|line| alb::is_line(line)) {
+        return LogFormat::preset("alb");
+    }
+    if lines.iter().any(|line| cloudfront::is_line(line)) {
+        return LogFormat::preset("cloudfront");
+    }
     let mut best: Option<(usize, LogFormat)> = None;
-    let presets = PRESETS
-        .iter()
-        .filter_map(|p| p.template.map(|t| (p.name, t)));
+    let presets = PRESETS.iter().filter_map(|p| p.template.map(|t| (p.name, t)));
     let combined = LogFormat::preset("combined").expect("a preset");
     let templates = presets.chain(VARIANTS).flat_map(|(name, text)| {
         let format = LogFormat::named(name, text).expect("known templates compile");
@@ -161,15 +207,11 @@ fn score(format: &LogFormat, text: &[u8], whole: bool, lines: &[&[u8]]) -> usize
     let mut read = |record: &[u8], pieces: &mut Vec<Piece>| -> Result<bool, RejectReason> {
         template.cut(record, pieces)?;
         value::request(template, record, pieces, &mut scratch, Origin::default())?;
-        Ok(template
-            .captures
-            .iter()
-            .zip(&*pieces)
-            .all(|(capture, piece)| match capture.slot {
-                Slot::Route if &*capture.name == "routeKey" => has_method(piece.of(record)),
-                Slot::Route => is_route(piece.of(record)),
-                _ => true,
-            }))
+        Ok(template.captures.iter().zip(&*pieces).all(|(capture, piece)| match capture.slot {
+            Slot::Route if &*capture.name == "routeKey" => has_method(piece.of(record)),
+            Slot::Route => is_route(piece.of(record)),
+            _ => true,
+        }))
     };
     let mut total = 0;
     for line in lines {
@@ -219,8 +261,7 @@ fn is_route(text: &[u8]) -> bool {
     if memchr::memchr(b'{', text).is_some() || text == b"-" || text.starts_with(b"$") {
         return true;
     }
-    text.iter()
-        .all(|b| b.is_ascii_alphabetic() || matches!(b, b'/' | b'-' | b'_'))
+    text.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'/' | b'-' | b'_'))
 }
 
 #[cfg(test)]
@@ -229,11 +270,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {
-        assert_eq!(
-            format(text.as_bytes(), true).as_ref().map(LogFormat::name),
-            expected,
-            "{text}"
-        );
+        assert_eq!(format(text.as_bytes(), true).as_ref().map(LogFormat::name), expected, "{text}");
     }
 
     #[test]
@@ -241,10 +278,7 @@ mod tests {
         check("", None);
         check("hello\nworld\n", None);
         check("#\n{\"ip\":\"192.0.2.1\",\"status\":\"200\"}", Some("json"));
-        check(
-            "<request id=\"a\"><ip>192.0.2.1</ip><status>200</status></request>",
-            Some("xml"),
-        );
+        check("<request id=\"a\"><ip>192.0.2.1</ip><status>200</status></request>", Some("xml"));
         let clf = "192.0.2.1 - - [26/Jan/2019:19:45:25 +0000] \"GET /pets/{petId} HTTP/1.1\" 200 5";
         check(&format!("{clf} id1"), Some("clf"));
         check(&format!("{clf} \"-\" \"ua\""), Some("combined"));
@@ -267,11 +301,7 @@ mod tests {
         let line = |path: &str| {
             format!("192.0.2.1 - - [26/Jan/2019:19:45:25 +0000] \"GET {path} HTTP/1.1\" 200 5 id")
         };
-        let fields = |path: &str| {
-            format(line(path).as_bytes(), true)
-                .expect("a format")
-                .fields()
-        };
+        let fields = |path: &str| format(line(path).as_bytes(), true).expect("a format").fields();
         assert!(fields("/prod/.env").contains(crate::Field::Path));
         assert!(fields("/pets/{petId}").contains(crate::Field::Route));
     }

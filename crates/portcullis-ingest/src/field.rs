@@ -44,11 +44,25 @@ pub enum Field {
     WafAction,
     /// Request id.
     Id,
+    /// Headers other than those with a field of their own, as `name: value` lines.
+    Headers,
+    /// `X-Forwarded-For` header.
+    ForwardedFor,
+    /// The AWS WAF rule that decided.
+    WafRule,
+    /// Labels that AWS WAF rules put on the request, separated by commas.
+    WafLabels,
+    /// JA3 fingerprint of the TLS client.
+    Ja3,
+    /// JA4 fingerprint of the TLS client.
+    Ja4,
+    /// Two-letter country that AWS derived from the address.
+    Country,
 }
 
 impl Field {
     /// Every field, in the order `decode` writes them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 27] = [
         Self::Id,
         Self::Time,
         Self::Client,
@@ -69,6 +83,13 @@ impl Field {
         Self::Principal,
         Self::ErrorType,
         Self::WafAction,
+        Self::WafRule,
+        Self::WafLabels,
+        Self::Ja3,
+        Self::Ja4,
+        Self::Country,
+        Self::ForwardedFor,
+        Self::Headers,
     ];
 
     /// The name in rules and in `decode`'s output.
@@ -94,6 +115,13 @@ impl Field {
             Self::ErrorType => "error_type",
             Self::WafAction => "waf_action",
             Self::Id => "id",
+            Self::Headers => "headers",
+            Self::ForwardedFor => "forwarded_for",
+            Self::WafRule => "waf_rule",
+            Self::WafLabels => "waf_labels",
+            Self::Ja3 => "ja3",
+            Self::Ja4 => "ja4",
+            Self::Country => "country",
         }
     }
 }
@@ -129,9 +157,7 @@ impl FieldSet {
 
     /// The fields, in `decode`'s order.
     pub fn iter(self) -> impl Iterator<Item = Field> {
-        Field::ALL
-            .into_iter()
-            .filter(move |field| self.contains(*field))
+        Field::ALL.into_iter().filter(move |field| self.contains(*field))
     }
 }
 

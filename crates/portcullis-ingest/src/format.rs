@@ -4,6 +4,8 @@
 //! "HTTP API logging" (the HTTP console's), joined to one line each.
 
 use crate::keyed::Keys;
+use crate::source::envelope::Envelope;
+use crate::source::{alb, cloudfront, waf};
 use crate::template::{Form, Template};
 use crate::variable::{self, Slot};
 use crate::{Field, FieldSet, TemplateError, combined};
@@ -127,6 +129,18 @@ pub const PRESETS: &[Preset] = &[
         title: "Apache and nginx combined log, with referer",
         template: None,
     },
+    Preset { name: "aws-waf", title: "AWS WAF full logs", template: None },
+    Preset { name: "alb", title: "Application Load Balancer access logs", template: None },
+    Preset {
+        name: "cloudfront",
+        title: "CloudFront standard logs, versions 1 and 2",
+        template: None,
+    },
+    Preset {
+        name: "cloudwatch",
+        title: "any of these inside a CloudWatch Logs subscription",
+        template: None,
+    },
 ];
 
 /// A log format, ready to decode with.
@@ -141,6 +155,12 @@ pub struct LogFormat {
 pub(crate) enum Reading {
     Template(Box<Compiled>),
     Combined,
+    Waf,
+    Alb,
+    CloudFrontLines,
+    CloudFrontJson,
+    /// Records inside other records. `None`: what they are was not recognised.
+    Envelope(Envelope, Option<Box<LogFormat>>),
 }
 
 /// A template with what its fallbacks need.
@@ -179,12 +199,30 @@ impl LogFormat {
             Some(template) => {
                 Self::named(name, template).expect("presets compile: a test compiles each")
             }
-            None => Self {
-                name: name.into(),
-                text: None,
-                reading: Reading::Combined,
-            },
+            None => {
+                let reading = match name {
+                    "combined" => Reading::Combined,
+                    "aws-waf" => Reading::Waf,
+                    "alb" => Reading::Alb,
+                    "cloudfront" => Reading::CloudFrontLines,
+                    _ => Reading::Envelope(Envelope::CloudWatch, None),
+                };
+                Self::of_source(name, reading)
+            }
         })
+    }
+
+    pub(crate) fn of_source(name: &str, reading: Reading) -> Self {
+        Self { name: name.into(), text: None, reading }
+    }
+
+    /// The format of records that stand inside others.
+    pub(crate) fn enveloped(envelope: Envelope, inner: Option<Self>) -> Self {
+        let name = match envelope {
+            Envelope::CloudWatch => "cloudwatch",
+            Envelope::FirehoseError => "firehose-error",
+        };
+        Self::of_source(name, Reading::Envelope(envelope, inner.map(Box::new)))
     }
 
     pub(crate) fn named(name: &str, text: &str) -> Result<Self, TemplateError> {
@@ -204,11 +242,7 @@ impl LogFormat {
 
     /// A format recognised by the keys of its records.
     pub(crate) fn inferred(template: Template) -> Self {
-        let name = if template.form == Form::Xml {
-            "xml"
-        } else {
-            "json"
-        };
+        let name = if template.form == Form::Xml { "xml" } else { "json" };
         Self {
             name: name.into(),
             text: None,
@@ -231,12 +265,13 @@ impl LogFormat {
     pub fn fields(&self) -> FieldSet {
         match &self.reading {
             Reading::Combined => combined::fields(),
-            Reading::Template(compiled) => compiled
-                .template
-                .captures
-                .iter()
-                .filter_map(|c| c.slot.field())
-                .collect(),
+            Reading::Waf => waf::fields(),
+            Reading::Alb => alb::fields(),
+            Reading::CloudFrontLines | Reading::CloudFrontJson => cloudfront::fields(),
+            Reading::Envelope(_, inner) => inner.as_ref().map_or(FieldSet::EMPTY, |f| f.fields()),
+            Reading::Template(compiled) => {
+                compiled.template.captures.iter().filter_map(|c| c.slot.field()).collect()
+            }
         }
     }
 
@@ -244,7 +279,7 @@ impl LogFormat {
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         let captures = match &self.reading {
             Reading::Template(compiled) => compiled.template.captures.as_slice(),
-            Reading::Combined => &[],
+            _ => &[],
         };
         captures.iter().map(|capture| &*capture.name)
     }
@@ -257,12 +292,7 @@ impl LogFormat {
         let template = &compiled.template;
         let fields = self.fields();
         let mut warnings = Vec::new();
-        let has = |name: &str| {
-            template
-                .captures
-                .iter()
-                .any(|capture| &*capture.name == name)
-        };
+        let has = |name: &str| template.captures.iter().any(|capture| &*capture.name == name);
         for capture in &template.captures {
             if !variable::meaning(&capture.name).known {
                 warnings.push(format!(
@@ -322,11 +352,7 @@ impl Compiled {
             .then(|| memchr::memmem::rfind(&template.tail, b"</"))
             .flatten()
             .map(|at| template.tail[at..].into());
-        Self {
-            template,
-            keys,
-            closing,
-        }
+        Self { template, keys, closing }
     }
 
     /// Whether records can be told apart when nothing separates them.
@@ -341,11 +367,7 @@ impl Compiled {
     /// Whether any value is what a request must at least tell.
     pub(crate) fn tells_requests(&self) -> bool {
         let captures = &self.template.captures;
-        captures
-            .iter()
-            .filter(|c| c.slot.is_trusted() || c.slot == Slot::Path)
-            .count()
-            >= 2
+        captures.iter().filter(|c| c.slot.is_trusted() || c.slot == Slot::Path).count() >= 2
     }
 }
 
@@ -358,12 +380,9 @@ mod tests {
         for preset in PRESETS {
             let format = LogFormat::preset(preset.name).expect("a preset");
             assert_eq!(format.name(), preset.name);
-            assert!(format.fields().contains(Field::Client), "{}", preset.name);
-            assert!(
-                format.warnings().iter().all(|w| !w.contains("documents")),
-                "{}",
-                preset.name
-            );
+            let inside = preset.name == "cloudwatch";
+            assert!(inside || format.fields().contains(Field::Client), "{}", preset.name);
+            assert!(format.warnings().iter().all(|w| !w.contains("documents")), "{}", preset.name);
         }
         assert!(LogFormat::preset("nothing").is_none());
     }
@@ -371,9 +390,7 @@ mod tests {
     #[test]
     fn the_recommended_format_has_no_warning() {
         assert_eq!(
-            LogFormat::preset("recommended")
-                .expect("a preset")
-                .warnings(),
+            LogFormat::preset("recommended").expect("a preset").warnings(),
             Vec::<String>::new()
         );
     }

@@ -16,8 +16,11 @@ use crate::format::{Compiled, KeyReading, LogFormat, Reading};
 use crate::glued::{self, Next, Seam};
 use crate::keyed;
 use crate::object::Tally;
+use crate::source::cloudfront::{self, Column};
+use crate::source::envelope::{self, Envelope};
+use crate::source::{alb, waf};
 use crate::template::{Form, Template};
-use crate::{Origin, Reject, RejectReason, Sink, Untrusted, combined, json, value};
+use crate::{Origin, Reject, RejectReason, Request, Sink, Untrusted, combined, json, value};
 
 /// Text looked at for a line feed before records are taken to be glued.
 const LINE_SEARCH_BYTES: usize = 128 * 1024;
@@ -32,6 +35,10 @@ pub(crate) struct Reader<'f> {
     /// A template that earlier records of this object had instead of the format's.
     variant: Option<Template>,
     lines: Option<bool>,
+    /// Columns of CloudFront's lines, from the last header.
+    columns: Option<Vec<Column>>,
+    /// Reader of the records inside envelopes.
+    inner: Option<Box<Reader<'f>>>,
     pieces: Vec<Piece>,
     scratch: Vec<u8>,
 }
@@ -52,14 +59,26 @@ impl<S: Sink> Out<'_, S> {
     ) {
         self.tally.reject(reason);
         let text = Untrusted::new(text);
-        self.sink.reject(&Reject {
-            reason,
-            text,
-            origin,
-            length: length as u64,
-        });
+        self.sink.reject(&Reject { reason, text, origin, length: length as u64 });
+    }
+
+    /// Takes what a record was read as.
+    fn take(
+        &mut self,
+        record: &[u8],
+        origin: Origin<'_>,
+        request: Result<Request<'_>, RejectReason>,
+    ) {
+        match request {
+            Ok(request) => self.tally.request(self.sink, &request),
+            Err(reason) => self.reject(reason, record, record.len(), origin),
+        }
     }
 }
+
+/// Reads the JSON record that a text begins with; its length too.
+type ReadObject =
+    for<'o> fn(&'o [u8], &'o mut Vec<u8>, Origin<'o>) -> Result<(usize, Request<'o>), RejectReason>;
 
 impl<'f> Reader<'f> {
     pub(crate) fn new(format: Option<&'f LogFormat>) -> Self {
@@ -67,6 +86,8 @@ impl<'f> Reader<'f> {
             format,
             variant: None,
             lines: None,
+            columns: None,
+            inner: None,
             pieces: Vec::new(),
             scratch: Vec::new(),
         }
@@ -87,21 +108,39 @@ impl<'f> Reader<'f> {
         }
         if text[0] == b'#' {
             // Headers of line formats; a record of JSON or XML never begins so.
-            return match memchr::memchr(b'\n', text) {
-                Some(end) => Some(end + 1),
-                None => whole.then_some(text.len()),
-            };
+            return line(text, whole, |line| {
+                if let Some(names) = line.strip_prefix(b"#Fields:") {
+                    self.columns = cloudfront::columns(names).or(self.columns.take());
+                }
+            });
         }
         match self.format.map(|format| &format.reading) {
             None => line(text, whole, |line| {
                 out.reject(RejectReason::Shape, line, line.len(), origin);
             }),
             Some(Reading::Combined) => line(text, whole, |line| {
-                match combined::request(line, &mut self.scratch, origin) {
-                    Ok(request) => out.tally.request(out.sink, &request),
-                    Err(reason) => out.reject(reason, line, line.len(), origin),
-                }
+                out.take(line, origin, combined::request(line, &mut self.scratch, origin));
             }),
+            Some(Reading::Alb) => line(text, whole, |line| {
+                out.take(line, origin, alb::request(line, &mut self.scratch, origin));
+            }),
+            Some(Reading::CloudFrontLines) if text[0] == b'{' => {
+                self.object(cloudfront::json_request, text, whole, origin, out)
+            }
+            Some(Reading::CloudFrontLines) => line(text, whole, |line| {
+                let columns = self.columns.get_or_insert_with(|| {
+                    cloudfront::columns(cloudfront::VERSION_1.as_bytes()).expect("known names")
+                });
+                let request = cloudfront::request(line, columns, &mut self.scratch, origin);
+                out.take(line, origin, request);
+            }),
+            Some(Reading::CloudFrontJson) => {
+                self.object(cloudfront::json_request, text, whole, origin, out)
+            }
+            Some(Reading::Waf) => self.object(waf::request, text, whole, origin, out),
+            Some(Reading::Envelope(kind, inner)) => {
+                self.envelope(*kind, inner.as_deref(), text, whole, origin, out)
+            }
             Some(Reading::Template(compiled)) => match compiled.template.form {
                 Form::Json => self.json(compiled, text, whole, origin, out),
                 Form::Xml => self.xml(compiled, text, whole, origin, out),
@@ -118,11 +157,7 @@ impl<'f> Reader<'f> {
             Some(Reading::Template(compiled)) => compiled.template.head(),
             _ => b"",
         };
-        let seam = if head.len() >= 4 {
-            memmem::find(text, head)
-        } else {
-            None
-        };
+        let seam = if head.len() >= 4 { memmem::find(text, head) } else { None };
         [line, seam].into_iter().flatten().min()
     }
 
@@ -146,11 +181,7 @@ impl<'f> Reader<'f> {
         }
         let head = compiled.template.head();
         if text[0] != b'{' {
-            let record = if head.len() >= 2 {
-                memmem::find(text, head)
-            } else {
-                None
-            };
+            let record = if head.len() >= 2 { memmem::find(text, head) } else { None };
             let end = [line_end(text), record].into_iter().flatten().min();
             let end = end.or(whole.then_some(text.len()))?;
             out.reject(RejectReason::Shape, &text[..end], end, origin);
@@ -208,6 +239,61 @@ impl<'f> Reader<'f> {
         Some(end)
     }
 
+    /// A JSON object of a source with a reader of its own.
+    fn object<S: Sink>(
+        &mut self,
+        read: ReadObject,
+        text: &[u8],
+        whole: bool,
+        origin: Origin<'_>,
+        out: &mut Out<'_, S>,
+    ) -> Option<usize> {
+        let reason = match read(text, &mut self.scratch, origin) {
+            Ok((length, request)) => {
+                out.tally.request(out.sink, &request);
+                return Some(length);
+            }
+            Err(reason) => reason,
+        };
+        let end = unread_object_end(text, whole)?;
+        let cut_off = reason == RejectReason::Shape && end == text.len() && whole;
+        let reason = if cut_off { RejectReason::CutOff } else { reason };
+        out.reject(reason, &text[..end], end, origin);
+        Some(end)
+    }
+
+    /// The records inside one envelope.
+    fn envelope<S: Sink>(
+        &mut self,
+        kind: Envelope,
+        format: Option<&'f LogFormat>,
+        text: &[u8],
+        whole: bool,
+        origin: Origin<'_>,
+        out: &mut Out<'_, S>,
+    ) -> Option<usize> {
+        if !whole && json::object_end(text).is_none() && text[0] == b'{' {
+            return None;
+        }
+        let inner = self.inner.get_or_insert_with(|| {
+            // Each message is a record of its own.
+            Box::new(Self { lines: Some(true), ..Self::new(format) })
+        });
+        let length = envelope::open(kind, text, &mut |at, mut record| {
+            let origin = Origin { offset: origin.offset + at as u64, ..origin };
+            while !record.is_empty() {
+                let length = inner.step(record, true, origin, out).unwrap_or(record.len());
+                record = &record[length..];
+            }
+        });
+        if length.is_some() {
+            return length;
+        }
+        let end = unread_object_end(text, whole)?;
+        out.reject(RejectReason::Shape, &text[..end], end, origin);
+        Some(end)
+    }
+
     /// Reads a record by its keys, and remembers how it was written for the next.
     fn keyed<S: Sink>(
         &mut self,
@@ -253,10 +339,7 @@ impl<'f> Reader<'f> {
             return self.lines(compiled, text, whole, origin, out);
         };
         let head = compiled.template.head();
-        let opening = &head[..head
-            .iter()
-            .position(|b| b" >".contains(b))
-            .unwrap_or(head.len())];
+        let opening = &head[..head.iter().position(|b| b" >".contains(b)).unwrap_or(head.len())];
         if !text.starts_with(opening) {
             let tag = memmem::find(text, opening);
             let end = [tag, line_end(text)].into_iter().flatten().min();
@@ -340,11 +423,7 @@ impl<'f> Reader<'f> {
             };
         }
         line(text, whole, |line| {
-            let line = if template.ends_line {
-                without_typed_end(line)
-            } else {
-                line
-            };
+            let line = if template.ends_line { without_typed_end(line) } else { line };
             if let Err(reason) = self.cut(template, line, origin, out) {
                 out.reject(reason, line, line.len(), origin);
             }
@@ -370,10 +449,7 @@ fn line_end(text: &[u8]) -> Option<usize> {
 /// The line without a line end typed as two characters.
 fn without_typed_end(line: &[u8]) -> &[u8] {
     let line = line.trim_ascii_end();
-    line.strip_suffix(b"\\n")
-        .or_else(|| line.strip_suffix(b"\\r"))
-        .unwrap_or(line)
-        .trim_ascii_end()
+    line.strip_suffix(b"\\n").or_else(|| line.strip_suffix(b"\\r")).unwrap_or(line).trim_ascii_end()
 }
 
 /// The text after white space, a byte order mark, and line ends typed as `\n`.
@@ -389,6 +465,19 @@ pub(crate) fn after_separators(mut text: &[u8]) -> &[u8] {
             None => return text,
         }
     }
+}
+
+/// Where a JSON object that could not be read ends: by its structure, else at the line
+/// feed. `None` when more text is needed to tell.
+fn unread_object_end(text: &[u8], whole: bool) -> Option<usize> {
+    let line = line_end(text);
+    let structure = if text[0] == b'{' {
+        json::object_end(&text[..line.unwrap_or(text.len())])
+    } else {
+        // Garbage in front of an object that nothing separates from it.
+        memmem::find(text, b"{\"").filter(|at| line.is_none_or(|line| *at < line))
+    };
+    structure.or(line).or(whole.then_some(text.len()))
 }
 
 /// Where the next JSON record may begin: after a line feed, or at the template's own

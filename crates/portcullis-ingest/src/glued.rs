@@ -189,16 +189,7 @@ mod tests {
             next(&template, seam, record.as_bytes(), true, &mut pieces),
             Next::Record(record.len())
         );
-        assert_eq!(
-            next(
-                &template,
-                seam,
-                &record.as_bytes()[..20],
-                false,
-                &mut pieces
-            ),
-            Next::More
-        );
+        assert_eq!(next(&template, seam, &record.as_bytes()[..20], false, &mut pieces), Next::More);
     }
 
     #[test]

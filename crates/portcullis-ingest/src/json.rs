@@ -43,23 +43,44 @@ pub(crate) fn leaves<'t>(
     text: &'t [u8],
     visit: &mut dyn FnMut(&[&'t [u8]], Leaf),
 ) -> Option<usize> {
-    let mut reader = Reader {
-        text,
-        at: 0,
-        keys: Vec::new(),
-    };
-    reader.object(visit)?;
-    Some(reader.at)
+    let mut pull = Pull { text, at: 0 };
+    leaves_of(&mut pull, &mut Vec::new(), visit)?;
+    Some(pull.at)
 }
 
-struct Reader<'t> {
+fn leaves_of<'t>(
+    pull: &mut Pull<'t>,
+    keys: &mut Vec<&'t [u8]>,
+    visit: &mut dyn FnMut(&[&'t [u8]], Leaf),
+) -> Option<()> {
+    if keys.len() >= MAX_DEPTH {
+        return None;
+    }
+    pull.object(|pull, key| {
+        keys.push(key);
+        match pull.peek()? {
+            b'{' => leaves_of(pull, keys, visit)?,
+            b'[' => pull.skip_array()?,
+            _ => visit(keys, pull.scalar()?),
+        }
+        keys.pop();
+        Some(())
+    })
+}
+
+/// Reads JSON piece by piece; `None` means that the text is no JSON.
+pub(crate) struct Pull<'t> {
     text: &'t [u8],
-    at: usize,
-    keys: Vec<&'t [u8]>,
+    pub(crate) at: usize,
 }
 
-impl<'t> Reader<'t> {
-    fn peek(&mut self) -> Option<u8> {
+impl<'t> Pull<'t> {
+    pub(crate) fn new(text: &'t [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The next byte that is no white space.
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
@@ -70,52 +91,20 @@ impl<'t> Reader<'t> {
         (self.peek()? == byte).then(|| self.at += 1)
     }
 
-    fn string(&mut self) -> Option<Piece> {
-        self.expect(b'"')?;
-        let start = self.at;
-        let end = string_end(self.text, start)?;
-        self.at = end + 1;
-        Some(Piece { start, end })
-    }
-
-    fn object(&mut self, visit: &mut dyn FnMut(&[&'t [u8]], Leaf)) -> Option<()> {
-        if self.keys.len() >= MAX_DEPTH {
-            return None;
-        }
+    /// Calls `read` with every key; it must read the value.
+    pub(crate) fn object(
+        &mut self,
+        mut read: impl FnMut(&mut Self, &'t [u8]) -> Option<()>,
+    ) -> Option<()> {
         self.expect(b'{')?;
         if self.peek()? == b'}' {
             self.at += 1;
             return Some(());
         }
         loop {
-            let key = self.string()?;
-            self.keys.push(key.of(self.text));
+            let key = self.string()?.of(self.text);
             self.expect(b':')?;
-            match self.peek()? {
-                b'{' => self.object(visit)?,
-                b'[' => self.skip_array()?,
-                b'"' => {
-                    let piece = self.string()?;
-                    visit(
-                        &self.keys,
-                        Leaf {
-                            piece,
-                            quoted: true,
-                        },
-                    );
-                }
-                _ => {
-                    let piece = self.bare()?;
-                    visit(
-                        &self.keys,
-                        Leaf {
-                            piece,
-                            quoted: false,
-                        },
-                    );
-                }
-            }
-            self.keys.pop();
+            read(self, key)?;
             match self.peek()? {
                 b',' => self.at += 1,
                 b'}' => {
@@ -127,8 +116,42 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// A number, `true`, `false` or `null`.
-    fn bare(&mut self) -> Option<Piece> {
+    /// Calls `read` for every element; it must read it. `null` is an empty array.
+    pub(crate) fn array(&mut self, mut read: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        if self.peek()? == b'n' {
+            return self.scalar().map(|_| ());
+        }
+        self.expect(b'[')?;
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Some(());
+        }
+        loop {
+            read(self)?;
+            match self.peek()? {
+                b',' => self.at += 1,
+                b']' => {
+                    self.at += 1;
+                    return Some(());
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    pub(crate) fn string(&mut self) -> Option<Piece> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let end = string_end(self.text, start)?;
+        self.at = end + 1;
+        Some(Piece { start, end })
+    }
+
+    /// A string, number, `true`, `false` or `null`.
+    pub(crate) fn scalar(&mut self) -> Option<Leaf> {
+        if self.peek()? == b'"' {
+            return Some(Leaf { piece: self.string()?, quoted: true });
+        }
         let start = self.at;
         let length = self.text[start..]
             .iter()
@@ -136,27 +159,30 @@ impl<'t> Reader<'t> {
             .count();
         self.at += length;
         let value = &self.text[start..self.at];
-        let number = value
-            .first()
-            .is_some_and(|b| b.is_ascii_digit() || *b == b'-')
+        let number = value.first().is_some_and(|b| b.is_ascii_digit() || *b == b'-')
             && value.last().is_some_and(u8::is_ascii_digit)
-            && value
-                .iter()
-                .all(|b| b.is_ascii_digit() || b"-+.eE".contains(b));
-        (number || [&b"true"[..], b"false", b"null"].contains(&value)).then_some(Piece {
-            start,
-            end: self.at,
-        })
+            && value.iter().all(|b| b.is_ascii_digit() || b"-+.eE".contains(b));
+        (number || [&b"true"[..], b"false", b"null"].contains(&value))
+            .then_some(Leaf { piece: Piece { start, end: self.at }, quoted: false })
+    }
+
+    /// Passes over any value.
+    pub(crate) fn skip(&mut self) -> Option<()> {
+        match self.peek()? {
+            b'{' => {
+                self.at += object_end(&self.text[self.at..])?;
+                Some(())
+            }
+            b'[' => self.skip_array(),
+            _ => self.scalar().map(|_| ()),
+        }
     }
 
     /// Passes over an array by brackets and quotes.
     fn skip_array(&mut self) -> Option<()> {
         let mut depth = 0_usize;
         loop {
-            let found = self.text[self.at..]
-                .iter()
-                .position(|b| b"[]\"".contains(b))?;
-            self.at += found + 1;
+            self.at += memchr::memchr3(b'[', b']', b'"', self.text.get(self.at..)?)? + 1;
             match self.text[self.at - 1] {
                 b'[' => depth += 1,
                 b']' => {
@@ -185,11 +211,8 @@ mod tests {
                 String::from_utf8_lossy(leaf.piece.of(text.as_bytes())).into_owned(),
             ));
         });
-        let expected = expected.map(|e| {
-            e.iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect()
-        });
+        let expected =
+            expected.map(|e| e.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
         assert_eq!(length.map(|_| seen), expected, "{text}");
     }
 
@@ -203,14 +226,7 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_refused() {
-        for text in [
-            "{\"a\":-}",
-            "{\"a\":\"\"x\"\"}",
-            "{\"a\" 1}",
-            "{",
-            "{\"a\":1",
-            "[1]",
-        ] {
+        for text in ["{\"a\":-}", "{\"a\":\"\"x\"\"}", "{\"a\" 1}", "{", "{\"a\":1", "[1]"] {
             check(text, None);
         }
         check(&"{\"a\":".repeat(100), None);

@@ -60,11 +60,7 @@ type Visit<'v, 't> = dyn FnMut(&[&'t [u8]], Piece, Setting) + 'v;
 fn walk<'t>(form: Form, text: &'t [u8], visit: &mut Visit<'_, 't>) -> Option<usize> {
     match form {
         Form::Json => json::leaves(text, &mut |keys, leaf| {
-            let setting = if leaf.quoted {
-                Setting::Quoted
-            } else {
-                Setting::Bare
-            };
+            let setting = if leaf.quoted { Setting::Quoted } else { Setting::Bare };
             visit(keys, leaf.piece, setting);
         }),
         Form::Xml => xml::leaves(text, &mut |names, piece| {
@@ -99,14 +95,9 @@ pub(crate) fn read(
                 let meaning = variable::meaning(&name);
                 (name, meaning)
             }
-            None => (
-                Box::from(""),
-                Meaning {
-                    slot: Slot::Other,
-                    shape: Shape::Free,
-                    known: false,
-                },
-            ),
+            None => {
+                (Box::from(""), Meaning { slot: Slot::Other, shape: Shape::Free, known: false })
+            }
         };
         let value = piece.of(record);
         let absent = !quoted && matches!(value, b"null" | b"true" | b"false");
@@ -141,28 +132,13 @@ pub(crate) fn read(
     }
     let end = pieces.last().map_or(0, |last| last.end);
     let tail = record[end..length].into();
-    Ok((
-        Template {
-            form,
-            captures,
-            tail,
-            ends_line: true,
-        },
-        pieces,
-    ))
+    Ok((Template { form, captures, tail, ends_line: true }, pieces))
 }
 
 /// The variable people mean by a key. The root element of XML names no value.
 fn by_common_name(form: Form, path: &[&[u8]]) -> Option<&'static str> {
-    let path = if form == Form::Xml && path.len() > 1 {
-        &path[1..]
-    } else {
-        path
-    };
-    let names: Vec<&str> = path
-        .iter()
-        .map(|key| std::str::from_utf8(key).unwrap_or(""))
-        .collect();
+    let path = if form == Form::Xml && path.len() > 1 { &path[1..] } else { path };
+    let names: Vec<&str> = path.iter().map(|key| std::str::from_utf8(key).unwrap_or("")).collect();
     variable::by_key(&names)
 }
 
@@ -177,22 +153,16 @@ mod tests {
                 .expect("a template");
         let keys = Keys::of(&template).expect("JSON");
         assert_eq!(keys.known.len(), 2);
-        let (_, pieces) = read(
-            Form::Json,
-            br#"{ "s": 200, "x": [1], "a": {"ip": "192.0.2.1"} }"#,
-            Some(&keys),
-        )
-        .expect("a record");
+        let (_, pieces) =
+            read(Form::Json, br#"{ "s": 200, "x": [1], "a": {"ip": "192.0.2.1"} }"#, Some(&keys))
+                .expect("a record");
         assert_eq!(pieces.len(), 2);
     }
 
     #[test]
     fn a_key_that_stands_twice_with_two_values_is_forgery() {
         let record = br#"{"ip":"192.0.2.1","status":"200","ip":"203.0.113.9"}"#;
-        assert_eq!(
-            read(Form::Json, record, None).map(|_| ()),
-            Err(RejectReason::Forged)
-        );
+        assert_eq!(read(Form::Json, record, None).map(|_| ()), Err(RejectReason::Forged));
     }
 
     #[test]

@@ -26,10 +26,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            object_bytes: 16 << 30,
-            record_bytes: 1 << 20,
-        }
+        Self { object_bytes: 16 << 30, record_bytes: 1 << 20 }
     }
 }
 
@@ -134,11 +131,8 @@ pub fn read_object(
     let mut report = ObjectReport::default();
     let mut window = Window::new(input, limits.object_bytes);
     window.fill(CHUNK_BYTES);
-    let detected = if format.is_none() {
-        detect::format(window.text(), window.whole())
-    } else {
-        None
-    };
+    let detected =
+        if format.is_none() { detect::format(window.text(), window.whole()) } else { None };
     let format = format.or(detected.as_ref());
     if let Some(format) = format {
         report.format = Some(format.name().to_owned());
@@ -156,10 +150,7 @@ pub fn read_object(
         &mut window,
         &mut Reader::new(format),
         limits,
-        &mut Out {
-            sink,
-            tally: &mut tally,
-        },
+        &mut Out { sink, tally: &mut tally },
     );
     report.requests = tally.requests;
     report.rejects = tally.rejects;
@@ -193,10 +184,7 @@ fn records<S: Sink>(
             window.fill(CHUNK_BYTES);
             continue;
         }
-        let origin = Origin {
-            object,
-            offset: window.offset,
-        };
+        let origin = Origin { object, offset: window.offset };
         match reader.step(text, window.whole(), origin, out) {
             Some(length) => window.consume(length),
             None if window.whole() => {
@@ -240,15 +228,7 @@ fn skip_long_record<S: Sink>(
         window.fill(keep + CHUNK_BYTES);
     }
     let length = (window.offset - start) as usize;
-    out.reject(
-        RejectReason::TooLong,
-        &shown,
-        length,
-        Origin {
-            object,
-            offset: start,
-        },
-    );
+    out.reject(RejectReason::TooLong, &shown, length, Origin { object, offset: start });
 }
 
 /// A moving view of the decompressed text.
@@ -272,10 +252,8 @@ impl<'r> Window<'r> {
             Ok((text, compressed)) => (text, compressed, None),
             Err(error) => (Box::new(io::empty()) as Box<dyn Read>, true, Some(error)),
         };
-        let incomplete = failure.map(|error| Incomplete::Compression {
-            text_bytes: 0,
-            message: error.to_string(),
-        });
+        let incomplete = failure
+            .map(|error| Incomplete::Compression { text_bytes: 0, message: error.to_string() });
         Self {
             input,
             compressed,
@@ -331,15 +309,9 @@ impl<'r> Window<'r> {
                     let text_bytes = self.offset + self.buffer.len() as u64;
                     let message = error.to_string();
                     self.incomplete = Some(if self.compressed {
-                        Incomplete::Compression {
-                            text_bytes,
-                            message,
-                        }
+                        Incomplete::Compression { text_bytes, message }
                     } else {
-                        Incomplete::Read {
-                            text_bytes,
-                            message,
-                        }
+                        Incomplete::Read { text_bytes, message }
                     });
                     self.ended = true;
                 }
@@ -378,15 +350,10 @@ mod tests {
 
     impl Sink for Seen {
         fn request(&mut self, request: &Request<'_>) {
-            self.paths.push(
-                request
-                    .path
-                    .map_or(String::new(), |p| p.escaped().to_string()),
-            );
+            self.paths.push(request.path.map_or(String::new(), |p| p.escaped().to_string()));
         }
         fn reject(&mut self, reject: &Reject<'_>) {
-            self.rejects
-                .push((reject.reason.name(), reject.origin.offset, reject.length));
+            self.rejects.push((reject.reason.name(), reject.origin.offset, reject.length));
         }
     }
 
@@ -433,16 +400,11 @@ mod tests {
 
     #[test]
     fn a_truncated_object_keeps_what_was_read_and_says_so() {
-        let text = (0..2_000)
-            .map(|n| record(&format!("/{n}")) + "\n")
-            .collect::<String>();
+        let text = (0..2_000).map(|n| record(&format!("/{n}")) + "\n").collect::<String>();
         let bytes = gzip(text.as_bytes());
         let (seen, report) = read(&bytes[..bytes.len() / 2], &Limits::default());
         assert!(seen.paths.len() > 100, "{}", seen.paths.len());
-        assert!(
-            matches!(report.incomplete, Some(Incomplete::Compression { .. })),
-            "{report:?}"
-        );
+        assert!(matches!(report.incomplete, Some(Incomplete::Compression { .. })), "{report:?}");
     }
 
     #[test]
@@ -452,10 +414,7 @@ mod tests {
             let (seen, _) = read(text.as_bytes(), &Limits::default());
             assert_eq!(seen.paths, ["/a", "/b"], "{separator:?}");
             assert_eq!(seen.rejects.len(), 1);
-            assert_eq!(
-                seen.rejects[0].1,
-                (record("/a").len() + separator.len()) as u64
-            );
+            assert_eq!(seen.rejects[0].1, (record("/a").len() + separator.len()) as u64);
         }
     }
 
@@ -472,22 +431,11 @@ mod tests {
 
     #[test]
     fn text_over_the_limit_makes_the_object_incomplete() {
-        let text = (0..100)
-            .map(|n| record(&format!("/{n}")) + "\n")
-            .collect::<String>();
-        let limits = Limits {
-            object_bytes: 1_000,
-            ..Limits::default()
-        };
+        let text = (0..100).map(|n| record(&format!("/{n}")) + "\n").collect::<String>();
+        let limits = Limits { object_bytes: 1_000, ..Limits::default() };
         let (_, report) = read(&gzip(text.as_bytes()), &limits);
-        assert_eq!(
-            report.incomplete,
-            Some(Incomplete::TooLarge { limit: 1_000 })
-        );
-        let limits = Limits {
-            object_bytes: text.len() as u64,
-            ..Limits::default()
-        };
+        assert_eq!(report.incomplete, Some(Incomplete::TooLarge { limit: 1_000 }));
+        let limits = Limits { object_bytes: text.len() as u64, ..Limits::default() };
         assert_eq!(read(&gzip(text.as_bytes()), &limits).1.incomplete, None);
     }
 
@@ -495,10 +443,7 @@ mod tests {
     fn nothing_at_all_is_an_object_too() {
         for bytes in [&b""[..], b"\n\n", b"#\n"] {
             let (seen, report) = read(bytes, &Limits::default());
-            assert_eq!(
-                (seen.paths.len(), report.rejected(), report.incomplete),
-                (0, 0, None)
-            );
+            assert_eq!((seen.paths.len(), report.rejected(), report.incomplete), (0, 0, None));
         }
     }
 }

@@ -35,14 +35,8 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason, in the order of reports.
-    pub const ALL: [Self; 6] = [
-        Self::Shape,
-        Self::Value,
-        Self::Ambiguous,
-        Self::Forged,
-        Self::TooLong,
-        Self::CutOff,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Shape, Self::Value, Self::Ambiguous, Self::Forged, Self::TooLong, Self::CutOff];
 
     /// The name in outputs.
     pub const fn name(self) -> &'static str {

@@ -50,6 +50,24 @@ pub struct Request<'o> {
     pub error_type: Option<Untrusted<'o>>,
     /// What AWS WAF decided.
     pub waf_action: Option<WafAction>,
+    /// The AWS WAF rule that decided.
+    pub waf_rule: Option<Untrusted<'o>>,
+    /// Labels of AWS WAF rules, separated by commas.
+    pub waf_labels: Option<Untrusted<'o>>,
+    /// JA3 fingerprint of the TLS client.
+    pub ja3: Option<Untrusted<'o>>,
+    /// JA4 fingerprint of the TLS client.
+    pub ja4: Option<Untrusted<'o>>,
+    /// Two-letter country that AWS derived from the address.
+    pub country: Option<Untrusted<'o>>,
+    /// `X-Forwarded-For` header: every part but the last may be a lie.
+    pub forwarded_for: Option<Untrusted<'o>>,
+    /// Headers without a field of their own, as `name: value` lines. Holds secrets:
+    /// see [`crate::redacted`].
+    pub headers: Option<Untrusted<'o>>,
+    /// Whether `time` is that of the object's key, because the format logs none: it
+    /// says when the object was begun, not when the request came.
+    pub time_is_of_object: bool,
     /// Where the record stands.
     pub origin: Origin<'o>,
 }
@@ -72,6 +90,13 @@ impl<'o> Request<'o> {
             Field::ApiKeyId => self.api_key_id,
             Field::Principal => self.principal,
             Field::ErrorType => self.error_type,
+            Field::WafRule => self.waf_rule,
+            Field::WafLabels => self.waf_labels,
+            Field::Ja3 => self.ja3,
+            Field::Ja4 => self.ja4,
+            Field::Country => self.country,
+            Field::ForwardedFor => self.forwarded_for,
+            Field::Headers => self.headers,
             Field::Client
             | Field::Time
             | Field::Status

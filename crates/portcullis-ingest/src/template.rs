@@ -129,12 +129,7 @@ impl Template {
             return Err(TemplateError::NoVariable);
         }
         let tail = text.as_bytes()[literal_start..].into();
-        let mut template = Self {
-            form: form(text, &captures),
-            captures,
-            tail,
-            ends_line,
-        };
+        let mut template = Self { form: form(text, &captures), captures, tail, ends_line };
         template.settle();
         Ok(template)
     }
@@ -170,9 +165,7 @@ impl Template {
 
     /// The fixed text after a value.
     pub(crate) fn text_after(&self, index: usize) -> &[u8] {
-        self.captures
-            .get(index + 1)
-            .map_or(&self.tail, |next| &next.before)
+        self.captures.get(index + 1).map_or(&self.tail, |next| &next.before)
     }
 
     /// The fixed text every record begins with.
@@ -190,9 +183,8 @@ fn without_separator(text: &str) -> (&str, bool) {
         if let Some(shorter) = trimmed.strip_suffix(['\n', '\r']) {
             ends_line = true;
             rest = shorter;
-        } else if let Some(shorter) = trimmed
-            .strip_suffix("\\n")
-            .or_else(|| trimmed.strip_suffix("\\r"))
+        } else if let Some(shorter) =
+            trimmed.strip_suffix("\\n").or_else(|| trimmed.strip_suffix("\\r"))
         {
             ends_line = true;
             rest = shorter;
@@ -216,11 +208,7 @@ fn form(text: &str, captures: &[Capture]) -> Form {
         Some(b'{') => Form::Json,
         Some(b'<') => Form::Xml,
         _ => {
-            let commas = captures
-                .iter()
-                .skip(1)
-                .filter(|c| &*c.before == b",")
-                .count();
+            let commas = captures.iter().skip(1).filter(|c| &*c.before == b",").count();
             if captures.len() > 1 && commas * 2 >= captures.len() - 1 {
                 Form::Csv
             } else {
@@ -266,14 +254,8 @@ mod tests {
     fn forms_are_told_apart() {
         assert_eq!(template("{\"s\":$context.status}").form, Form::Json);
         assert_eq!(template("<r><s>$context.status</s></r>").form, Form::Xml);
-        assert_eq!(
-            template("$context.status,$context.path,$context.stage").form,
-            Form::Csv
-        );
-        assert_eq!(
-            template("$context.status [$context.requestTime]").form,
-            Form::Line
-        );
+        assert_eq!(template("$context.status,$context.path,$context.stage").form, Form::Csv);
+        assert_eq!(template("$context.status [$context.requestTime]").form, Form::Line);
     }
 
     #[test]
@@ -282,14 +264,8 @@ mod tests {
             Template::parse("$context.status$context.path").unwrap_err(),
             TemplateError::Adjacent("status".into(), "path".into())
         );
-        assert_eq!(
-            Template::parse("hello").unwrap_err(),
-            TemplateError::NoVariable
-        );
-        assert_eq!(
-            Template::parse("$context").unwrap_err(),
-            TemplateError::Nameless(0)
-        );
+        assert_eq!(Template::parse("hello").unwrap_err(), TemplateError::NoVariable);
+        assert_eq!(Template::parse("$context").unwrap_err(), TemplateError::Nameless(0));
         assert_eq!(
             Template::parse("$context.status\n$context.path").unwrap_err(),
             TemplateError::LineBreak(15)

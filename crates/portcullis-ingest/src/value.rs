@@ -4,46 +4,11 @@
 //! borrowed from the record; the others are written to a scratch buffer that lives
 //! as long as the request, so the steady state allocates nothing.
 
-use std::net::IpAddr;
-use std::ops::Range;
-
 use crate::cut::Piece;
+use crate::draft::{Draft, Text};
 use crate::template::{Capture, Form, Setting, Template};
 use crate::variable::{Slot, parse_status};
-use crate::{Origin, RejectReason, Request, Timestamp, Untrusted, WafAction, parse_address};
-
-/// Text of a request: a part of the record, or of the scratch buffer.
-#[derive(Debug, Clone)]
-enum Text {
-    Record(Range<usize>),
-    Scratch(Range<usize>),
-}
-
-#[derive(Debug, Default)]
-struct Draft {
-    extended_id: Option<Text>,
-    request_id: Option<Text>,
-    client: Option<IpAddr>,
-    time_clf: Option<Timestamp>,
-    time_epoch: Option<Timestamp>,
-    method: Option<Text>,
-    path: Option<Text>,
-    query: Option<Text>,
-    route: Option<Text>,
-    status: Option<u16>,
-    user_agent: Option<Text>,
-    host: Option<Text>,
-    referer: Option<Text>,
-    protocol: Option<Text>,
-    response_bytes: Option<u64>,
-    latency_ms: Option<u64>,
-    api_id: Option<Text>,
-    stage: Option<Text>,
-    api_key_id: Option<Text>,
-    principal: Option<(u8, Text)>,
-    error_type: Option<Text>,
-    waf_action: Option<WafAction>,
-}
+use crate::{Origin, RejectReason, Request, Timestamp, WafAction, parse_address};
 
 /// Builds the request of a record that was cut into `pieces`.
 pub(crate) fn request<'o>(
@@ -60,54 +25,7 @@ pub(crate) fn request<'o>(
             fill(&mut draft, template.form, capture, record, piece, scratch)?;
         }
     }
-    let scratch: &'o [u8] = scratch;
-    let text = |text: Option<Text>| {
-        text.map(|text| match text {
-            Text::Record(range) => &record[range],
-            Text::Scratch(range) => &scratch[range],
-        })
-    };
-    let client_text = |slot| text(slot).map(Untrusted::new);
-    let target = text(draft.path);
-    let (path, logged_query) = match target {
-        Some(target) => split_target(target),
-        None => (None, None),
-    };
-    Ok(Request {
-        id: client_text(draft.extended_id.or(draft.request_id)),
-        time: draft.time_epoch.or(draft.time_clf),
-        client: draft.client,
-        method: client_text(draft.method),
-        path: path.map(Untrusted::new),
-        query: client_text(draft.query).or(logged_query.map(Untrusted::new)),
-        route: client_text(draft.route),
-        status: draft.status,
-        user_agent: client_text(draft.user_agent),
-        host: client_text(draft.host),
-        referer: client_text(draft.referer),
-        protocol: client_text(draft.protocol),
-        response_bytes: draft.response_bytes,
-        latency_ms: draft.latency_ms,
-        api_id: client_text(draft.api_id),
-        stage: client_text(draft.stage),
-        api_key_id: client_text(draft.api_key_id),
-        principal: client_text(draft.principal.map(|(_, text)| text)),
-        error_type: client_text(draft.error_type),
-        waf_action: draft.waf_action,
-        origin,
-    })
-}
-
-/// Splits a request target into path and query; an empty part is absent.
-pub(crate) fn split_target(target: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
-    let some = |text: &'_ [u8]| -> bool { !text.is_empty() };
-    match memchr::memchr(b'?', target) {
-        Some(mark) => {
-            let (path, query) = (&target[..mark], &target[mark + 1..]);
-            (some(path).then_some(path), some(query).then_some(query))
-        }
-        None => (some(target).then_some(target), None),
-    }
+    Ok(draft.finish(record, scratch, origin))
 }
 
 fn fill(
@@ -124,10 +42,7 @@ fn fill(
         && raw.len() >= 2
         && (form == Form::Csv || form == Form::Json && capture.setting == Setting::Bare)
     {
-        piece = Piece {
-            start: piece.start + 1,
-            end: piece.end - 1,
-        };
+        piece = Piece { start: piece.start + 1, end: piece.end - 1 };
         raw = piece.of(record);
     }
     if raw.is_empty() || raw == b"-" {
@@ -161,23 +76,15 @@ fn fill(
                 Slot::Stage => draft.stage = Some(text),
                 Slot::ApiKeyId => draft.api_key_id = Some(text),
                 Slot::ErrorType => draft.error_type = Some(text),
+                Slot::ForwardedFor => draft.forwarded_for = Some(text),
                 Slot::Principal(rank) => {
-                    if draft
-                        .principal
-                        .as_ref()
-                        .is_none_or(|(known, _)| rank < *known)
-                    {
+                    if draft.principal.as_ref().is_none_or(|(known, _)| rank < *known) {
                         draft.principal = Some((rank, text));
                     }
                 }
                 Slot::QueryParameter => {
-                    draft.query = Some(with_parameter(
-                        draft.query.take(),
-                        capture,
-                        text,
-                        record,
-                        scratch,
-                    ));
+                    draft.query =
+                        Some(with_parameter(draft.query.take(), capture, text, record, scratch));
                 }
                 _ => unreachable!("typed slots are matched above"),
             }
@@ -229,9 +136,7 @@ pub(crate) fn parse_whole(text: &[u8]) -> Result<Option<u64>, RejectReason> {
     if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
         return Err(RejectReason::Value);
     }
-    let value = digits
-        .iter()
-        .fold(0_u64, |value, byte| value * 10 + u64::from(byte - b'0'));
+    let value = digits.iter().fold(0_u64, |value, byte| value * 10 + u64::from(byte - b'0'));
     Ok((!negative).then_some(value))
 }
 
@@ -316,9 +221,7 @@ pub(crate) fn unescape_backslashes(mut raw: &[u8], out: &mut Vec<u8>) {
 }
 
 fn hex(digits: Option<&[u8]>) -> Option<u32> {
-    digits?.iter().try_fold(0, |value, byte| {
-        Some(value * 16 + char::from(*byte).to_digit(16)?)
-    })
+    digits?.iter().try_fold(0, |value, byte| Some(value * 16 + char::from(*byte).to_digit(16)?))
 }
 
 /// Writes a code point as UTF-8; a lone surrogate in the same three-byte form, so
@@ -398,11 +301,7 @@ mod tests {
 
     #[test]
     fn backslashes() {
-        check(
-            unescape_backslashes,
-            r#"a\"b\\c\u0041\x42\n"#,
-            b"a\"b\\cAB\n",
-        );
+        check(unescape_backslashes, r#"a\"b\\c\u0041\x42\n"#, b"a\"b\\cAB\n");
         check(unescape_backslashes, r"\ud83d\ude00", "😀".as_bytes());
         check(unescape_backslashes, r"\ud83dx", b"\xed\xa0\xbdx");
         check(unescape_backslashes, r"\q\", br"\q\");
@@ -411,14 +310,5 @@ mod tests {
     #[test]
     fn entities() {
         check(unescape_entities, "&lt;a&#x26;&#65;&nope;&", b"<a&A&nope;&");
-    }
-
-    #[test]
-    fn a_target_is_split_at_its_first_question_mark() {
-        assert_eq!(
-            split_target(b"/a?b?c"),
-            (Some(&b"/a"[..]), Some(&b"b?c"[..]))
-        );
-        assert_eq!(split_target(b"/a?"), (Some(&b"/a"[..]), None));
     }
 }

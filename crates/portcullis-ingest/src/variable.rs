@@ -40,6 +40,8 @@ pub(crate) enum Slot {
     Principal(u8),
     ErrorType,
     WafAction,
+    /// `X-Forwarded-For`, where an override or an authorizer logs it.
+    ForwardedFor,
     /// One parameter of the integration's query string.
     QueryParameter,
     /// Nothing a request keeps.
@@ -69,6 +71,7 @@ impl Slot {
             Self::Principal(_) => Field::Principal,
             Self::ErrorType => Field::ErrorType,
             Self::WafAction => Field::WafAction,
+            Self::ForwardedFor => Field::ForwardedFor,
             Self::QueryParameter => Field::Query,
             Self::Other => return None,
         })
@@ -150,9 +153,8 @@ pub(crate) fn is_route_key(value: &[u8]) -> bool {
     }
 }
 
-const METHODS: [&[u8]; 8] = [
-    b"GET", b"POST", b"PUT", b"DELETE", b"PATCH", b"HEAD", b"OPTIONS", b"ANY",
-];
+const METHODS: [&[u8]; 8] =
+    [b"GET", b"POST", b"PUT", b"DELETE", b"PATCH", b"HEAD", b"OPTIONS", b"ANY"];
 
 pub(crate) fn is_id_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'=' | b'+' | b'/' | b'.' | b':' | b'-')
@@ -182,9 +184,7 @@ fn is_protocol(value: &[u8]) -> bool {
     (1..=10).contains(&slash)
         && value[..slash].iter().all(u8::is_ascii_alphabetic)
         && (1..=5).contains(&(value.len() - slash - 1))
-        && value[slash + 1..]
-            .iter()
-            .all(|b| b.is_ascii_digit() || *b == b'.')
+        && value[slash + 1..].iter().all(|b| b.is_ascii_digit() || *b == b'.')
 }
 
 /// What a variable means.
@@ -198,11 +198,7 @@ pub(crate) struct Meaning {
 
 /// Meaning of a variable, by its name without `$context.`.
 pub(crate) fn meaning(name: &str) -> Meaning {
-    let known = |slot, shape| Meaning {
-        slot,
-        shape,
-        known: true,
-    };
+    let known = |slot, shape| Meaning { slot, shape, known: true };
     if let Some((_, slot, shape)) = TABLE.iter().find(|(known, ..)| *known == name) {
         return known(*slot, *shape);
     }
@@ -220,6 +216,7 @@ pub(crate) fn meaning(name: &str) -> Meaning {
             "referer" | "referrer" => Slot::Referer,
             "user-agent" | "useragent" | "user_agent" => Slot::UserAgent,
             "host" => Slot::Host,
+            "x-forwarded-for" => Slot::ForwardedFor,
             _ => Slot::Other,
         };
         return known(slot, Shape::Free);
@@ -229,11 +226,7 @@ pub(crate) fn meaning(name: &str) -> Meaning {
     }
     if let Some(property) = name.strip_prefix("authorizer.") {
         let property = property.strip_prefix("claims.").unwrap_or(property);
-        let slot = match property
-            .to_ascii_lowercase()
-            .replace(['_', ':', '-'], "")
-            .as_str()
-        {
+        let slot = match property.to_ascii_lowercase().replace(['_', ':', '-'], "").as_str() {
             "sub" | "userid" => Slot::Principal(2),
             "cognitousername" | "username" | "user" | "clientid" => Slot::Principal(3),
             _ => Slot::Other,
@@ -269,11 +262,7 @@ const TABLE: [(&str, Slot, Shape); 30] = [
     ("identity.apiKeyId", Slot::ApiKeyId, Shape::Free),
     ("authorizer.principalId", Slot::Principal(0), Shape::Free),
     ("authorizer.claims.sub", Slot::Principal(1), Shape::Free),
-    (
-        "identity.cognitoIdentityId",
-        Slot::Principal(4),
-        Shape::Free,
-    ),
+    ("identity.cognitoIdentityId", Slot::Principal(4), Shape::Free),
     ("identity.userArn", Slot::Principal(5), Shape::Free),
     ("identity.caller", Slot::Principal(6), Shape::Free),
     ("identity.user", Slot::Principal(7), Shape::Free),
@@ -463,10 +452,7 @@ const KEYS: [(&str, &str); 96] = [
     ("query", "requestOverride.querystring.query"),
     ("querystring", "requestOverride.querystring.query"),
     ("integrationstatus", "integration.status"),
-    (
-        "integrationintegrationstatus",
-        "integration.integrationStatus",
-    ),
+    ("integrationintegrationstatus", "integration.integrationStatus"),
     ("integrationlatency", "integration.latency"),
     ("integrationrequestid", "integration.requestId"),
     ("authorizerstatus", "authorizer.status"),
@@ -487,10 +473,7 @@ mod tests {
         check(&["ip"], Some("identity.sourceIp"));
         check(&["identity", "sourceIP"], Some("identity.sourceIp"));
         check(&["identity.sourceIp"], Some("identity.sourceIp"));
-        check(
-            &["context", "identity", "sourceIP"],
-            Some("identity.sourceIp"),
-        );
+        check(&["context", "identity", "sourceIP"], Some("identity.sourceIp"));
         check(&["integration", "status"], Some("integration.status"));
         check(&["integration-status"], Some("integration.status"));
         check(&["request", "http_method"], Some("httpMethod"));

@@ -46,10 +46,7 @@ pub(crate) fn leaves<'t>(
         names.push(name);
         let mut attributes = 0;
         loop {
-            cursor += text[cursor..]
-                .iter()
-                .take_while(|b| b.is_ascii_whitespace())
-                .count();
+            cursor += text[cursor..].iter().take_while(|b| b.is_ascii_whitespace()).count();
             match text.get(cursor)? {
                 b'>' => {
                     at = cursor + 1;
@@ -118,28 +115,16 @@ mod tests {
             "<request id=\"1\"> <ip>192.0.2.1</ip>\n <a><b/><c>x &lt; y</c></a> </request>rest",
         )
         .expect("well formed");
-        let expected = [
-            ("request/id", "1"),
-            ("request/ip", "192.0.2.1"),
-            ("request/a/c", "x &lt; y"),
-        ];
-        assert_eq!(
-            seen,
-            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        );
+        let expected =
+            [("request/id", "1"), ("request/ip", "192.0.2.1"), ("request/a/c", "x &lt; y")];
+        assert_eq!(seen, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
     #[test]
     fn what_is_not_well_formed_is_refused() {
-        for text in [
-            "<a>",
-            "<a></b>",
-            "<!DOCTYPE a><a></a>",
-            "<a b=c></a>",
-            "x<a></a>",
-            "<a",
-            "<a b",
-        ] {
+        for text in
+            ["<a>", "<a></b>", "<!DOCTYPE a><a></a>", "<a b=c></a>", "x<a></a>", "<a", "<a b"]
+        {
             assert_eq!(read(text), None, "{text}");
         }
     }

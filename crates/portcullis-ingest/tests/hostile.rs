@@ -178,9 +178,7 @@ fn expected(format: &LogFormat, truth: &Truth) -> Vec<(&'static str, String)> {
     }
     let time = if has("requestTimeEpoch") {
         let epoch: i64 = truth.value("requestTimeEpoch").parse().expect("a number");
-        portcullis_ingest::Timestamp::from_epoch_ms(epoch)
-            .expect("in range")
-            .to_string()
+        portcullis_ingest::Timestamp::from_epoch_ms(epoch).expect("in range").to_string()
     } else {
         format!("2026-01-26T10:11:{:02}.000Z", truth.second)
     };
@@ -251,40 +249,33 @@ fn truth() -> impl Strategy<Value = Truth> {
         hostile(),
         hostile(),
     )
-        .prop_map(
-            |(client, status, id, second, bytes, path, user_agent, principal)| {
-                let hex = format!("{id:032x}");
-                Truth {
-                    client,
-                    status: status.to_string(),
-                    id: format!(
-                        "{}-{}-{}-{}-{}",
-                        &hex[..8],
-                        &hex[8..12],
-                        &hex[12..16],
-                        &hex[16..20],
-                        &hex[20..]
-                    ),
-                    extended_id: format!("{}=", &hex[..15]),
-                    second,
-                    bytes,
-                    path: format!("/{path}"),
-                    user_agent,
-                    principal,
-                }
-            },
-        )
+        .prop_map(|(client, status, id, second, bytes, path, user_agent, principal)| {
+            let hex = format!("{id:032x}");
+            Truth {
+                client,
+                status: status.to_string(),
+                id: format!(
+                    "{}-{}-{}-{}-{}",
+                    &hex[..8],
+                    &hex[8..12],
+                    &hex[12..16],
+                    &hex[16..20],
+                    &hex[20..]
+                ),
+                extended_id: format!("{}=", &hex[..15]),
+                second,
+                bytes,
+                path: format!("/{path}"),
+                user_agent,
+                principal,
+            }
+        })
 }
 
 fn read(format: &LogFormat, text: &str) -> Seen {
     let mut seen = Seen::default();
-    let report = read_object(
-        "object",
-        text.as_bytes(),
-        Some(format),
-        &Limits::default(),
-        &mut seen,
-    );
+    let report =
+        read_object("object", text.as_bytes(), Some(format), &Limits::default(), &mut seen);
     assert_eq!(report.incomplete, None);
     seen
 }
@@ -298,10 +289,7 @@ const OWN: [&str; 4] = [
 ];
 
 fn templates() -> Vec<String> {
-    let presets = PRESETS
-        .iter()
-        .filter_map(|preset| preset.template)
-        .chain(OWN);
+    let presets = PRESETS.iter().filter_map(|preset| preset.template).chain(OWN);
     presets.map(str::to_owned).collect()
 }
 
@@ -361,19 +349,14 @@ proptest! {
 
 /// Cases of each property; `PROPTEST_CASES` raises them for the long form.
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(2_000)
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000)
 }
 
 /// Public format strings, where the evaluation data is present.
 #[test]
 fn public_format_strings_parse_and_decode() {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../shared/data/apigw_format_strings.tsv"
-    );
+    let file =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/apigw_format_strings.tsv");
     let Ok(table) = std::fs::read_to_string(file) else {
         eprintln!("NOT RUN: ../shared/data is absent, so no public format string was tried");
         return;
@@ -392,14 +375,8 @@ fn public_format_strings_parse_and_decode() {
     let (mut decoded, mut total) = (0, 0);
     for row in table.lines().skip(1) {
         let mut columns = row.split('\t');
-        let (name, escaped) = (
-            columns.next().expect("an id"),
-            columns.next().expect("a format"),
-        );
-        let template = escaped
-            .replace("\\n", "\n")
-            .replace("\\t", "\t")
-            .replace("\\\\", "\\");
+        let (name, escaped) = (columns.next().expect("an id"), columns.next().expect("a format"));
+        let template = escaped.replace("\\n", "\n").replace("\\t", "\t").replace("\\\\", "\\");
         total += 1;
         let format = match LogFormat::parse(&template) {
             Ok(format) => format,

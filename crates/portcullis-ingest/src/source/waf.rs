@@ -1,0 +1,299 @@
+//! AWS WAF full logs: one JSON object for each request.
+//!
+//! The only log of an API that holds the query string and every header. Keys that
+//! are not needed are passed over, so new ones do no harm; a trusted key that stands
+//! twice does.
+//!
+//! Source: AWS WAF guide, "Log fields" and "Log examples" (read 2026-11).
+
+use crate::cut::Piece;
+use crate::draft::{Draft, Text};
+use crate::json::Pull;
+use crate::value::{unescape_backslashes, waf_action};
+use crate::variable::parse_status;
+use crate::{Field, FieldSet, Origin, RejectReason, Request, Timestamp};
+
+use super::{client, json_text};
+
+pub(crate) fn fields() -> FieldSet {
+    use Field as F;
+    [
+        F::Id,
+        F::Time,
+        F::Client,
+        F::Method,
+        F::Path,
+        F::Query,
+        F::UserAgent,
+        F::Host,
+        F::Referer,
+        F::Protocol,
+        F::ApiId,
+        F::Stage,
+        F::WafAction,
+        F::WafRule,
+        F::WafLabels,
+        F::Ja3,
+        F::Ja4,
+        F::Country,
+        F::ForwardedFor,
+        F::Headers,
+    ]
+    .into_iter()
+    .collect()
+}
+
+/// Whether a JSON object is a record of AWS WAF.
+pub(crate) fn is_record(text: &[u8]) -> bool {
+    let (mut acl, mut request) = (false, false);
+    let _ = Pull::new(text).object(|pull, key| {
+        acl |= key == b"webaclId";
+        request |= key == b"httpRequest";
+        pull.skip()
+    });
+    acl && request
+}
+
+/// Headers with a field of their own, in the order of [`Named`].
+const NAMED: [&[u8]; 4] = [b"user-agent", b"host", b"referer", b"x-forwarded-for"];
+type Named = [Option<Piece>; NAMED.len()];
+
+struct Reader<'s> {
+    draft: Draft,
+    scratch: &'s mut Vec<u8>,
+    reason: RejectReason,
+    seen: u8,
+    headers: Named,
+}
+
+/// Reads the record that `text` begins with; its length too.
+pub(crate) fn request<'o>(
+    text: &'o [u8],
+    scratch: &'o mut Vec<u8>,
+    origin: Origin<'o>,
+) -> Result<(usize, Request<'o>), RejectReason> {
+    scratch.clear();
+    let mut reader = Reader {
+        draft: Draft { path_is_whole: true, ..Draft::default() },
+        scratch,
+        reason: RejectReason::Shape,
+        seen: 0,
+        headers: Named::default(),
+    };
+    let mut pull = Pull::new(text);
+    let read = pull.object(|pull, key| reader.top(text, pull, key));
+    if read.is_none() {
+        return Err(reader.reason);
+    }
+    if reader.seen & TIME == 0 || reader.seen & CLIENT == 0 {
+        return Err(RejectReason::Shape);
+    }
+    let [user_agent, host, referer, forwarded_for] =
+        reader.headers.map(|piece| piece.map(|piece| json_text(text, piece, reader.scratch)));
+    let mut draft = reader.draft;
+    draft.user_agent = user_agent;
+    draft.host = host.or(draft.host);
+    draft.referer = referer;
+    draft.forwarded_for = forwarded_for;
+    Ok((pull.at, draft.finish(text, scratch, origin)))
+}
+
+// Trusted keys that were seen.
+const TIME: u8 = 1;
+const CLIENT: u8 = 2;
+const ACTION: u8 = 4;
+const ID: u8 = 8;
+
+impl Reader<'_> {
+    /// Notes a trusted key; `None` when it stands twice.
+    fn once(&mut self, key: u8) -> Option<()> {
+        if self.seen & key != 0 {
+            self.reason = RejectReason::Forged;
+            return None;
+        }
+        self.seen |= key;
+        Some(())
+    }
+
+    fn typed<T>(&mut self, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            self.reason = RejectReason::Value;
+        }
+        value
+    }
+
+    fn text(&mut self, text: &[u8], pull: &mut Pull<'_>) -> Option<Option<Text>> {
+        let leaf = pull.scalar()?;
+        Some(leaf.quoted.then(|| json_text(text, leaf.piece, self.scratch)))
+    }
+
+    fn top<'t>(&mut self, text: &'t [u8], pull: &mut Pull<'t>, key: &[u8]) -> Option<()> {
+        match key {
+            b"timestamp" => {
+                self.once(TIME)?;
+                let value = pull.scalar()?.piece.of(text);
+                self.draft.time_epoch = Some(self.typed(Timestamp::parse_epoch(value))?);
+            }
+            b"action" => {
+                self.once(ACTION)?;
+                self.draft.waf_action = waf_action(pull.scalar()?.piece.of(text));
+            }
+            b"terminatingRuleId" => self.draft.waf_rule = self.text(text, pull)?,
+            b"ja3Fingerprint" => self.draft.ja3 = self.text(text, pull)?,
+            b"ja4Fingerprint" => self.draft.ja4 = self.text(text, pull)?,
+            b"responseCodeSent" => {
+                let value = pull.scalar()?.piece.of(text);
+                if value != b"null" {
+                    self.draft.status = self.typed(parse_status(value).ok())?;
+                }
+            }
+            b"httpSourceId" => {
+                let leaf = pull.scalar()?;
+                self.source(text, leaf.piece);
+            }
+            b"labels" => self.labels(text, pull)?,
+            b"httpRequest" => pull.object(|pull, key| self.http_request(text, pull, key))?,
+            _ => pull.skip()?,
+        }
+        Some(())
+    }
+
+    /// `<account>:<api id>:<stage>`, for API Gateway.
+    fn source(&mut self, text: &[u8], piece: Piece) {
+        let mut parts = piece.of(text).split(|byte| *byte == b':');
+        if let (Some(account), Some(api), Some(stage), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        {
+            let api_start = piece.start + account.len() + 1;
+            let stage_start = api_start + api.len() + 1;
+            self.draft.api_id = Some(Text::Record(api_start..api_start + api.len()));
+            self.draft.stage = Some(Text::Record(stage_start..stage_start + stage.len()));
+        }
+    }
+
+    fn labels<'t>(&mut self, text: &'t [u8], pull: &mut Pull<'t>) -> Option<()> {
+        let start = self.scratch.len();
+        pull.array(|pull| {
+            pull.object(|pull, key| {
+                if key != b"name" {
+                    return pull.skip();
+                }
+                if self.scratch.len() > start {
+                    self.scratch.push(b',');
+                }
+                self.scratch.extend_from_slice(pull.scalar()?.piece.of(text));
+                Some(())
+            })
+        })?;
+        self.draft.waf_labels = Some(Text::Scratch(start..self.scratch.len()));
+        Some(())
+    }
+
+    fn http_request<'t>(&mut self, text: &'t [u8], pull: &mut Pull<'t>, key: &[u8]) -> Option<()> {
+        match key {
+            b"clientIp" => {
+                self.once(CLIENT)?;
+                let value = pull.scalar()?.piece.of(text);
+                self.draft.client = self.typed(client(value).ok())?;
+            }
+            b"requestId" => {
+                self.once(ID)?;
+                let id = pull.scalar()?;
+                let absent = matches!(id.piece.of(text), b"null" | b"-");
+                self.draft.extended_id = (!absent).then(|| json_text(text, id.piece, self.scratch));
+            }
+            b"country" => {
+                let leaf = pull.scalar()?;
+                self.draft.country = (leaf.piece.of(text) != b"-" && leaf.quoted)
+                    .then_some(Text::Record(leaf.piece.start..leaf.piece.end));
+            }
+            b"uri" => self.draft.path = self.text(text, pull)?,
+            b"args" => self.draft.query = self.text(text, pull)?,
+            b"httpMethod" => self.draft.method = self.text(text, pull)?,
+            b"httpVersion" => self.draft.protocol = self.text(text, pull)?,
+            b"host" => self.draft.host = self.text(text, pull)?,
+            b"headers" => self.headers(text, pull)?,
+            _ => pull.skip()?,
+        }
+        Some(())
+    }
+
+    fn headers<'t>(&mut self, text: &'t [u8], pull: &mut Pull<'t>) -> Option<()> {
+        let start = self.scratch.len();
+        pull.array(|pull| {
+            let (mut name, mut value) = (None, None);
+            pull.object(|pull, key| {
+                match key {
+                    b"name" => name = Some(pull.scalar()?.piece),
+                    // An example of the guide has `myValue`.
+                    b"value" | b"myValue" => value = Some(pull.scalar()?.piece),
+                    _ => pull.skip()?,
+                }
+                Some(())
+            })?;
+            if let (Some(name), Some(value)) = (name, value) {
+                self.header(text, name, value);
+            }
+            Some(())
+        })?;
+        self.draft.headers = Some(Text::Scratch(start..self.scratch.len()));
+        Some(())
+    }
+
+    fn header(&mut self, text: &[u8], name: Piece, value: Piece) {
+        let raw_name = name.of(text);
+        let named = NAMED.iter().position(|known| raw_name.eq_ignore_ascii_case(known));
+        if let Some(index) = named
+            && self.headers[index].is_none()
+        {
+            self.headers[index] = Some(value);
+            return;
+        }
+        for piece in [name, value] {
+            let at = self.scratch.len();
+            unescape_backslashes(piece.of(text), self.scratch);
+            for byte in &mut self.scratch[at..] {
+                if matches!(byte, b'\n' | b'\r') {
+                    *byte = b' ';
+                }
+            }
+            self.scratch.extend_from_slice(if piece == name { b": " } else { b"\n" });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"{"timestamp":1576280412771,"formatVersion":1,"webaclId":"arn","terminatingRuleId":"Default_Action","action":"ALLOW","httpSourceName":"APIGW","httpSourceId":"123456789012:a1b2c3:prod","ruleGroupList":[{"a":"}]"}],"responseCodeSent":null,"httpRequest":{"clientIp":"192.0.2.1","country":"NL","headers":[{"name":"Host","value":"api.example.com"},{"name":"user-agent","value":"a \"b\""},{"name":"X-Test","value":"1\n2"}],"uri":"/a?b","args":"q=1","httpVersion":"HTTP/1.1","httpMethod":"GET","requestId":"Ed0AiHF_CGYF-DA="},"labels":[{"name":"a:b"},{"name":"c"}],"ja3Fingerprint":"j3"}"#;
+
+    #[test]
+    fn every_part_is_read() {
+        let text = format!("{RECORD}{RECORD}");
+        let mut scratch = Vec::new();
+        let (length, request) =
+            request(text.as_bytes(), &mut scratch, Origin::default()).expect("a record");
+        assert_eq!(length, RECORD.len());
+        let text = |field| request.text(field).map(|t| t.escaped().to_string());
+        assert_eq!(text(Field::Id).as_deref(), Some("Ed0AiHF_CGYF-DA="));
+        assert_eq!(text(Field::Path).as_deref(), Some("/a?b"));
+        assert_eq!(text(Field::Query).as_deref(), Some("q=1"));
+        assert_eq!(text(Field::UserAgent).as_deref(), Some("a \"b\""));
+        assert_eq!(text(Field::Host).as_deref(), Some("api.example.com"));
+        assert_eq!(text(Field::Headers).as_deref(), Some("X-Test: 1 2\\u{a}"));
+        assert_eq!(text(Field::WafLabels).as_deref(), Some("a:b,c"));
+        assert_eq!(text(Field::ApiId).as_deref(), Some("a1b2c3"));
+        assert_eq!(text(Field::Stage).as_deref(), Some("prod"));
+        assert_eq!(request.waf_action, Some(crate::WafAction::Allow));
+        assert_eq!(request.status, None);
+    }
+
+    #[test]
+    fn a_trusted_key_that_stands_twice_is_forgery() {
+        let record = RECORD.replace("\"country\"", "\"clientIp\":\"203.0.113.9\",\"country\"");
+        let mut scratch = Vec::new();
+        let result = request(record.as_bytes(), &mut scratch, Origin::default());
+        assert_eq!(result.map(|_| ()), Err(RejectReason::Forged));
+    }
+}
