@@ -5,18 +5,21 @@
 //! way to cut it. Two quick cuts decide almost always: one takes each fixed text
 //! where it first occurs, the other, from the end, where it last occurs. Every
 //! other cut lies between the two, so when they agree there is no other. When they
-//! differ, a bounded search over the values' shapes looks for a second reading.
+//! differ, a bounded search over the values' shapes looks for a second reading, between
+//! the first and the last value that a client may write: the rest is anchored at the
+//! record's ends.
 //!
 //! Records of JSON templates have a grammar of their own: API Gateway escapes
 //! quotes in them, so a string ends at its first quote without a backslash, and one
 //! pass from the left finds the record's end as well ([`Template::cut_json`]).
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use memchr::{memchr2, memmem};
 
 use crate::RejectReason;
-use crate::template::{Setting, Template};
+use crate::template::{Capture, Setting, Template};
 use crate::variable::Slot;
 
 /// Where a value stands in its record.
@@ -87,10 +90,52 @@ impl Template {
         if !record.starts_with(self.head()) || !record.ends_with(&self.tail) {
             return Err(RejectReason::Shape);
         }
-        let kept =
-            self.captures.iter().rposition(|c| c.slot != Slot::Other).map_or(0, |last| last + 1);
-        Search { template: self, record, steps: 0, dead: HashSet::new(), kept, found: None }
-            .run(pieces)
+        match self.cut_anchored(record, pieces) {
+            // A value the gateway wrote holds the text that should end it.
+            Err(RejectReason::Shape) => {
+                let values = 0..self.captures.len();
+                let text = self.head().len()..record.len() - self.tail.len();
+                pieces.clear();
+                Search::new(self, record, values, text.end).run(text.start, pieces)
+            }
+            result => result,
+        }
+    }
+
+    /// Cuts what stands before the first and after the last value that a client may
+    /// write from the record's two ends, where no client's text can reach; only what
+    /// lies between is searched for readings.
+    fn cut_anchored(&self, record: &[u8], pieces: &mut Vec<Piece>) -> Result<(), RejectReason> {
+        let shape = RejectReason::Shape;
+        let first = self.captures.iter().position(Capture::is_open).unwrap_or(0);
+        let last = self.captures.iter().rposition(Capture::is_open);
+        let last = last.unwrap_or(self.captures.len() - 1);
+        pieces.clear();
+        let mut start = self.head().len();
+        for (index, capture) in self.captures[..first].iter().enumerate() {
+            let next = self.text_after(index);
+            let end = start + memmem::find(&record[start..], next).ok_or(shape)?;
+            if !capture.shape.holds(unquoted(&record[start..end])) {
+                return Err(shape);
+            }
+            pieces.push(Piece { start, end });
+            start = end + next.len();
+        }
+        let mut end = record.len() - self.tail.len();
+        let mut right = Vec::new();
+        for capture in self.captures[last + 1..].iter().rev() {
+            let text = record.get(start..end).ok_or(shape)?;
+            let found = start + memmem::rfind(text, &capture.before).ok_or(shape)?;
+            let piece = Piece { start: found + capture.before.len(), end };
+            if !capture.shape.holds(unquoted(piece.of(record))) {
+                return Err(shape);
+            }
+            right.push(piece);
+            end = found;
+        }
+        Search::new(self, record, first..last + 1, end).run(start, pieces)?;
+        pieces.extend(right.into_iter().rev());
+        Ok(())
     }
 
     fn shapes_hold(&self, record: &[u8], pieces: &[Piece]) -> bool {
@@ -139,24 +184,35 @@ impl Template {
     }
 }
 
-/// Depth-first search over all cuts whose values have their shapes. Cuts that differ
-/// only in values a request does not keep are the same reading.
+/// Depth-first search over all cuts of some values that have their shapes. Cuts that
+/// differ only in values a request does not keep are the same reading.
 struct Search<'t> {
     template: &'t Template,
     record: &'t [u8],
+    /// Numbers of the values.
+    values: Range<usize>,
+    /// Where the last of them ends.
+    end: usize,
+    /// The first value after which no kept one follows.
+    kept: usize,
     steps: usize,
     /// Value numbers and their starts from which no cut reaches the end.
     dead: HashSet<(usize, usize)>,
-    /// The first value after which no kept one follows.
-    kept: usize,
     found: Option<Vec<Piece>>,
 }
 
-impl Search<'_> {
-    fn run(mut self, pieces: &mut Vec<Piece>) -> Result<(), RejectReason> {
-        let mut current = Vec::with_capacity(self.template.captures.len());
-        self.visit(0, self.template.head().len(), &mut current)?;
-        *pieces = self.found.ok_or(RejectReason::Shape)?;
+impl<'t> Search<'t> {
+    fn new(template: &'t Template, record: &'t [u8], values: Range<usize>, end: usize) -> Self {
+        let kept = template.captures[values.clone()].iter().rposition(|c| c.slot != Slot::Other);
+        let kept = kept.map_or(values.start, |last| values.start + last + 1);
+        Self { template, record, values, end, kept, steps: 0, dead: HashSet::new(), found: None }
+    }
+
+    /// Adds the values' places to `pieces` if there is exactly one reading.
+    fn run(mut self, start: usize, pieces: &mut Vec<Piece>) -> Result<(), RejectReason> {
+        let mut current = Vec::with_capacity(self.values.len());
+        self.visit(self.values.start, start, &mut current)?;
+        pieces.extend(self.found.ok_or(RejectReason::Shape)?);
         Ok(())
     }
 
@@ -167,25 +223,27 @@ impl Search<'_> {
         start: usize,
         current: &mut Vec<Piece>,
     ) -> Result<bool, RejectReason> {
-        if self.dead.contains(&(index, start)) {
+        if start > self.end || self.dead.contains(&(index, start)) {
             return Ok(false);
         }
         let shape = self.template.captures[index].shape;
         let next = self.template.text_after(index);
-        let last = index + 1 == self.template.captures.len();
+        let last = index + 1 == self.values.end;
         let mut any = false;
         let mut from = start;
-        loop {
+        while from <= self.end {
             self.steps += 1;
             if self.steps > MAX_SEARCH_STEPS {
                 return Err(RejectReason::Ambiguous);
             }
             let end = if last {
-                (start + next.len() <= self.record.len()).then(|| self.record.len() - next.len())
+                self.end
             } else {
-                memmem::find(&self.record[from..], next).map(|found| from + found)
+                match memmem::find(&self.record[from..self.end], next) {
+                    Some(found) => from + found,
+                    None => break,
+                }
             };
-            let Some(end) = end else { break };
             if shape.holds(unquoted(&self.record[start..end])) {
                 current.push(Piece { start, end });
                 any |= if last {
@@ -213,7 +271,7 @@ impl Search<'_> {
             self.found = Some(current.to_vec());
             return Ok(());
         };
-        let captures = &self.template.captures;
+        let captures = &self.template.captures[self.values.clone()];
         let same = captures
             .iter()
             .zip(found)

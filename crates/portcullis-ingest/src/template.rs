@@ -46,6 +46,14 @@ pub(crate) struct Capture {
     pub(crate) fills_quotes: bool,
 }
 
+impl Capture {
+    /// Whether the value may hold any text: a client wrote it, or it has blanks.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.shape, Shape::Free | Shape::RouteKey)
+            && !matches!(self.slot, Slot::ApiKeyId | Slot::Principal(4..))
+    }
+}
+
 /// A compiled template.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {

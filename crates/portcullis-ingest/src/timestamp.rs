@@ -91,7 +91,8 @@ impl Timestamp {
             Some(dot) => (&text[..dot], &text[dot + 1..]),
             None => (text, &b""[..]),
         };
-        if whole.is_empty() || whole.len() > 15 || !fraction.iter().all(u8::is_ascii_digit) {
+        // Nine digits: nothing shorter is an instant of this century.
+        if whole.len() < 9 || whole.len() > 15 || !fraction.iter().all(u8::is_ascii_digit) {
             return None;
         }
         let mut value = 0_i64;

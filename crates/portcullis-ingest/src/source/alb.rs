@@ -99,7 +99,7 @@ pub(crate) fn request<'o>(
         unescape_hex(raw, scratch);
         Text::Scratch(start..scratch.len())
     };
-    let mut present = |raw: &[u8]| (raw != b"-").then(|| text(raw));
+    let mut present = |raw: &[u8]| (!raw.is_empty() && raw != b"-").then(|| text(raw));
     draft.user_agent = present(values[USER_AGENT]);
     draft.request_id = present(trace(values[TRACE_ID]));
     draft.host = present(values[DOMAIN]);
