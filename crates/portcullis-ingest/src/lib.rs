@@ -8,6 +8,7 @@
 
 mod address;
 mod combined;
+mod compression;
 mod cut;
 mod detect;
 mod draft;
@@ -18,6 +19,8 @@ mod glued;
 mod json;
 mod keyed;
 mod object;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod reject;
 mod request;
 mod source;

@@ -9,10 +9,8 @@
 
 use std::io::{self, Read};
 
-use flate2::read::MultiGzDecoder;
-
 use crate::frame::{Out, Reader};
-use crate::{FieldSet, LogFormat, Origin, Reject, RejectReason, Request, detect};
+use crate::{FieldSet, LogFormat, Origin, Reject, RejectReason, Request, compression, detect};
 
 /// What one object may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,8 +114,6 @@ impl Tally {
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Bytes of a record over the limit that its reject shows.
 const SHOWN_BYTES: usize = 4 * 1024;
-/// Deepest nesting of compression: `CloudWatch`'s gzip in Firehose's gzip is two.
-const MAX_NESTING: usize = 4;
 
 /// Reads one object; `format: None` recognises it. Never fails: what went wrong
 /// stands in the report.
@@ -248,7 +244,7 @@ struct Window<'r> {
 
 impl<'r> Window<'r> {
     fn new(input: impl Read + 'r, limit: u64) -> Self {
-        let (input, compressed, failure) = match decompressed(input) {
+        let (input, compressed, failure) = match compression::text(input) {
             Ok((text, compressed)) => (text, compressed, None),
             Err(error) => (Box::new(io::empty()) as Box<dyn Read>, true, Some(error)),
         };
@@ -318,22 +314,6 @@ impl<'r> Window<'r> {
             }
         }
     }
-}
-
-/// The text of an object, decompressed as its own bytes say; whether it was compressed.
-fn decompressed<'r>(input: impl Read + 'r) -> io::Result<(Box<dyn Read + 'r>, bool)> {
-    let mut text: Box<dyn Read + 'r> = Box::new(input);
-    for depth in 0..=MAX_NESTING {
-        let mut head = Vec::with_capacity(4);
-        (&mut text).take(4).read_to_end(&mut head)?;
-        let gzip = head.starts_with(&[0x1f, 0x8b, 0x08]);
-        text = Box::new(io::Cursor::new(head).chain(text));
-        if !gzip {
-            return Ok((text, depth > 0));
-        }
-        text = Box::new(MultiGzDecoder::new(text));
-    }
-    Err(io::Error::other("compressed more than four times over"))
 }
 
 #[cfg(test)]
