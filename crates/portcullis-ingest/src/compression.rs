@@ -1,7 +1,7 @@
 //! The text of an object, unpacked as its own bytes say.
 //!
 //! Names and headers lie (`.gz` that is none, `Content-Encoding` that was undone on
-//! the way), so only magic numbers count. Layers may be nested: `CloudWatch` Logs
+//! the way), so only magic numbers count. Layers may be nested: CloudWatch Logs
 //! gzips what Firehose gzips again. Everything streams but ZIP and Parquet, whose
 //! directories stand at the end.
 //!

@@ -195,21 +195,18 @@ impl LogFormat {
     /// The preset of that name.
     pub fn preset(name: &str) -> Option<Self> {
         let preset = PRESETS.iter().find(|preset| preset.name == name)?;
-        Some(match preset.template {
-            Some(template) => {
-                Self::named(name, template).expect("presets compile: a test compiles each")
-            }
-            None => {
-                let reading = match name {
-                    "combined" => Reading::Combined,
-                    "aws-waf" => Reading::Waf,
-                    "alb" => Reading::Alb,
-                    "cloudfront" => Reading::CloudFrontLines,
-                    _ => Reading::Envelope(Envelope::CloudWatch, None),
-                };
-                Self::of_source(name, reading)
-            }
-        })
+        if let Some(template) = preset.template {
+            let compiled = Self::named(name, template);
+            return Some(compiled.expect("presets compile: a test compiles each"));
+        }
+        let reading = match name {
+            "combined" => Reading::Combined,
+            "aws-waf" => Reading::Waf,
+            "alb" => Reading::Alb,
+            "cloudfront" => Reading::CloudFrontLines,
+            _ => Reading::Envelope(Envelope::CloudWatch, None),
+        };
+        Some(Self::of_source(name, reading))
     }
 
     pub(crate) fn of_source(name: &str, reading: Reading) -> Self {

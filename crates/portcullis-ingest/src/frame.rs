@@ -44,12 +44,12 @@ pub(crate) struct Reader<'f> {
 }
 
 /// Where results go.
-pub(crate) struct Out<'s, S> {
+pub(crate) struct Out<'s, 't, S> {
     pub(crate) sink: &'s mut S,
-    pub(crate) tally: &'s mut Tally,
+    pub(crate) tally: &'s mut Tally<'t>,
 }
 
-impl<S: Sink> Out<'_, S> {
+impl<S: Sink> Out<'_, '_, S> {
     pub(crate) fn reject(
         &mut self,
         reason: RejectReason,
@@ -67,11 +67,11 @@ impl<S: Sink> Out<'_, S> {
         &mut self,
         record: &[u8],
         origin: Origin<'_>,
-        request: Result<Request<'_>, RejectReason>,
+        request: &Result<Request<'_>, RejectReason>,
     ) {
         match request {
-            Ok(request) => self.tally.request(self.sink, &request),
-            Err(reason) => self.reject(reason, record, record.len(), origin),
+            Ok(request) => self.tally.request(self.sink, request),
+            Err(reason) => self.reject(*reason, record, record.len(), origin),
         }
     }
 }
@@ -100,7 +100,7 @@ impl<'f> Reader<'f> {
         text: &[u8],
         whole: bool,
         origin: Origin<'_>,
-        out: &mut Out<'_, S>,
+        out: &mut Out<'_, '_, S>,
     ) -> Option<usize> {
         let rest = after_separators(text);
         if rest.len() < text.len() {
@@ -119,10 +119,10 @@ impl<'f> Reader<'f> {
                 out.reject(RejectReason::Shape, line, line.len(), origin);
             }),
             Some(Reading::Combined) => line(text, whole, |line| {
-                out.take(line, origin, combined::request(line, &mut self.scratch, origin));
+                out.take(line, origin, &combined::request(line, &mut self.scratch, origin));
             }),
             Some(Reading::Alb) => line(text, whole, |line| {
-                out.take(line, origin, alb::request(line, &mut self.scratch, origin));
+                out.take(line, origin, &alb::request(line, &mut self.scratch, origin));
             }),
             Some(Reading::CloudFrontLines) if text[0] == b'{' => {
                 self.object(cloudfront::json_request, text, whole, origin, out)
@@ -132,7 +132,7 @@ impl<'f> Reader<'f> {
                     cloudfront::columns(cloudfront::VERSION_1.as_bytes()).expect("known names")
                 });
                 let request = cloudfront::request(line, columns, &mut self.scratch, origin);
-                out.take(line, origin, request);
+                out.take(line, origin, &request);
             }),
             Some(Reading::CloudFrontJson) => {
                 self.object(cloudfront::json_request, text, whole, origin, out)
@@ -167,7 +167,7 @@ impl<'f> Reader<'f> {
         text: &[u8],
         whole: bool,
         origin: Origin<'_>,
-        out: &mut Out<'_, S>,
+        out: &mut Out<'_, '_, S>,
     ) -> Option<usize> {
         for template in std::iter::once(&compiled.template).chain(&self.variant) {
             if let Some(length) = template.cut_json(text, &mut self.pieces) {
@@ -246,7 +246,7 @@ impl<'f> Reader<'f> {
         text: &[u8],
         whole: bool,
         origin: Origin<'_>,
-        out: &mut Out<'_, S>,
+        out: &mut Out<'_, '_, S>,
     ) -> Option<usize> {
         let reason = match read(text, &mut self.scratch, origin) {
             Ok((length, request)) => {
@@ -270,7 +270,7 @@ impl<'f> Reader<'f> {
         text: &[u8],
         whole: bool,
         origin: Origin<'_>,
-        out: &mut Out<'_, S>,
+        out: &mut Out<'_, '_, S>,
     ) -> Option<usize> {
         if !whole && json::object_end(text).is_none() && text[0] == b'{' {
             return None;
@@ -300,7 +300,7 @@ impl<'f> Reader<'f> {
         compiled: &Compiled,
         record: &[u8],
         origin: Origin<'_>,
-        out: &mut Out<'_, S>,
+        out: &mut Out<'_, '_, S>,
     ) -> Result<(), RejectReason> {
         let keys = match &compiled.keys {
             KeyReading::Known(keys) => Some(keys),
@@ -319,7 +319,7 @@ impl<'f> Reader<'f> {
         template: &Template,
         record: &[u8],
         origin: Origin<'_>,
-        out: &mut Out<'_, S>,
+        out: &mut Out<'_, '_, S>,
     ) -> Result<(), RejectReason> {
         template.cut(record, &mut self.pieces)?;
         let request = value::request(template, record, &self.pieces, &mut self.scratch, origin)?;
@@ -333,7 +333,7 @@ impl<'f> Reader<'f> {
         text: &[u8],
         whole: bool,
         origin: Origin<'_>,
-        out: &mut Out<'_, S>,
+        out: &mut Out<'_, '_, S>,
     ) -> Option<usize> {
         let Some(closing) = compiled.closing.as_deref() else {
             return self.lines(compiled, text, whole, origin, out);
@@ -387,7 +387,7 @@ impl<'f> Reader<'f> {
         text: &[u8],
         whole: bool,
         origin: Origin<'_>,
-        out: &mut Out<'_, S>,
+        out: &mut Out<'_, '_, S>,
     ) -> Option<usize> {
         let template = &compiled.template;
         let seam = Seam::of(template);

@@ -9,22 +9,36 @@
 
 use std::io::{self, Read};
 
-use crate::frame::{Out, Reader};
-use crate::{FieldSet, LogFormat, Origin, Reject, RejectReason, Request, compression, detect};
+use ipnet::IpNet;
 
-/// What one object may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+use crate::frame::{Out, Reader};
+use crate::{
+    FieldSet, LogFormat, Origin, Reject, RejectReason, Request, Timestamp, Untrusted, compression,
+    detect, forwarded, object_time,
+};
+
+/// How objects are read, and what one may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadOptions {
     /// Most bytes of decompressed text that are read of an object. Firehose buffers
     /// at most 128 MiB; the default leaves room for objects that others joined.
     pub object_bytes: u64,
     /// Longest record in bytes; a Firehose record has at most 1,000 KiB.
     pub record_bytes: usize,
+    /// Bytes of text that are read at a time.
+    pub window_bytes: usize,
+    /// Proxies in front of the API whose `X-Forwarded-For` entries are believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
-impl Default for Limits {
+impl Default for ReadOptions {
     fn default() -> Self {
-        Self { object_bytes: 16 << 30, record_bytes: 1 << 20 }
+        Self {
+            object_bytes: 16 << 30,
+            record_bytes: 1 << 20,
+            window_bytes: 256 * 1024,
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 
@@ -86,23 +100,37 @@ pub enum Incomplete {
     /// The text is longer than the limit.
     #[error("unpacks to more than the limit of {limit} bytes; raise it with --max-object-bytes")]
     TooLarge {
-        /// [`Limits::object_bytes`].
+        /// [`ReadOptions::object_bytes`].
         limit: u64,
     },
 }
 
 /// Counts of one object.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
+#[derive(Debug)]
+pub(crate) struct Tally<'o> {
+    trusted_proxies: &'o [IpNet],
+    /// Time in the object's key.
+    object_time: Option<Timestamp>,
     requests: u64,
     rejects: [u64; RejectReason::ALL.len()],
     pub(crate) glued_without_seam: bool,
 }
 
-impl Tally {
+impl Tally<'_> {
     pub(crate) fn request<S: Sink>(&mut self, sink: &mut S, request: &Request<'_>) {
         self.requests += 1;
-        sink.request(request);
+        let mut request = *request;
+        if request.time.is_none() && self.object_time.is_some() {
+            request.time = self.object_time;
+            request.time_is_of_object = true;
+        }
+        if !self.trusted_proxies.is_empty()
+            && let Some(peer) = request.client
+        {
+            let header = request.forwarded_for.map(Untrusted::bytes);
+            request.client = forwarded::client(peer, header, self.trusted_proxies);
+        }
+        sink.request(&request);
     }
 
     pub(crate) fn reject(&mut self, reason: RejectReason) {
@@ -110,8 +138,8 @@ impl Tally {
     }
 }
 
-/// Bytes read from the source at a time, and looked at to recognise the format.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes looked at to recognise a format.
+const SAMPLE_BYTES: usize = 256 * 1024;
 /// Bytes of a record over the limit that its reject shows.
 const SHOWN_BYTES: usize = 4 * 1024;
 
@@ -121,12 +149,12 @@ pub fn read_object(
     object: &str,
     input: impl Read,
     format: Option<&LogFormat>,
-    limits: &Limits,
+    options: &ReadOptions,
     sink: &mut impl Sink,
 ) -> ObjectReport {
     let mut report = ObjectReport::default();
-    let mut window = Window::new(input, limits.object_bytes);
-    window.fill(CHUNK_BYTES);
+    let mut window = Window::new(input, options);
+    window.fill(SAMPLE_BYTES);
     let detected =
         if format.is_none() { detect::format(window.text(), window.whole()) } else { None };
     let format = format.or(detected.as_ref());
@@ -140,12 +168,18 @@ pub fn read_object(
                 .to_owned(),
         );
     }
-    let mut tally = Tally::default();
+    let mut tally = Tally {
+        trusted_proxies: &options.trusted_proxies,
+        object_time: object_time::of(object),
+        requests: 0,
+        rejects: [0; RejectReason::ALL.len()],
+        glued_without_seam: false,
+    };
     records(
         object,
         &mut window,
         &mut Reader::new(format),
-        limits,
+        options,
         &mut Out { sink, tally: &mut tally },
     );
     report.requests = tally.requests;
@@ -168,8 +202,8 @@ fn records<S: Sink>(
     object: &str,
     window: &mut Window<'_>,
     reader: &mut Reader<'_>,
-    limits: &Limits,
-    out: &mut Out<'_, S>,
+    options: &ReadOptions,
+    out: &mut Out<'_, '_, S>,
 ) {
     loop {
         let text = window.text();
@@ -177,7 +211,7 @@ fn records<S: Sink>(
             if window.whole() {
                 return;
             }
-            window.fill(CHUNK_BYTES);
+            window.fill(options.window_bytes);
             continue;
         }
         let origin = Origin { object, offset: window.offset };
@@ -189,8 +223,8 @@ fn records<S: Sink>(
                 let length = text.len();
                 window.consume(length);
             }
-            None if text.len() <= limits.record_bytes => {
-                let wanted = text.len() + CHUNK_BYTES;
+            None if text.len() <= options.record_bytes => {
+                let wanted = text.len() + options.window_bytes;
                 window.fill(wanted);
             }
             None => skip_long_record(object, window, reader, out),
@@ -203,7 +237,7 @@ fn skip_long_record<S: Sink>(
     object: &str,
     window: &mut Window<'_>,
     reader: &Reader<'_>,
-    out: &mut Out<'_, S>,
+    out: &mut Out<'_, '_, S>,
 ) {
     let shown = window.text()[..window.text().len().min(SHOWN_BYTES)].to_vec();
     let start = window.offset;
@@ -221,7 +255,7 @@ fn skip_long_record<S: Sink>(
             window.consume(keep);
             break;
         }
-        window.fill(keep + CHUNK_BYTES);
+        window.fill(keep + window.step);
     }
     let length = (window.offset - start) as usize;
     out.reject(RejectReason::TooLong, &shown, length, Origin { object, offset: start });
@@ -238,12 +272,14 @@ struct Window<'r> {
     /// Bytes that may still be read.
     budget: u64,
     limit: u64,
+    /// Bytes read at a time.
+    step: usize,
     ended: bool,
     incomplete: Option<Incomplete>,
 }
 
 impl<'r> Window<'r> {
-    fn new(input: impl Read + 'r, limit: u64) -> Self {
+    fn new(input: impl Read + 'r, options: &ReadOptions) -> Self {
         let (input, compressed, failure) = match compression::text(input) {
             Ok((text, compressed)) => (text, compressed, None),
             Err(error) => (Box::new(io::empty()) as Box<dyn Read>, true, Some(error)),
@@ -256,8 +292,9 @@ impl<'r> Window<'r> {
             buffer: Vec::new(),
             start: 0,
             offset: 0,
-            budget: limit,
-            limit,
+            budget: options.object_bytes,
+            limit: options.object_bytes,
+            step: options.window_bytes.max(1),
             ended: incomplete.is_some(),
             incomplete,
         }
@@ -283,7 +320,7 @@ impl<'r> Window<'r> {
         self.start = 0;
         while !self.ended && self.buffer.len() < wanted {
             let filled = self.buffer.len();
-            let room = (CHUNK_BYTES as u64).min(self.budget) as usize;
+            let room = (self.step as u64).min(self.budget) as usize;
             if room == 0 {
                 // Is there more, or does the text end exactly at the limit?
                 if matches!(self.input.read(&mut [0]), Ok(1)) {
@@ -350,10 +387,10 @@ mod tests {
         encoder.finish().expect("in memory")
     }
 
-    fn read(bytes: &[u8], limits: &Limits) -> (Seen, ObjectReport) {
+    fn read(bytes: &[u8], options: &ReadOptions) -> (Seen, ObjectReport) {
         let mut seen = Seen::default();
         let format = LogFormat::parse(FORMAT).expect("a template");
-        let report = read_object("object", bytes, Some(&format), limits, &mut seen);
+        let report = read_object("object", bytes, Some(&format), options, &mut seen);
         assert_eq!(report.requests, seen.paths.len() as u64);
         assert_eq!(report.rejected(), seen.rejects.len() as u64);
         (seen, report)
@@ -370,7 +407,7 @@ mod tests {
                 halves,
                 gzip(&gzip(text.as_bytes())),
             ] {
-                let (seen, report) = read(&bytes, &Limits::default());
+                let (seen, report) = read(&bytes, &ReadOptions::default());
                 assert_eq!(seen.paths, ["/a", "/b", "/c"], "{separator:?}");
                 assert_eq!(report.text_bytes, text.len() as u64);
                 assert_eq!(report.incomplete, None);
@@ -382,7 +419,7 @@ mod tests {
     fn a_truncated_object_keeps_what_was_read_and_says_so() {
         let text = (0..2_000).map(|n| record(&format!("/{n}")) + "\n").collect::<String>();
         let bytes = gzip(text.as_bytes());
-        let (seen, report) = read(&bytes[..bytes.len() / 2], &Limits::default());
+        let (seen, report) = read(&bytes[..bytes.len() / 2], &ReadOptions::default());
         assert!(seen.paths.len() > 100, "{}", seen.paths.len());
         assert!(matches!(report.incomplete, Some(Incomplete::Compression { .. })), "{report:?}");
     }
@@ -391,7 +428,7 @@ mod tests {
     fn a_bad_record_is_rejected_with_its_place_and_hides_no_other() {
         for separator in ["\n", ""] {
             let text = [record("/a"), "garbage".to_owned(), record("/b")].join(separator);
-            let (seen, _) = read(text.as_bytes(), &Limits::default());
+            let (seen, _) = read(text.as_bytes(), &ReadOptions::default());
             assert_eq!(seen.paths, ["/a", "/b"], "{separator:?}");
             assert_eq!(seen.rejects.len(), 1);
             assert_eq!(seen.rejects[0].1, (record("/a").len() + separator.len()) as u64);
@@ -402,7 +439,7 @@ mod tests {
     fn a_record_over_the_limit_is_one_reject() {
         let long = "x".repeat(3 << 20);
         let text = [record("/a"), record(&long), record("/b")].join("\n");
-        let (seen, report) = read(text.as_bytes(), &Limits::default());
+        let (seen, report) = read(text.as_bytes(), &ReadOptions::default());
         assert_eq!(seen.paths, ["/a", "/b"]);
         assert_eq!(seen.rejects[0].0, "too-long");
         assert_eq!(seen.rejects[0].2, record(&long).len() as u64 + 1);
@@ -412,18 +449,47 @@ mod tests {
     #[test]
     fn text_over_the_limit_makes_the_object_incomplete() {
         let text = (0..100).map(|n| record(&format!("/{n}")) + "\n").collect::<String>();
-        let limits = Limits { object_bytes: 1_000, ..Limits::default() };
-        let (_, report) = read(&gzip(text.as_bytes()), &limits);
+        let options = ReadOptions { object_bytes: 1_000, ..ReadOptions::default() };
+        let (_, report) = read(&gzip(text.as_bytes()), &options);
         assert_eq!(report.incomplete, Some(Incomplete::TooLarge { limit: 1_000 }));
-        let limits = Limits { object_bytes: text.len() as u64, ..Limits::default() };
-        assert_eq!(read(&gzip(text.as_bytes()), &limits).1.incomplete, None);
+        let options = ReadOptions { object_bytes: text.len() as u64, ..ReadOptions::default() };
+        assert_eq!(read(&gzip(text.as_bytes()), &options).1.incomplete, None);
     }
 
     #[test]
     fn nothing_at_all_is_an_object_too() {
         for bytes in [&b""[..], b"\n\n", b"#\n"] {
-            let (seen, report) = read(bytes, &Limits::default());
+            let (seen, report) = read(bytes, &ReadOptions::default());
             assert_eq!((seen.paths.len(), report.rejected(), report.incomplete), (0, 0, None));
         }
+    }
+
+    #[test]
+    fn records_are_the_same_however_the_text_is_split() {
+        let text = (0..40).map(|n| record(&format!("/{n}")) + "\n").collect::<String>() + "garbage";
+        let whole = read(text.as_bytes(), &ReadOptions::default());
+        for window_bytes in [1, 2, 3, 7, 50, 51, 64, 1_000] {
+            let options = ReadOptions { window_bytes, ..ReadOptions::default() };
+            let split = read(text.as_bytes(), &options);
+            assert_eq!(split.0.paths, whole.0.paths, "{window_bytes}");
+            assert_eq!(split.0.rejects, whole.0.rejects, "{window_bytes}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_time_has_its_objects_and_says_so() {
+        struct Times(Vec<(Option<Timestamp>, bool)>);
+        impl Sink for Times {
+            fn request(&mut self, request: &Request<'_>) {
+                self.0.push((request.time, request.time_is_of_object));
+            }
+            fn reject(&mut self, _: &Reject<'_>) {}
+        }
+        let mut times = Times(Vec::new());
+        let key = "2026/01/02/03/s-1-2026-01-02-03-04-05-x.gz";
+        let text = record("/a");
+        read_object(key, text.as_bytes(), None, &ReadOptions::default(), &mut times);
+        let expected = Timestamp::parse_rfc3339(b"2026-01-02T03:04:05Z");
+        assert_eq!(times.0, [(expected, true)]);
     }
 }

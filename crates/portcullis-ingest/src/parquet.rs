@@ -15,11 +15,15 @@ use parquet::record::{Field, Row};
 pub(crate) fn rows<'r>(bytes: Vec<u8>) -> io::Result<Box<dyn Read + 'r>> {
     let options = ReadOptionsBuilder::new().build();
     let reader = SerializedFileReader::new_with_options(bytes::Bytes::from(bytes), options)?;
-    Ok(Box::new(Rows { rows: RowIter::from_file_into(Box::new(reader)), line: Vec::new(), at: 0 }))
+    Ok(Box::new(Rows {
+        iterator: RowIter::from_file_into(Box::new(reader)),
+        line: Vec::new(),
+        at: 0,
+    }))
 }
 
 struct Rows {
-    rows: RowIter<'static>,
+    iterator: RowIter<'static>,
     line: Vec<u8>,
     at: usize,
 }
@@ -27,7 +31,7 @@ struct Rows {
 impl Read for Rows {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.line.len() {
-            let Some(row) = self.rows.next() else { return Ok(0) };
+            let Some(row) = self.iterator.next() else { return Ok(0) };
             self.line.clear();
             self.at = 0;
             write_row(&row?, &mut self.line);

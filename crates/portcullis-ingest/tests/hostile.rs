@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use portcullis_ingest::{Limits, LogFormat, PRESETS, Reject, Request, Sink, read_object};
+use portcullis_ingest::{LogFormat, PRESETS, ReadOptions, Reject, Request, Sink, read_object};
 use proptest::prelude::*;
 
 /// Values of one record, by variable name without `$context.`.
@@ -275,7 +275,7 @@ fn truth() -> impl Strategy<Value = Truth> {
 fn read(format: &LogFormat, text: &str) -> Seen {
     let mut seen = Seen::default();
     let report =
-        read_object("object", text.as_bytes(), Some(format), &Limits::default(), &mut seen);
+        read_object("object", text.as_bytes(), Some(format), &ReadOptions::default(), &mut seen);
     assert_eq!(report.incomplete, None);
     seen
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use portcullis_ingest::{Limits, ObjectReport, Reject, Request, Sink, read_object};
+use portcullis_ingest::{ObjectReport, ReadOptions, Reject, Request, Sink, read_object};
 
 #[derive(Default)]
 struct Seen {
@@ -39,7 +39,7 @@ fn samples() -> Option<PathBuf> {
 fn read(folder: &Path, name: &str) -> (Seen, ObjectReport) {
     let file = std::fs::File::open(folder.join(name)).expect("a sample");
     let mut seen = Seen::default();
-    let report = read_object(name, file, None, &Limits::default(), &mut seen);
+    let report = read_object(name, file, None, &ReadOptions::default(), &mut seen);
     assert_eq!(report.incomplete, None, "{name}");
     (seen, report)
 }

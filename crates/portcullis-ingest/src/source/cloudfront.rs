@@ -78,7 +78,7 @@ fn column(name: &[u8]) -> Column {
 
 /// The columns that a `#Fields:` line names; `None` when it is no line of CloudFront.
 pub(crate) fn columns(names: &[u8]) -> Option<Vec<Column>> {
-    let names = names.split(|b| b.is_ascii_whitespace()).filter(|name| !name.is_empty());
+    let names = names.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty());
     let columns: Vec<Column> = names.map(column).collect();
     let known = columns.iter().filter(|c| **c != Column::Other).count();
     (known >= 2).then_some(columns)
@@ -331,7 +331,7 @@ mod tests {
         let mut scratch = Vec::new();
         let (length, r) = json_request(record, &mut scratch, Origin::default()).expect("a record");
         assert_eq!(length, record.len() - 1);
-        assert_eq!(r.query.map(|q| q.bytes()), Some(&b"b=%27"[..]));
+        assert_eq!(r.query.map(crate::Untrusted::bytes), Some(&b"b=%27"[..]));
         assert_eq!(r.time.map(Timestamp::epoch_ms), Some(1_734_528_645_123));
     }
 }

@@ -1,11 +1,11 @@
-//! Records inside records: `CloudWatch` Logs subscriptions and Firehose's error objects.
+//! Records inside records: CloudWatch Logs subscriptions and Firehose's error objects.
 //!
-//! HTTP APIs log to `CloudWatch` only; a subscription brings their lines to S3 as
+//! HTTP APIs log to CloudWatch only; a subscription brings their lines to S3 as
 //! messages of JSON objects. Firehose puts records that it could not convert or
 //! deliver, base64-encoded, into objects under an error prefix: a line that breaks
 //! the conversion is a line an attacker may have broken on purpose.
 //!
-//! Sources: `CloudWatch` Logs guide, "Subscriptions"; Firehose guide, "Data delivery".
+//! Sources: CloudWatch Logs guide, "Subscriptions"; Firehose guide, "Data delivery".
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

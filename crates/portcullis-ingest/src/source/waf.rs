@@ -122,9 +122,14 @@ impl Reader<'_> {
         value
     }
 
-    fn text(&mut self, text: &[u8], pull: &mut Pull<'_>) -> Option<Option<Text>> {
+    /// A string, or nothing where the value is `null`; `None` when it is neither.
+    fn text(&mut self, text: &[u8], pull: &mut Pull<'_>) -> Option<Text> {
         let leaf = pull.scalar()?;
-        Some(leaf.quoted.then(|| json_text(text, leaf.piece, self.scratch)))
+        if leaf.quoted {
+            Some(json_text(text, leaf.piece, self.scratch))
+        } else {
+            Some(Text::Record(0..0))
+        }
     }
 
     fn top<'t>(&mut self, text: &'t [u8], pull: &mut Pull<'t>, key: &[u8]) -> Option<()> {
@@ -138,9 +143,9 @@ impl Reader<'_> {
                 self.once(ACTION)?;
                 self.draft.waf_action = waf_action(pull.scalar()?.piece.of(text));
             }
-            b"terminatingRuleId" => self.draft.waf_rule = self.text(text, pull)?,
-            b"ja3Fingerprint" => self.draft.ja3 = self.text(text, pull)?,
-            b"ja4Fingerprint" => self.draft.ja4 = self.text(text, pull)?,
+            b"terminatingRuleId" => self.draft.waf_rule = Some(self.text(text, pull)?),
+            b"ja3Fingerprint" => self.draft.ja3 = Some(self.text(text, pull)?),
+            b"ja4Fingerprint" => self.draft.ja4 = Some(self.text(text, pull)?),
             b"responseCodeSent" => {
                 let value = pull.scalar()?.piece.of(text);
                 if value != b"null" {
@@ -207,11 +212,11 @@ impl Reader<'_> {
                 self.draft.country = (leaf.piece.of(text) != b"-" && leaf.quoted)
                     .then_some(Text::Record(leaf.piece.start..leaf.piece.end));
             }
-            b"uri" => self.draft.path = self.text(text, pull)?,
-            b"args" => self.draft.query = self.text(text, pull)?,
-            b"httpMethod" => self.draft.method = self.text(text, pull)?,
-            b"httpVersion" => self.draft.protocol = self.text(text, pull)?,
-            b"host" => self.draft.host = self.text(text, pull)?,
+            b"uri" => self.draft.path = Some(self.text(text, pull)?),
+            b"args" => self.draft.query = Some(self.text(text, pull)?),
+            b"httpMethod" => self.draft.method = Some(self.text(text, pull)?),
+            b"httpVersion" => self.draft.protocol = Some(self.text(text, pull)?),
+            b"host" => self.draft.host = Some(self.text(text, pull)?),
             b"headers" => self.headers(text, pull)?,
             _ => pull.skip()?,
         }
