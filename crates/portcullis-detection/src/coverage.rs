@@ -1,0 +1,151 @@
+//! What a scan looked at, and what it could not see.
+//!
+//! "No offender" means little without this: a format without a path, half an object or a
+//! thousand unreadable records all make a quiet result. Nothing here judges; it counts,
+//! in sums that do not depend on order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use portcullis_ingest::{Field, FieldSet, RejectReason};
+
+use crate::rule::RuleSet;
+
+/// What a scan saw. All numbers are sums over the scan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Objects read, whole or in part.
+    pub objects: u64,
+    /// Objects that ended early or could not be read, by key, each with its reason. What
+    /// was found in them is shown, and must never be the ground for a block.
+    pub incomplete: BTreeMap<Arc<str>, String>,
+    /// Records found in the objects, readable or not.
+    pub records: u64,
+    /// Requests looked at.
+    pub requests: u64,
+    /// Requests of which no client address is known: they count for no source.
+    pub requests_without_client: u64,
+    /// Of those, the ones with a score at or over the block level.
+    pub flagged_without_client: u64,
+    /// Requests of which no time is known: they count for no rate rule.
+    pub requests_without_time: u64,
+    /// Fields longer than [`crate::MAX_TEXT_BYTES`], of which the middle was not looked at.
+    pub truncated_fields: u64,
+    /// Records that could not be read, in the order of [`RejectReason::ALL`].
+    pub rejects: [u64; RejectReason::ALL.len()],
+    /// Of those, the ones whose raw text set off a signature. They are attributed to no
+    /// address, because a forged record may name any.
+    pub rejects_with_signatures: u64,
+    /// Objects per log format; objects whose format was not recognised under `unknown`.
+    pub formats: BTreeMap<String, u64>,
+    /// Rules that could not look, by id.
+    pub blind: BTreeMap<Arc<str>, BlindRule>,
+    /// Bytes of text after decompression.
+    pub text_bytes: u64,
+}
+
+/// A rule that could not look into some objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BlindRule {
+    /// Names of the fields it would need: any of them for a signature's texts, all of
+    /// them otherwise.
+    pub missing: BTreeSet<&'static str>,
+    /// Objects whose format does not give them.
+    pub objects: u64,
+}
+
+/// What reading one object gave, for [`crate::Scan::object`].
+///
+/// Requests and rejects are not in here: the scan counts them as it observes them.
+#[derive(Debug, Clone, Copy)]
+pub struct ObjectSeen<'a> {
+    /// Key or path.
+    pub object: &'a str,
+    /// Name of its format; `None` when it was not recognised.
+    pub format: Option<&'a str>,
+    /// What the format gives.
+    pub fields: FieldSet,
+    /// Records in it, readable or not.
+    pub records: u64,
+    /// Bytes of text after decompression.
+    pub text_bytes: u64,
+    /// Why it is incomplete; `None` when it was read to its end.
+    pub incomplete: Option<&'a str>,
+}
+
+impl Coverage {
+    /// Adds one object.
+    pub(crate) fn add_object(&mut self, rules: &RuleSet, object: &ObjectSeen<'_>) {
+        self.objects += 1;
+        self.records += object.records;
+        self.text_bytes += object.text_bytes;
+        if let Some(reason) = object.incomplete {
+            self.add_incomplete(object.object.into(), reason.to_owned());
+        }
+        let format = object.format.unwrap_or("unknown");
+        if let Some(objects) = self.formats.get_mut(format) {
+            *objects += 1;
+        } else {
+            self.formats.insert(format.to_owned(), 1);
+        }
+        // An object without records or of unknown format says nothing of what a format
+        // gives; its emptiness shows in `records` and its format in `formats`.
+        if object.records == 0 || object.format.is_none() {
+            return;
+        }
+        for rule in rules.rules() {
+            let missing = rule.missing_fields(object.fields);
+            if !missing.is_empty() {
+                let blind = self.blind.entry(Arc::clone(rule.shared_id())).or_default();
+                blind.objects += 1;
+                blind.missing.extend(missing.iter().map(Field::name));
+            }
+        }
+    }
+
+    /// Of two reasons for one key the smaller is kept, so that order does not matter.
+    fn add_incomplete(&mut self, object: Arc<str>, reason: String) {
+        match self.incomplete.entry(object) {
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(reason);
+            }
+            std::collections::btree_map::Entry::Occupied(mut entry) => {
+                if reason < *entry.get() {
+                    entry.insert(reason);
+                }
+            }
+        }
+    }
+
+    /// Adds what another scan saw.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.records += other.records;
+        self.requests += other.requests;
+        self.requests_without_client += other.requests_without_client;
+        self.flagged_without_client += other.flagged_without_client;
+        self.requests_without_time += other.requests_without_time;
+        self.truncated_fields += other.truncated_fields;
+        self.rejects_with_signatures += other.rejects_with_signatures;
+        self.text_bytes += other.text_bytes;
+        for (mine, theirs) in self.rejects.iter_mut().zip(other.rejects) {
+            *mine += theirs;
+        }
+        for (object, reason) in other.incomplete {
+            self.add_incomplete(object, reason);
+        }
+        for (format, objects) in other.formats {
+            *self.formats.entry(format).or_default() += objects;
+        }
+        for (rule, theirs) in other.blind {
+            let mine = self.blind.entry(rule).or_default();
+            mine.objects += theirs.objects;
+            mine.missing.extend(theirs.missing);
+        }
+    }
+
+    /// Records that could not be read, whatever the reason.
+    pub fn rejected(&self) -> u64 {
+        self.rejects.iter().sum()
+    }
+}

@@ -1,0 +1,34 @@
+//! [`Request`](portcullis_ingest::Request)s → detections → [`Offender`]s.
+//!
+//! Decides what a request looks like ([`RuleSet::classify`]) and what a source's requests
+//! amount to ([`Scan`]). Rules are data: TOML files with their own proof, see [`Rule`].
+//! The result of a scan does not depend on the order of requests or on how the work was
+//! split; see [`Scan`] for the law.
+//!
+//! Nothing here opens a file or a socket, reads a clock or the environment. What to do
+//! about an offender is left to remediation.
+
+mod coverage;
+mod level;
+mod offender;
+mod rate;
+mod rule;
+mod scan;
+mod signature;
+mod tokens;
+mod view;
+
+pub use coverage::{BlindRule, Coverage, ObjectSeen};
+pub use level::{
+    BLOCK_LEVEL, Category, Confidence, Severity, points, request_score, source_points,
+};
+pub use offender::{Detection, Evidence, Findings, Offender, RateFigure};
+pub use rule::{
+    Conditions, Example, ExampleFailure, ExampleRequest, ExampleStep, Literal, Measure, Place,
+    Rate, Rule, RuleError, RuleErrorKind, RuleErrors, RuleKind, RuleSet, Signature, StatusSet,
+    Subject,
+};
+pub use scan::Scan;
+pub use signature::{Classifier, Hit, MAX_TEXT_BYTES, Verdict};
+pub use tokens::Tokens;
+pub use view::View;

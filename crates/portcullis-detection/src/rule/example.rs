@@ -1,0 +1,152 @@
+//! Examples inside rule files, and running them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use portcullis_ingest::{Origin, Request, Timestamp, Untrusted, WafAction};
+
+use super::{RuleKind, RuleSet};
+use crate::scan::Scan;
+
+/// When the first request of an example comes: 2024-01-01T12:00:45Z, so that a burst of
+/// some length crosses the minute.
+const START_EPOCH_MS: i64 = 1_704_110_445_000;
+
+/// Who makes an example's requests.
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+/// One example of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// Its name, unique in the rule.
+    pub name: String,
+    /// The requests, in order: one for a signature.
+    pub steps: Vec<ExampleStep>,
+    /// Whether the rule must fire.
+    pub fires: bool,
+}
+
+/// Requests of an example that are alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExampleStep {
+    /// How many.
+    pub repeat: u32,
+    /// Milliseconds from each to the next, the next step's first included.
+    pub every_ms: u32,
+    /// What they are; `{n}` in the path is the running number, from 0.
+    pub request: ExampleRequest,
+}
+
+/// A request of an example. Absent fields are absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExampleRequest {
+    /// Method.
+    pub method: Option<String>,
+    /// Path.
+    pub path: Option<String>,
+    /// Query string.
+    pub query: Option<String>,
+    /// `User-Agent` header.
+    pub user_agent: Option<String>,
+    /// `Referer` header.
+    pub referer: Option<String>,
+    /// `Host` header.
+    pub host: Option<String>,
+    /// Status code.
+    pub status: Option<u16>,
+    /// Gateway response type.
+    pub error_type: Option<String>,
+    /// What AWS WAF decided.
+    pub waf_action: Option<WafAction>,
+}
+
+impl ExampleRequest {
+    /// The request as a log would give it, at the start of examples' time.
+    pub fn request(&self) -> Request<'_> {
+        fn text(value: Option<&String>) -> Option<Untrusted<'_>> {
+            value.map(|value| Untrusted::new(value.as_bytes()))
+        }
+        Request {
+            time: Timestamp::from_epoch_ms(START_EPOCH_MS),
+            client: Some(CLIENT),
+            method: text(self.method.as_ref()),
+            path: text(self.path.as_ref()),
+            query: text(self.query.as_ref()),
+            user_agent: text(self.user_agent.as_ref()),
+            referer: text(self.referer.as_ref()),
+            host: text(self.host.as_ref()),
+            status: self.status,
+            error_type: text(self.error_type.as_ref()),
+            waf_action: self.waf_action,
+            ..Request::default()
+        }
+    }
+}
+
+/// An example that came out otherwise than its rule says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExampleFailure {
+    /// The rule's id.
+    pub rule: String,
+    /// The rule's file.
+    pub file: String,
+    /// The example's name.
+    pub example: String,
+    /// Whether the rule should have fired.
+    pub expected: bool,
+}
+
+impl fmt::Display for ExampleFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = if self.expected { "should fire and does not" } else { "fires and should not" };
+        write!(f, "{}: example `{}` {said}", self.rule, self.example)
+    }
+}
+
+/// Runs every example against the whole set.
+pub(super) fn failures(rules: &RuleSet) -> Vec<ExampleFailure> {
+    let mut failures = Vec::new();
+    let mut classifier = rules.classifier();
+    for (index, rule) in rules.rules().iter().enumerate() {
+        for example in &rule.examples {
+            let fired = match &rule.kind {
+                RuleKind::Signature(_) => example.steps.iter().any(|step| {
+                    let verdict = classifier.classify(&step.request.request());
+                    verdict.hits().iter().any(|hit| hit.rule == index)
+                }),
+                RuleKind::Rate(_) => rate_fires(rules, index, &example.steps),
+            };
+            if fired != example.fires {
+                failures.push(ExampleFailure {
+                    rule: rule.id.to_string(),
+                    file: rule.file.clone(),
+                    example: example.name.clone(),
+                    expected: example.fires,
+                });
+            }
+        }
+    }
+    failures
+}
+
+fn rate_fires(rules: &RuleSet, index: usize, steps: &[ExampleStep]) -> bool {
+    let mut scan = Scan::new(rules);
+    let mut epoch_ms = START_EPOCH_MS;
+    let mut running = 0_u64;
+    for step in steps {
+        let numbered = step.request.path.as_ref().filter(|path| path.contains("{n}"));
+        for _ in 0..step.repeat {
+            let path = numbered.map(|path| path.replace("{n}", &running.to_string()));
+            let mut request = step.request.request();
+            if let Some(path) = &path {
+                request.path = Some(Untrusted::new(path.as_bytes()));
+            }
+            request.time = Timestamp::from_epoch_ms(epoch_ms);
+            request.origin = Origin { object: "example", offset: running };
+            scan.observe(&request);
+            epoch_ms += i64::from(step.every_ms);
+            running += 1;
+        }
+    }
+    scan.fired(index)
+}

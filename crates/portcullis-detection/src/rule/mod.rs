@@ -1,0 +1,401 @@
+//! Rules, and checked sets of them.
+//!
+//! A rule is data: one TOML file that says what it looks for, how sure it is, what it
+//! cannot see, and proves itself with examples. A [`RuleSet`] exists only if every file
+//! was understood whole: a rule that is skipped because of a typing error is a blind spot
+//! nobody sees, so one error refuses the set, and all errors are told at once.
+//!
+//! How signatures are searched is in `signature`, how rates are counted in `rate`.
+
+mod builtin;
+mod condition;
+mod error;
+mod example;
+mod parse;
+mod pattern;
+
+use std::sync::Arc;
+
+use portcullis_ingest::{Field, FieldSet, Request};
+
+pub use condition::{Conditions, StatusSet};
+pub use error::{RuleError, RuleErrorKind, RuleErrors};
+pub use example::{Example, ExampleFailure, ExampleRequest, ExampleStep};
+pub(crate) use pattern::Patterns;
+
+use crate::level::{Category, Confidence, Severity, named, points};
+use crate::rate::RatePlan;
+use crate::signature::{Classifier, Engine, Verdict};
+use crate::tokens::Tokens;
+use crate::view::View;
+
+/// One rule, checked.
+#[derive(Debug)]
+pub struct Rule {
+    pub(crate) id: Arc<str>,
+    pub(crate) title: Arc<str>,
+    pub(crate) category: Category,
+    pub(crate) severity: Severity,
+    pub(crate) confidence: Confidence,
+    pub(crate) references: Vec<String>,
+    pub(crate) misses: String,
+    pub(crate) runbook: Option<String>,
+    pub(crate) kind: RuleKind,
+    pub(crate) examples: Vec<Example>,
+    pub(crate) file: String,
+    pub(crate) source: String,
+}
+
+impl Rule {
+    /// Permanent name, equal to the rule's path without `.toml`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) const fn shared_id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// What it finds, as a headline.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What it is about.
+    pub const fn category(&self) -> Category {
+        self.category
+    }
+
+    /// How bad it is if the rule is right.
+    pub const fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// How likely the rule is right when it fires.
+    pub const fn confidence(&self) -> Confidence {
+        self.confidence
+    }
+
+    /// What it adds to a score.
+    pub const fn points(&self) -> u32 {
+        points(self.severity, self.confidence)
+    }
+
+    /// Where to read more.
+    pub fn references(&self) -> &[String] {
+        &self.references
+    }
+
+    /// What the rule cannot see.
+    pub fn misses(&self) -> &str {
+        &self.misses
+    }
+
+    /// What an analyst checks next.
+    pub fn runbook(&self) -> Option<&str> {
+        self.runbook.as_deref()
+    }
+
+    /// What it looks for.
+    pub const fn kind(&self) -> &RuleKind {
+        &self.kind
+    }
+
+    /// Its proof.
+    pub fn examples(&self) -> &[Example] {
+        &self.examples
+    }
+
+    /// The file it was read from, as given to [`RuleSet::load`].
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The text of that file.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Fields of which a format must give at least one; empty when there is no choice.
+    pub fn needs_any(&self) -> FieldSet {
+        match &self.kind {
+            RuleKind::Signature(signature) => {
+                signature.subjects.iter().map(|subject| subject.field()).collect()
+            }
+            RuleKind::Rate(_) => FieldSet::EMPTY,
+        }
+    }
+
+    /// Fields of which a format must give every one.
+    pub fn needs_all(&self) -> FieldSet {
+        match &self.kind {
+            RuleKind::Signature(signature) => signature.conditions.needs(),
+            RuleKind::Rate(rate) => {
+                let mut fields = rate.conditions.needs();
+                fields.insert(Field::Client);
+                fields.insert(Field::Time);
+                if rate.measure == Measure::DistinctPaths {
+                    fields.insert(Field::Path);
+                }
+                fields
+            }
+        }
+    }
+
+    /// The fields whose absence makes the rule blind with a format that gives `given`;
+    /// empty when the rule can look.
+    pub fn missing_fields(&self, given: FieldSet) -> FieldSet {
+        let mut missing: FieldSet =
+            self.needs_all().iter().filter(|field| !given.contains(*field)).collect();
+        let any = self.needs_any();
+        if !any.is_empty() && !any.iter().any(|field| given.contains(field)) {
+            missing = missing.union(any);
+        }
+        missing
+    }
+}
+
+/// What a rule looks for.
+#[derive(Debug)]
+pub enum RuleKind {
+    /// Text in one request.
+    Signature(Box<Signature>),
+    /// Behaviour of one client over time.
+    Rate(Rate),
+}
+
+impl RuleKind {
+    /// `signature` or `rate`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Signature(_) => "signature",
+            Self::Rate(_) => "rate",
+        }
+    }
+}
+
+/// Text in one request: a literal makes a candidate, the rest confirms it.
+#[derive(Debug)]
+pub struct Signature {
+    pub(crate) subjects: Vec<Subject>,
+    pub(crate) views: Vec<View>,
+    pub(crate) literals: Vec<Literal>,
+    pub(crate) patterns: Patterns,
+    pub(crate) unless: Patterns,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) conditions: Conditions,
+}
+
+impl Signature {
+    /// The texts it looks at.
+    pub fn subjects(&self) -> &[Subject] {
+        &self.subjects
+    }
+
+    /// The views of those texts.
+    pub fn views(&self) -> &[View] {
+        &self.views
+    }
+
+    /// The literals of which one must be there.
+    pub fn literals(&self) -> &[Literal] {
+        &self.literals
+    }
+}
+
+named! {
+    /// A text that a signature looks at.
+    Subject {
+        /// The path.
+        Path = "path",
+        /// The whole query string.
+        Query = "query",
+        /// Each parameter value of the query string, by itself.
+        Values = "values",
+        /// Each parameter name of the query string, by itself.
+        Names = "names",
+        /// The `User-Agent` header.
+        UserAgent = "user_agent",
+        /// The `Referer` header.
+        Referer = "referer",
+        /// The `Host` header.
+        Host = "host",
+        /// The method.
+        Method = "method",
+    }
+}
+
+impl Subject {
+    /// The field of a request it is taken from.
+    pub const fn field(self) -> Field {
+        match self {
+            Self::Path => Field::Path,
+            Self::Query | Self::Values | Self::Names => Field::Query,
+            Self::UserAgent => Field::UserAgent,
+            Self::Referer => Field::Referer,
+            Self::Host => Field::Host,
+            Self::Method => Field::Method,
+        }
+    }
+}
+
+/// A literal that makes a candidate.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Literal {
+    pub(crate) text: String,
+    pub(crate) place: Place,
+}
+
+impl Literal {
+    /// What must be there.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where it must be.
+    pub const fn place(&self) -> Place {
+        self.place
+    }
+}
+
+named! {
+    /// Where a literal must stand in the text.
+    Place {
+        /// Anywhere.
+        Anywhere = "contains",
+        /// With no letter, digit or underscore directly before or after.
+        Word = "words",
+        /// As whole path segments.
+        Segment = "segments",
+        /// At the end.
+        End = "endings",
+        /// At the start.
+        Start = "starts",
+    }
+}
+
+/// Behaviour of one client over time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rate {
+    pub(crate) measure: Measure,
+    pub(crate) threshold: u32,
+    pub(crate) minimum: u32,
+    pub(crate) window_seconds: u32,
+    pub(crate) conditions: Conditions,
+}
+
+impl Rate {
+    /// What is counted.
+    pub const fn measure(&self) -> Measure {
+        self.measure
+    }
+
+    /// Least value in one window that fires: requests, paths, or percent.
+    pub const fn threshold(&self) -> u32 {
+        self.threshold
+    }
+
+    /// For [`Measure::ErrorShare`], the least number of errors in the window.
+    pub const fn minimum(&self) -> u32 {
+        self.minimum
+    }
+
+    /// Length of the window, in seconds.
+    pub const fn window_seconds(&self) -> u32 {
+        self.window_seconds
+    }
+
+    /// Which requests are counted.
+    pub const fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
+}
+
+named! {
+    /// What a rate rule counts in a window.
+    Measure {
+        /// Requests that meet the conditions.
+        Count = "count",
+        /// Different paths, as logged, among them.
+        DistinctPaths = "distinct-paths",
+        /// Their share of all the client's requests, in percent. Without a condition on
+        /// statuses, the statuses from 400 up.
+        ErrorShare = "error-share",
+    }
+}
+
+/// Rules that were all understood, with the automata to search them.
+#[derive(Debug)]
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    engine: Engine,
+    rates: RatePlan,
+}
+
+impl RuleSet {
+    /// The rules compiled into the program.
+    pub fn builtin() -> Self {
+        let files =
+            builtin::FILES.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned()));
+        match Self::load(files) {
+            Ok(rules) => rules,
+            Err(errors) => {
+                panic!("the rules compiled in are checked by this crate's tests: {errors}")
+            }
+        }
+    }
+
+    /// Reads rules from `(file, text)` pairs. A file's path must end in its rule's id.
+    ///
+    /// # Errors
+    /// Every error of every file.
+    pub fn load(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, RuleErrors> {
+        let rules = parse::rules(files)?;
+        let engine = Engine::new(&rules);
+        let rates = RatePlan::new(&rules);
+        Ok(Self { rules, engine, rates })
+    }
+
+    /// The rules, sorted by id. A rule's index in here is its index everywhere.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The rule with that id.
+    pub fn rule(&self, id: &str) -> Option<&Rule> {
+        let index = self.rules.binary_search_by(|rule| rule.id().cmp(id)).ok()?;
+        self.rules.get(index)
+    }
+
+    pub(crate) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) const fn rates(&self) -> &RatePlan {
+        &self.rates
+    }
+
+    /// Judges requests one after the other; holds the scratch memory for it.
+    pub fn classifier(&self) -> Classifier<'_> {
+        Classifier::new(self)
+    }
+
+    /// Judges one request. For many, keep a [`RuleSet::classifier`].
+    pub fn classify(&self, request: &Request<'_>) -> Verdict {
+        self.classifier().classify(request).clone()
+    }
+
+    /// Judges raw text of which nobody knows what is path and what is query, such as a
+    /// record that could not be read: it is searched as if it were either.
+    pub fn scan_text(&self, text: &[u8]) -> Verdict {
+        self.classifier().scan_text(text).clone()
+    }
+
+    /// Runs every rule's examples and returns those that came out otherwise.
+    pub fn test(&self) -> Vec<ExampleFailure> {
+        example::failures(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

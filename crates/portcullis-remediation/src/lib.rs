@@ -1,0 +1,63 @@
+//! Offenders → [`Plan`]: which IP-set changes an operator would make, and why not others.
+//!
+//! [`plan()`] takes what a scan found, what the [`Sets`] hold now, the networks that are
+//! [`NeverBlock`] and a [`BlockPolicy`]. It gives the whole value that each set should
+//! have and one [`Decision`] for every offender. Blocking the wrong party costs more
+//! than missing the right one, so whatever is in doubt is withheld, with its reason.
+//!
+//! Nothing here opens a file or a socket, reads a clock or the environment: texts, sets
+//! and `now` are arguments.
+
+mod apply;
+mod audit;
+mod brake;
+mod changes;
+mod delta;
+mod explain;
+mod grounds;
+mod input;
+mod ipset;
+mod ledger;
+mod ledger_file;
+mod memory;
+mod plan;
+mod plan_file;
+mod policy;
+mod prefix;
+mod protect;
+mod sets_file;
+mod store;
+mod target;
+mod term;
+#[cfg(test)]
+mod testing;
+
+pub use apply::{Applied, ApplyError, Order, apply};
+pub use audit::{AuditError, AuditFault, AuditHead, AuditLine, Event, verify as verify_audit};
+pub use brake::{
+    BlastRadius, Brake, BrakeLimits, BrakeOverride, BrakeOverrideError, Braked, Figures, Origin,
+};
+pub use changes::{
+    Change, Changes, Digests, Kind, PlanFileError, ReviewedChanges, SetBase,
+};
+pub use delta::Done;
+pub use grounds::{EvidencePointer, Grounds, RuleGround};
+pub use input::InputError;
+pub use ipset::{EntryError, Family, IpSet, MAX_ADDRESSES, SetError, Sets};
+pub use ledger::{
+    Added, Cause, Entry, Intent, Lease, Ledger, LedgerStamp, Override, Past, Pointer, Removal,
+};
+pub use ledger_file::LedgerError;
+pub use memory::{MemoryIpSets, MemoryLedger};
+pub use plan::{Conflict, Decision, Outcome, Plan, Withheld, plan};
+pub use policy::BlockPolicy;
+pub use prefix::{PrefixError, parse_address_or_network, parse_network};
+pub use protect::{
+    NeverBlock, NeverBlockError, NeverBlockErrorKind, Protection, RESERVED, Reserved,
+};
+pub use sets_file::{SetsError, SetsErrorKind};
+pub use store::{
+    Clock, IpSets, LedgerStore, ReadError, SaveError, StoreError, Version, WriteError,
+};
+pub use target::{Scope, Target};
+pub use term::term_ms;

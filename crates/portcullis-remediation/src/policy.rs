@@ -1,0 +1,35 @@
+//! What it takes for an offender to be blocked.
+
+use portcullis_detection::{BLOCK_LEVEL, Severity};
+
+use crate::ipset::MAX_ADDRESSES;
+
+/// The limits that a plan applies. Every value is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockPolicy {
+    /// Least score of an offender, in points.
+    pub min_score: u32,
+    /// Least severity of an offender.
+    pub min_severity: Severity,
+    /// Good requests from which a source counts as shared by honest users.
+    pub shared_good_requests: u64,
+    /// Different principals from which a source counts as shared by honest users.
+    pub shared_principals: u64,
+    /// Most entries in one set; above [`MAX_ADDRESSES`] it counts as that.
+    pub max_addresses: usize,
+}
+
+impl Default for BlockPolicy {
+    /// The block level of detection, medium severity, 500 good requests or 10
+    /// principals, and all the room that AWS gives. The two limits for shared sources
+    /// are guesses: an office or a carrier's NAT passes them within minutes.
+    fn default() -> Self {
+        Self {
+            min_score: BLOCK_LEVEL,
+            min_severity: Severity::Medium,
+            shared_good_requests: 500,
+            shared_principals: 10,
+            max_addresses: MAX_ADDRESSES,
+        }
+    }
+}

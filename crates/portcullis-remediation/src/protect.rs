@@ -1,0 +1,564 @@
+//! Knows which networks are never blocked, however badly they behave.
+//!
+//! Blocking the wrong network takes customers off line, or the operator: so a
+//! network is refused when it *overlaps* a protected one in either direction, be it
+//! an address inside a protected range or a range around a protected address. The
+//! built-in ranges cannot be switched off; the operator's list adds to them. A list
+//! that cannot be read in full is no list, and whoever has no list must not block.
+//! Whether an offender deserves a block is decided elsewhere.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::input::{InputError, Places};
+use crate::prefix::{PrefixError, parse_address_or_network};
+
+/// A range that no one on the internet may be the source of, or that stands for a
+/// whole crowd of senders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reserved {
+    /// The range in CIDR notation.
+    pub network: &'static str,
+    /// What it is for, and where that is written down.
+    pub purpose: &'static str,
+}
+
+/// The built-in ranges.
+///
+/// Source: IANA IPv4 and IPv6 Special-Purpose Address Registries, and the documents
+/// named at each entry.
+///
+/// Documentation and benchmarking networks (`192.0.2.0/24`, `198.51.100.0/24`,
+/// `203.0.113.0/24`, `198.18.0.0/15`, `2001:db8::/32`) are left out on purpose and
+/// count as ordinary addresses: nobody routes them, so real traffic never comes from
+/// them, and the simulations and tests that ship with Portcullis can show blocks from
+/// end to end without naming anybody's real network.
+pub const RESERVED: &[Reserved] = &[
+    reserved("0.0.0.0/8", "this network (RFC 791)"),
+    reserved("10.0.0.0/8", "private (RFC 1918)"),
+    reserved("100.64.0.0/10", "carrier-grade NAT (RFC 6598)"),
+    reserved("127.0.0.0/8", "loopback (RFC 1122)"),
+    reserved("169.254.0.0/16", "link-local (RFC 3927)"),
+    reserved("172.16.0.0/12", "private (RFC 1918)"),
+    reserved("192.0.0.0/24", "IETF protocol assignments (RFC 6890)"),
+    reserved("192.88.99.0/24", "6to4 relays (RFC 7526)"),
+    reserved("192.168.0.0/16", "private (RFC 1918)"),
+    reserved("224.0.0.0/4", "multicast (RFC 5771)"),
+    reserved(
+        "240.0.0.0/4",
+        "reserved for the future, and broadcast (RFC 1112, RFC 919)",
+    ),
+    reserved(
+        "::/96",
+        "unspecified, loopback and IPv4-compatible (RFC 4291)",
+    ),
+    reserved("::ffff:0:0/96", "IPv4-mapped (RFC 4291)"),
+    reserved("64:ff9b::/96", "NAT64, shared by many (RFC 6052)"),
+    reserved("64:ff9b:1::/48", "NAT64 of one network (RFC 8215)"),
+    reserved("100::/64", "discard only (RFC 6666)"),
+    reserved("2001::/32", "Teredo tunnels (RFC 4380)"),
+    reserved("2001:20::/28", "host identities, not routed (RFC 7343)"),
+    reserved("2002::/16", "6to4 tunnels (RFC 3056)"),
+    reserved("5f00::/16", "segment routing (RFC 9602)"),
+    reserved("fc00::/7", "unique local (RFC 4193)"),
+    reserved("fe80::/10", "link-local (RFC 4291)"),
+    reserved("fec0::/10", "site-local, deprecated (RFC 3879)"),
+    reserved("ff00::/8", "multicast (RFC 4291)"),
+];
+
+const fn reserved(network: &'static str, purpose: &'static str) -> Reserved {
+    Reserved { network, purpose }
+}
+
+/// Why a network is not to be blocked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Protection {
+    /// It overlaps a built-in range.
+    Reserved {
+        /// The range.
+        entry: IpNet,
+        /// What the range is for.
+        purpose: &'static str,
+    },
+    /// It overlaps an entry of the operator's list.
+    NeverBlock {
+        /// The entry.
+        entry: IpNet,
+        /// The operator's note beside it.
+        note: Option<Arc<str>>,
+    },
+}
+
+impl Protection {
+    /// The protected network.
+    pub const fn entry(&self) -> IpNet {
+        match self {
+            Self::Reserved { entry, .. } | Self::NeverBlock { entry, .. } => *entry,
+        }
+    }
+}
+
+/// `reserved 10.0.0.0/8, private (RFC 1918)`, `never-block 198.51.100.0/24 (head office)`.
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reserved { entry, purpose } => write!(f, "reserved {entry}, {purpose}"),
+            Self::NeverBlock {
+                entry,
+                note: Some(note),
+            } => {
+                write!(f, "never-block {entry} ({note})")
+            }
+            Self::NeverBlock { entry, note: None } => write!(f, "never-block {entry}"),
+        }
+    }
+}
+
+/// What can be wrong in a line of a never-block list.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NeverBlockErrorKind {
+    /// Not an address or network that can be compared.
+    #[error(transparent)]
+    Prefix(#[from] PrefixError),
+    /// The note would do something to a terminal.
+    #[error("the note holds a control character; write plain text")]
+    Note,
+}
+
+/// One thing that is wrong in a never-block list, and where.
+pub type NeverBlockError = InputError<NeverBlockErrorKind>;
+
+/// Networks that are never blocked: the built-in ranges and the operator's list.
+///
+/// Invariant: every entry is canonical; building one fails on the first bad entry.
+#[derive(Debug, Clone)]
+pub struct NeverBlock {
+    reserved: Ranges<&'static str>,
+    operator: Ranges<Option<Arc<str>>>,
+    /// How many different networks the operator listed.
+    entries: usize,
+}
+
+impl NeverBlock {
+    /// The built-in ranges alone.
+    pub fn built_in() -> Self {
+        Self {
+            reserved: reserved_ranges(),
+            operator: Ranges::new(BTreeMap::new()),
+            entries: 0,
+        }
+    }
+
+    /// The built-in ranges and the operator's list `text`: one address or network a
+    /// line, then, if wanted, white space and a note; `#` begins a comment.
+    ///
+    /// ```text
+    /// # offices
+    /// 198.51.100.0/24   head office, egress
+    /// 2001:db8:40::/44  # a comment is not shown, a note is
+    /// ```
+    ///
+    /// Fails with every line that is wrong: a list that protects less than it seems to
+    /// is worse than none. `file` is the name that errors carry.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<NeverBlockError>> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut places = Places::new(text);
+        let mut entries = BTreeMap::new();
+        let mut errors = Vec::new();
+        let mut line_start = 0;
+        for line in text.split_inclusive('\n') {
+            match parse_line(line) {
+                Ok(None) => {}
+                // The first of two equal entries keeps its note.
+                Ok(Some((network, note))) => {
+                    entries.entry(network).or_insert(note);
+                }
+                Err((offset, kind)) => {
+                    let (line, column) = places.of(line_start + offset);
+                    errors.push(InputError {
+                        file: file.to_owned(),
+                        line,
+                        column,
+                        kind,
+                    });
+                }
+            }
+            line_start += line.len();
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let count = entries.len();
+        Ok(Self {
+            reserved: reserved_ranges(),
+            operator: Ranges::new(entries),
+            entries: count,
+        })
+    }
+
+    /// How many different networks the operator's list names.
+    pub fn operator_entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Why `network` is not to be blocked, if it overlaps a protected network in
+    /// either direction. The built-in ranges come first.
+    pub fn protection(&self, network: IpNet) -> Option<Protection> {
+        if let Some((entry, purpose)) = self.reserved.overlapping(network) {
+            return Some(Protection::Reserved { entry, purpose });
+        }
+        let (entry, note) = self.operator.overlapping(network)?;
+        Some(Protection::NeverBlock {
+            entry,
+            note: note.clone(),
+        })
+    }
+}
+
+fn reserved_ranges() -> Ranges<&'static str> {
+    let network = |range: &Reserved| {
+        range
+            .network
+            .parse::<IpNet>()
+            .expect("the built-in ranges are networks")
+    };
+    Ranges::new(
+        RESERVED
+            .iter()
+            .map(|range| (network(range), range.purpose))
+            .collect(),
+    )
+}
+
+/// A network of the operator's list and the note beside it.
+type Entry = (IpNet, Option<Arc<str>>);
+
+/// The network and note of one line, or where in the line it went wrong.
+fn parse_line(line: &str) -> Result<Option<Entry>, (usize, NeverBlockErrorKind)> {
+    let content = line.split('#').next().unwrap_or_default();
+    let start = content.len() - content.trim_start().len();
+    let content = content.trim();
+    if content.is_empty() {
+        return Ok(None);
+    }
+    let (entry, note) = content
+        .split_once(char::is_whitespace)
+        .unwrap_or((content, ""));
+    let network = parse_address_or_network(entry).map_err(|kind| (start, kind.into()))?;
+    let note = note.trim();
+    let is_control = |character: char| character.is_control() && character != '\t';
+    if let Some(control) = note.find(is_control) {
+        let note_start = content.len() - note.len();
+        return Err((start + note_start + control, NeverBlockErrorKind::Note));
+    }
+    Ok(Some((network, (!note.is_empty()).then(|| note.into()))))
+}
+
+/// Networks with a value each, ready for one binary search per question.
+///
+/// Two networks are either apart or one holds the other. Only the widest are kept,
+/// since whatever overlaps a network inside a wider one overlaps the wider one too;
+/// those that remain are apart, so their ends rise with their starts.
+#[derive(Debug, Clone)]
+struct Ranges<Value> {
+    /// Sorted; IPv4 before IPv6, no two overlap.
+    widest: Vec<(IpNet, Value)>,
+}
+
+impl<Value> Ranges<Value> {
+    /// `networks` must be canonical. Their order, by address and then by length, puts
+    /// each directly after the network that holds it.
+    fn new(networks: BTreeMap<IpNet, Value>) -> Self {
+        let mut widest: Vec<(IpNet, Value)> = Vec::with_capacity(networks.len());
+        for (network, value) in networks {
+            if !widest
+                .last()
+                .is_some_and(|(wider, _)| wider.contains(&network))
+            {
+                widest.push((network, value));
+            }
+        }
+        Self { widest }
+    }
+
+    /// The last network that begins before `network` ends overlaps it, or none does.
+    fn overlapping(&self, network: IpNet) -> Option<(IpNet, &Value)> {
+        let (first, last) = (network.network(), network.broadcast());
+        let after = self
+            .widest
+            .partition_point(|(entry, _)| start(entry) <= last);
+        let (entry, value) = &self.widest[after.checked_sub(1)?];
+        // An IPv4 end is below any IPv6 start, as the order of `IpAddr` has it.
+        (entry.broadcast() >= first).then_some((*entry, value))
+    }
+}
+
+fn start(network: &IpNet) -> IpAddr {
+    network.network()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{network, one_a_line};
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> NeverBlock {
+        NeverBlock::parse("never-block.txt", text).expect("a valid list")
+    }
+
+    #[track_caller]
+    fn check(list: &str, asked: &str, expected: Option<(&str, Option<&str>)>) {
+        let list = parse(list);
+        let found = list
+            .protection(network(asked))
+            .map(|protection| match protection {
+                Protection::Reserved { entry, purpose } => {
+                    (entry.to_string(), Some(purpose.into()))
+                }
+                Protection::NeverBlock { entry, note } => (entry.to_string(), note),
+            });
+        let expected = expected.map(|(entry, note)| (entry.to_owned(), note.map(Arc::from)));
+        assert_eq!(found, expected, "{asked}");
+    }
+
+    #[test]
+    fn overlap_in_either_direction_protects() {
+        let list = "198.51.100.0/24 head office\n203.0.113.7 monitor\n2001:db8:1::/48\n";
+        check(
+            list,
+            "198.51.100.9/32",
+            Some(("198.51.100.0/24", Some("head office"))),
+        );
+        check(
+            list,
+            "203.0.113.0/24",
+            Some(("203.0.113.7/32", Some("monitor"))),
+        );
+        check(
+            list,
+            "203.0.113.7/32",
+            Some(("203.0.113.7/32", Some("monitor"))),
+        );
+        check(list, "203.0.113.8/32", None);
+        check(list, "2001:db8:1:2::/64", Some(("2001:db8:1::/48", None)));
+        check(list, "2001:db8::/32", Some(("2001:db8:1::/48", None)));
+        check(list, "2001:db8:2::/64", None);
+    }
+
+    #[test]
+    fn reserved_ranges_come_first_and_cannot_be_switched_off() {
+        check(
+            "",
+            "10.1.2.3/32",
+            Some(("10.0.0.0/8", Some("private (RFC 1918)"))),
+        );
+        check(
+            "10.0.0.0/8 ours",
+            "10.1.2.3/32",
+            Some(("10.0.0.0/8", Some("private (RFC 1918)"))),
+        );
+        check(
+            "",
+            "::/64",
+            Some(("::ffff:0.0.0.0/96", Some("IPv4-mapped (RFC 4291)"))),
+        );
+        check(
+            "",
+            "fd00::/64",
+            Some(("fc00::/7", Some("unique local (RFC 4193)"))),
+        );
+        check(
+            "",
+            "0.0.0.0/1",
+            Some(("127.0.0.0/8", Some("loopback (RFC 1122)"))),
+        );
+    }
+
+    #[test]
+    fn every_reserved_range_refuses_its_first_and_last_address() {
+        let built_in = NeverBlock::built_in();
+        for range in RESERVED {
+            let entry = network(range.network);
+            assert_eq!(entry, entry.trunc(), "{}", range.network);
+            for address in [entry.network(), entry.broadcast()] {
+                assert_eq!(
+                    built_in.protection(IpNet::from(address)),
+                    Some(Protection::Reserved {
+                        entry,
+                        purpose: range.purpose
+                    }),
+                    "{address}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn named_kinds_of_address_are_all_reserved() {
+        for address in [
+            "0.0.0.0",
+            "10.0.0.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.31.255.255",
+            "192.168.1.1",
+            "192.88.99.1",
+            "224.0.0.1",
+            "239.255.255.255",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:192.0.2.1",
+            "64:ff9b::c000:201",
+            "2001:0:1::1",
+            "2002:c000:201::1",
+            "fc00::1",
+            "fdff::1",
+            "fe80::1",
+            "febf::1",
+            "ff02::1",
+        ] {
+            let source = IpNet::from(address.parse::<IpAddr>().expect("an address"));
+            assert!(
+                NeverBlock::built_in().protection(source).is_some(),
+                "{address}"
+            );
+        }
+    }
+
+    #[test]
+    fn documentation_networks_and_neighbours_of_reserved_ones_are_ordinary() {
+        for ordinary in [
+            "192.0.2.1/32",
+            "198.51.100.1/32",
+            "203.0.113.1/32",
+            "198.18.0.1/32",
+            "198.19.255.255/32",
+            "2001:db8:0:1::/64",
+            "1.0.0.0/32",
+            "9.255.255.255/32",
+            "11.0.0.0/32",
+            "100.63.255.255/32",
+            "100.128.0.0/32",
+            "172.15.255.255/32",
+            "172.32.0.0/32",
+            "192.167.255.255/32",
+            "192.169.0.0/32",
+            "223.255.255.255/32",
+            "2001:1::/64",
+            "2003::/64",
+            "2600::/64",
+        ] {
+            check("", ordinary, None);
+        }
+    }
+
+    #[test]
+    fn notes_comments_blank_lines_and_line_ends_are_read() {
+        let list = parse(
+            "\u{feff}# offices\r\n\r\n  198.51.100.0/24\thead office,  egress # since May\r\n\
+             198.51.100.0/24 said twice\r\n203.0.113.9#no note",
+        );
+        assert_eq!(list.operator_entries(), 2);
+        assert_eq!(
+            list.protection(network("198.51.100.1/32")),
+            Some(Protection::NeverBlock {
+                entry: network("198.51.100.0/24"),
+                note: Some("head office,  egress".into()),
+            })
+        );
+        assert_eq!(
+            list.protection(network("203.0.113.9/32")),
+            Some(Protection::NeverBlock {
+                entry: network("203.0.113.9/32"),
+                note: None
+            })
+        );
+    }
+
+    #[test]
+    fn a_list_fails_with_every_bad_line() {
+        let text = "198.51.100.0/24 fine\n\n  198.51.100.7/24 office\nlocalhost\n\
+                    203.0.113.1-203.0.113.9\n::ffff:192.0.2.1\n192.0.2.1 naïve \u{1b}[2J\n";
+        let errors = NeverBlock::parse("never-block.txt", text).expect_err("five bad lines");
+        let shown: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "never-block.txt:3:3: `198.51.100.7/24` has host bits set; write \
+                 `198.51.100.0/24` for the network or `198.51.100.7/32` for the one address",
+                "never-block.txt:4:1: `localhost` is not an address or network; write \
+                 `198.51.100.7/32` or `2001:db8::/64`",
+                "never-block.txt:5:1: `203.0.113.1-203.0.113.9` is not an address or network; \
+                 write `198.51.100.7/32` or `2001:db8::/64`",
+                "never-block.txt:6:1: `::ffff:192.0.2.1/128` is IPv4 written as IPv6; write it \
+                 as `192.0.2.1/32`",
+                "never-block.txt:7:17: the note holds a control character; write plain text",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_hundred_thousand_entries_answer_a_hundred_thousand_questions() {
+        let every_other = |number: u32| std::net::Ipv4Addr::from(0xc600_0000 + number * 2);
+        let list = parse(&one_a_line((0..100_000).map(every_other)));
+        let protected = (0..200_000_u32)
+            .filter(|number| {
+                let address = std::net::Ipv4Addr::from(0xc600_0000 + number);
+                list.protection(IpNet::from(IpAddr::V4(address))).is_some()
+            })
+            .count();
+        assert_eq!((list.operator_entries(), protected), (100_000, 100_000));
+    }
+
+    /// Networks in a small space, so that they often meet.
+    fn any_network() -> impl Strategy<Value = IpNet> {
+        prop_oneof![
+            (any::<u16>(), 12_u8..=32).prop_map(|(low, length)| {
+                let address = std::net::Ipv4Addr::from(0xc612_0000 | u32::from(low));
+                IpNet::new(address.into(), length)
+                    .expect("at most 32")
+                    .trunc()
+            }),
+            (any::<u16>(), 28_u8..=128).prop_map(|(low, length)| {
+                let bits = (0x2001_0db8_u128 << 96) | (u128::from(low) << 60);
+                let address = std::net::Ipv6Addr::from(bits);
+                IpNet::new(address.into(), length)
+                    .expect("at most 128")
+                    .trunc()
+            }),
+        ]
+    }
+
+    fn overlap(left: &IpNet, right: &IpNet) -> bool {
+        left.contains(right) || right.contains(left)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn binary_search_agrees_with_asking_every_entry(
+            entries in proptest::collection::vec(any_network(), 0..40),
+            asked in proptest::collection::vec(any_network(), 1..40),
+        ) {
+            let list = parse(&one_a_line(&entries));
+            for network in asked {
+                let by_hand = entries.iter().any(|entry| overlap(entry, &network));
+                let found = list.operator.overlapping(network).map(|(entry, _)| entry);
+                prop_assert_eq!(found.is_some(), by_hand, "{}", network);
+                if let Some(entry) = found {
+                    prop_assert!(overlap(&entry, &network) && entries.contains(&entry));
+                }
+            }
+        }
+    }
+}

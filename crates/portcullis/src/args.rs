@@ -1,0 +1,322 @@
+//! The command line, as clap reads it. Nothing here acts.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::exit;
+
+/// Finds attackers in API access logs and suggests AWS WAF IP-set changes.
+///
+/// Reads the access logs that API Gateway delivers through Firehose (or any combined
+/// log), finds clients that attack, says why, and plans the IP-set changes that would
+/// block them. It never writes to AWS WAF by itself.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, after_help = exit::HELP, propagate_version = true)]
+pub struct Arguments {
+    /// Options every command knows.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options every command knows.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// When to colour. `auto` means on a terminal, and obeys `NO_COLOR`, `CLICOLOR_FORCE`
+    /// and `TERM=dumb`.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: When,
+    /// Say nothing on stderr but errors.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more on stderr: files that were skipped and why.
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// Draw no progress bar. It is only drawn on a terminal anyway.
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal that wants it.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find the clients that attack, with the reason beside each.
+    Scan(Scan),
+    /// Print every request as one line of JSON.
+    Decode(Decode),
+    /// Print a verdict for every request as one line of JSON.
+    Classify(Classify),
+    /// Compute the IP-set changes that would block the offenders. Changes nothing.
+    Plan(Plan),
+    /// List, show and test rules.
+    #[command(subcommand)]
+    Rules(Rules),
+    /// List log formats and check what one lets the rules see.
+    #[command(subcommand)]
+    Formats(Formats),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page (roff).
+    Man,
+}
+
+/// Which logs to read and how. Shared by every command that reads logs.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Files, directory trees, globs, or `-` for standard input.
+    ///
+    /// In a directory tree, hidden files and files that are plainly no logs
+    /// (MANIFEST.json, truth.json, README*, LICENSE*, *.md, *.toml) are passed over;
+    /// --verbose names them. A file named outright is always read.
+    #[arg(required = true, value_name = "LOCATION")]
+    pub locations: Vec<String>,
+    /// Log format: a preset's name, an API Gateway template, or `@FILE` holding one.
+    ///
+    /// Without it, the format of each object is detected. `portcullis formats list` names
+    /// the presets.
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Worker threads; every number gives the same output.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Most bytes that one object may unpack to; K, M, G and T are powers of 1024. What
+    /// lies beyond is not read, and the object counts as incomplete.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub max_object_bytes: Option<u64>,
+}
+
+/// Parses `512M`.
+fn bytes(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
+        Some(digits) => (digits, 10 * (1 + "KMGT".find(&text[digits.len()..]).unwrap_or(0))),
+        None => (text, 0),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .filter(|number| *number > 0)
+        .ok_or_else(|| "expected a number of bytes such as 1048576, 512M or 16G".to_owned())
+}
+
+/// `portcullis scan`.
+#[derive(Debug, Args)]
+#[command(after_long_help = exit::HELP)]
+pub struct Scan {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub logs: Logs,
+    /// Shape of the output.
+    #[arg(short, long, value_name = "SHAPE", default_value = "table")]
+    pub output: ScanOutput,
+    /// Use the rules of this directory instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    /// End with code 2 when there are offenders (at or above --fail-on).
+    #[arg(long)]
+    pub exit_code: bool,
+    /// The least severity that counts for --exit-code, which this implies.
+    #[arg(long, value_name = "SEVERITY")]
+    pub fail_on: Option<SeverityArgument>,
+    /// Show only the first N offenders of the table.
+    #[arg(long, value_name = "N", default_value = "50")]
+    pub top: NonZeroUsize,
+}
+
+/// Shape of a scan's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScanOutput {
+    /// For people.
+    Table,
+    /// One document.
+    Json,
+    /// One offender a line.
+    Jsonl,
+}
+
+/// A severity on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SeverityArgument {
+    /// Any offender.
+    Low,
+    /// Medium, high and critical.
+    Medium,
+    /// High and critical.
+    High,
+    /// Critical alone.
+    Critical,
+}
+
+/// `portcullis decode`.
+#[derive(Debug, Args)]
+#[command(after_long_help = DECODE_HELP)]
+pub struct Decode {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub logs: Logs,
+    /// Write records that could not be read to FILE, as JSON Lines.
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+}
+
+const DECODE_HELP: &str = "\
+Each line is one request, in the order of the input. Fields, in this order, left out
+when the log does not have them: id time client method path query route status
+user_agent host referer protocol response_bytes latency_ms api_id stage api_key_id
+principal error_type waf_action object offset. Times are RFC 3339 in UTC with
+milliseconds; offset counts bytes of the decompressed object.
+
+Text that is valid UTF-8 is given exactly; control, bidirectional and zero-width
+characters are written as JSON \\u escapes, so that no line can act on a terminal.
+Text that is not valid UTF-8 is given with each bad byte as \\xHH and each backslash
+doubled, and the record then names those fields: \"escaped\":[\"path\"]. Undo it by
+replacing \\\\ with \\ and \\xHH with the byte.
+
+Records that cannot be read are counted on stderr, and the program ends with code 3.";
+
+/// `portcullis classify`.
+#[derive(Debug, Args)]
+#[command(after_long_help = CLASSIFY_HELP)]
+pub struct Classify {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub logs: Logs,
+    /// Use the rules of this directory instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+}
+
+const CLASSIFY_HELP: &str = "\
+Each line is one request, in the order of the input: id client time flagged score
+categories rules. `flagged` means that the signature score reaches the block level.
+Rate rules judge clients, not requests, and take no part here.";
+
+/// `portcullis plan`.
+#[derive(Debug, Args)]
+#[command(after_long_help = exit::HELP)]
+pub struct Plan {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub logs: Logs,
+    /// The IP sets as they are now, a JSON file. Without it the plan starts from two
+    /// empty sets, one for IPv4 and one for IPv6.
+    #[arg(long, value_name = "FILE")]
+    pub current: Option<PathBuf>,
+    /// Networks that are never blocked: a file with one address or network a line,
+    /// `#` starts a comment. Can be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub never_block: Vec<PathBuf>,
+    /// Use the rules of this directory instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    /// Shape of the output.
+    #[arg(short, long, value_name = "SHAPE", default_value = "human")]
+    pub output: PlanOutput,
+    /// Also write the plan as JSON to FILE.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// End with code 2 when the plan has changes.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Plan as of this time (RFC 3339); the default is now.
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+}
+
+/// Shape of a plan's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanOutput {
+    /// For people.
+    Human,
+    /// One document.
+    Json,
+}
+
+/// `portcullis rules …`.
+#[derive(Debug, Subcommand)]
+pub enum Rules {
+    /// List the rules.
+    List {
+        /// Use the rules of this directory instead of the built-in ones.
+        #[arg(long, value_name = "DIR")]
+        rules: Option<PathBuf>,
+    },
+    /// Show one rule: what it finds, what it misses, its examples.
+    Show {
+        /// The rule's id, such as `sqli/union-select`.
+        id: String,
+        /// Use the rules of this directory instead of the built-in ones.
+        #[arg(long, value_name = "DIR")]
+        rules: Option<PathBuf>,
+    },
+    /// Run every rule's examples.
+    ///
+    /// Ends with 0 when every example behaves as its rule says, 2 when one does not, and 1
+    /// when a rule cannot be loaded.
+    Test {
+        /// Test the rules of this directory instead of the built-in ones.
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
+}
+
+/// `portcullis formats …`.
+#[derive(Debug, Subcommand)]
+pub enum Formats {
+    /// List the presets.
+    List,
+    /// Say what a format lets the rules see, which rules are blind with it, and what to
+    /// log instead.
+    ///
+    /// Ends with 0 when the format shows everything that API Gateway can log for the rules
+    /// and has no problem, with 2 when it does not, and with 1 when it is refused. Formats
+    /// of other sources, which nobody can choose, are described and end with 0.
+    Check {
+        /// A preset's name, an API Gateway template, or `@FILE` holding one.
+        #[arg(value_name = "FORMAT")]
+        format: String,
+        /// Use the rules of this directory instead of the built-in ones.
+        #[arg(long, value_name = "DIR")]
+        rules: Option<PathBuf>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn byte_limits_have_units() {
+        assert_eq!(bytes("1"), Ok(1));
+        assert_eq!(bytes("3K"), Ok(3 << 10));
+        assert_eq!(bytes("16G"), Ok(16 << 30));
+        for wrong in ["", "0", "-1", "G", "1X", "99999999T"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What each command does, and what they share: rules, formats, logs, and what is said
+//! about input that could not be read.
+
+mod classify;
+mod decode;
+mod formats;
+mod man;
+mod plan;
+mod rules;
+mod scan;
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory as _;
+use portcullis_detection::RuleSet;
+use portcullis_ingest::{Field, LogFormat, ReadOptions, RejectReason, Untrusted};
+
+use crate::args::{Arguments, Command, Global, Logs};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::location::{self, Input};
+use crate::output::counted;
+use crate::pipeline::{Reading, Tally};
+use crate::progress::{Progress, human_count};
+use crate::terminal::Terminal;
+
+/// How many names a message lists before it only counts.
+const NAMES_IN_A_MESSAGE: usize = 5;
+
+/// Runs the command.
+pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
+    let global = &arguments.global;
+    match &arguments.command {
+        Command::Scan(scan) => scan::run(scan, global, terminal),
+        Command::Decode(decode) => decode::run(decode, global, terminal),
+        Command::Classify(classify) => classify::run(classify, global, terminal),
+        Command::Plan(plan) => plan::run(plan, global, terminal),
+        Command::Rules(rules) => rules::run(rules, terminal),
+        Command::Formats(formats) => formats::run(formats, terminal),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "portcullis", &mut script);
+            print(&script)
+        }
+        Command::Man => print(&man::page()),
+    }
+}
+
+/// Writes a whole output.
+fn print(text: &[u8]) -> Result<Exit, Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text).and_then(|()| out.flush()).map_err(|error| Failure::writing(&error))?;
+    Ok(Exit::Done)
+}
+
+/// The rules of a directory, or the built-in ones.
+fn load_rules(directory: Option<&Path>) -> Result<RuleSet, Failure> {
+    let Some(directory) = directory else {
+        return Ok(RuleSet::builtin());
+    };
+    let mut files = Vec::new();
+    read_rule_files(directory, &mut files)?;
+    if files.is_empty() {
+        let detail = format!("`{}` holds no .toml file", directory.display());
+        return Err(Failure::because("load rules", detail));
+    }
+    RuleSet::load(files).map_err(|errors| Failure::verbatim(errors.to_string()))
+}
+
+/// Gathers the rule files below `directory`, sorted.
+fn read_rule_files(directory: &Path, files: &mut Vec<(String, String)>) -> Result<(), Failure> {
+    let fail = |path: &Path, error: &io::Error| {
+        Failure::because("load rules", format!("{}: {error}", path.display()))
+    };
+    let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut entries = entries.map_err(|error| fail(directory, &error))?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let kind = entry.file_type().map_err(|error| fail(&path, &error))?;
+        if kind.is_dir() {
+            read_rule_files(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = fs::read_to_string(&path).map_err(|error| fail(&path, &error))?;
+            files.push((path.to_string_lossy().into_owned(), text));
+        }
+    }
+    Ok(())
+}
+
+/// The logs a command reads.
+struct Prepared {
+    inputs: Vec<Input>,
+    format: Option<LogFormat>,
+    limits: ReadOptions,
+    threads: usize,
+    progress: Progress,
+    /// Worse than done when a location named nothing.
+    exit: Exit,
+}
+
+impl Prepared {
+    /// Finds the objects and understands the format. Locations that cannot be read are
+    /// told and counted in the exit code; the others are still read.
+    fn new(logs: &Logs, global: &Global, terminal: &Terminal) -> Result<Self, Failure> {
+        let format = logs.format.as_deref().map(crate::format::parse).transpose()?;
+        let found = location::find(&logs.locations);
+        for (name, reason) in &found.skipped {
+            terminal.detail(format_args!("passed over `{}`: {reason}", inert(name)));
+        }
+        let exit = if found.failures.is_empty() { Exit::Done } else { Exit::Failed };
+        let mut failures = found.failures;
+        let last = failures.pop();
+        for failure in &failures {
+            terminal.error(failure);
+        }
+        match last {
+            // With nothing left to read, a result would only look like one.
+            Some(failure) if found.inputs.is_empty() => return Err(failure),
+            Some(failure) => terminal.error(&failure),
+            None if found.inputs.is_empty() => return Err(no_logs(&logs.locations)),
+            None => {}
+        }
+        let threads = logs
+            .threads
+            .or_else(|| std::thread::available_parallelism().ok())
+            .map_or(1, NonZeroUsize::get);
+        let mut limits = ReadOptions::default();
+        if let Some(bytes) = logs.max_object_bytes {
+            limits.object_bytes = bytes;
+        }
+        let progress = Progress::new(&found.inputs, !global.no_progress && !global.quiet);
+        Ok(Self { inputs: found.inputs, format, limits, threads, progress, exit })
+    }
+
+    /// Refuses a format without which no client could ever be named.
+    fn require_client(&self) -> Result<(), Failure> {
+        match &self.format {
+            Some(format) if !format.fields().contains(Field::Client) => Err(Failure::because(
+                "look for offenders",
+                "the log format gives no client address, so nothing can be held against anyone",
+            )
+            .hint(
+                "log $context.identity.sourceIp; `portcullis formats check FORMAT` prints a \
+                 format that shows more",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn reading(&self) -> Reading<'_> {
+        Reading {
+            inputs: &self.inputs,
+            format: self.format.as_ref(),
+            limits: self.limits.clone(),
+            threads: self.threads,
+            progress: &self.progress,
+        }
+    }
+}
+
+fn no_logs(locations: &[String]) -> Failure {
+    let locations = inert(&locations.join("`, `"));
+    Failure::because("find logs", format!("no log file in `{locations}`"))
+        .hint("--verbose names the files that were passed over")
+}
+
+/// Where a page for people stands, which says itself what could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Page {
+    /// On stdout.
+    Shown,
+    /// Nowhere: stdout is for programs.
+    None,
+}
+
+/// Says on stderr what could not be read and what to change, as far as no page says it
+/// already, and gives the exit code that it means.
+fn tell(tally: &Tally, page: Page, terminal: &Terminal) -> Exit {
+    for failure in &tally.unreadable {
+        terminal.error(failure);
+    }
+    if page == Page::None {
+        for gap in gaps(tally) {
+            terminal.warn(gap);
+        }
+    }
+    for note in &tally.notes {
+        terminal.note(inert(note));
+    }
+    exit_of(tally)
+}
+
+/// The exit code that the gaps mean.
+fn exit_of(tally: &Tally) -> Exit {
+    if !tally.unreadable.is_empty() {
+        Exit::Failed
+    } else if tally.rejected() > 0 || !tally.incomplete.is_empty() || !tally.unrecognised.is_empty()
+    {
+        Exit::Partial
+    } else {
+        Exit::Done
+    }
+}
+
+/// What could not be read, one sentence each.
+fn gaps(tally: &Tally) -> Vec<String> {
+    let mut gaps = Vec::new();
+    if tally.rejected() > 0 {
+        let reasons: Vec<String> = RejectReason::ALL
+            .iter()
+            .zip(tally.rejects)
+            .filter(|(_, count)| *count > 0)
+            .map(|(reason, count)| format!("{} ({})", reason.explanation(), human_count(count)))
+            .collect();
+        let records = counted(tally.rejected(), "record", "records");
+        gaps.push(format!("{records} could not be read: {}", reasons.join(", ")));
+    }
+    for (object, reason) in tally.incomplete.iter().take(NAMES_IN_A_MESSAGE) {
+        gaps.push(format!("`{}` is incomplete: {reason}", inert(object)));
+    }
+    if let Some(more) = more_than_listed(tally.incomplete.len()) {
+        gaps.push(format!("{more} more objects are incomplete"));
+    }
+    for object in tally.unrecognised.iter().take(NAMES_IN_A_MESSAGE) {
+        gaps.push(format!(
+            "the format of `{}` was not recognised; name it with --format",
+            inert(object)
+        ));
+    }
+    if let Some(more) = more_than_listed(tally.unrecognised.len()) {
+        gaps.push(format!("the format of {more} more objects was not recognised"));
+    }
+    gaps
+}
+
+fn more_than_listed(count: usize) -> Option<usize> {
+    count.checked_sub(NAMES_IN_A_MESSAGE).filter(|more| *more > 0)
+}
+
+/// Text that nobody vouches for, made harmless to print.
+fn inert(text: &str) -> String {
+    Untrusted::new(text.as_bytes()).escaped().to_string()
+}
+
+/// Reads a file that an option names.
+fn read_option_file(path: &PathBuf, what: &str) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| {
+        Failure::new(format!("read {what} `{}`", inert(&path.to_string_lossy())), &error)
+    })
+}

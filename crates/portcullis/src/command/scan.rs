@@ -1,0 +1,83 @@
+//! `portcullis scan`: the clients that attack, with the reason beside each.
+
+use portcullis_detection::{Findings, Severity};
+
+use super::{Page, Prepared, inert, load_rules, print, tell};
+use crate::args::{Global, Scan, ScanOutput, SeverityArgument};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{findings, scan_table};
+use crate::pipeline::Purpose;
+use crate::terminal::Terminal;
+
+pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
+    let rules = load_rules(arguments.rules.as_deref())?;
+    let prepared = Prepared::new(&arguments.logs, global, terminal)?;
+    prepared.require_client()?;
+
+    let (findings, tally) = prepared.reading().findings(&rules, Purpose::Show);
+    prepared.progress.finish();
+
+    let mut out = Vec::new();
+    match arguments.output {
+        ScanOutput::Table => {
+            let top = arguments.top.get();
+            scan_table::write(&mut out, &findings, top, terminal)
+                .expect("writing to memory does not fail");
+        }
+        ScanOutput::Json => {
+            findings::write_document(&mut out, &findings);
+            out.push(b'\n');
+        }
+        ScanOutput::Jsonl => {
+            for offender in &findings.offenders {
+                findings::write_offender(&mut out, offender);
+                out.push(b'\n');
+            }
+        }
+    }
+    print(&out)?;
+
+    let page = match arguments.output {
+        ScanOutput::Table => Page::Shown,
+        ScanOutput::Json | ScanOutput::Jsonl => Page::None,
+    };
+    let gaps = tell(&tally, page, terminal);
+    if page == Page::Shown && !findings.offenders.is_empty() {
+        let locations: Vec<String> =
+            arguments.logs.locations.iter().map(|location| shell_word(location)).collect();
+        let format = arguments.logs.format.as_deref();
+        let format = format.map_or(String::new(), |f| format!(" --format {}", shell_word(f)));
+        terminal.next(format_args!(
+            "portcullis plan {}{format} shows what blocking them would change",
+            locations.join(" ")
+        ));
+    }
+    Ok(prepared.exit.or_worse(gaps).or_worse(found(arguments, &findings)))
+}
+
+/// Whether the findings are what the caller wants to be told of by the exit code.
+fn found(arguments: &Scan, findings: &Findings) -> Exit {
+    let least = match arguments.fail_on {
+        None if !arguments.exit_code => return Exit::Done,
+        None | Some(SeverityArgument::Low) => Severity::Low,
+        Some(SeverityArgument::Medium) => Severity::Medium,
+        Some(SeverityArgument::High) => Severity::High,
+        Some(SeverityArgument::Critical) => Severity::Critical,
+    };
+    if findings.offenders.iter().any(|offender| offender.severity >= least) {
+        Exit::Found
+    } else {
+        Exit::Done
+    }
+}
+
+/// An argument as a shell would have to be given it again.
+fn shell_word(argument: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
+    if !argument.is_empty() && argument.chars().all(is_plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", inert(argument).replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,268 @@
+//! Which objects a list of locations names, in which order.
+//!
+//! A location is a file, a directory tree, a glob or `-`. Output must not depend on how
+//! a file system happens to list its entries, so trees and globs are sorted; and a file
+//! reached twice must not count twice, or a rate would double. What a missing location
+//! means is left to the caller: the others are still read.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+
+/// One object to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// How outputs name it: the location as given, joined with the path below it.
+    pub name: String,
+    /// Stored size, where known.
+    pub bytes: Option<u64>,
+    source: Source,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
+    File(PathBuf),
+    Stdin,
+}
+
+impl Input {
+    /// Opens the object.
+    pub fn open(&self) -> io::Result<Box<dyn Read>> {
+        match &self.source {
+            Source::File(path) => Ok(Box::new(File::open(path)?)),
+            Source::Stdin => Ok(Box::new(io::stdin())),
+        }
+    }
+}
+
+/// What a list of locations names.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The objects, in the order of the locations, each tree sorted.
+    pub inputs: Vec<Input>,
+    /// Files passed over, and why.
+    pub skipped: Vec<(String, &'static str)>,
+    /// Locations that name nothing, or cannot be listed.
+    pub failures: Vec<Failure>,
+}
+
+/// Finds the objects that `locations` name.
+pub fn find(locations: &[String]) -> Found {
+    let mut finder = Finder::default();
+    for location in locations {
+        finder.location(location);
+    }
+    finder.found
+}
+
+#[derive(Default)]
+struct Finder {
+    found: Found,
+    /// Canonical paths of the files taken already.
+    taken: HashSet<PathBuf>,
+    stdin_taken: bool,
+}
+
+impl Finder {
+    fn location(&mut self, location: &str) {
+        if location == "-" {
+            if self.stdin_taken {
+                self.skip("-", "standard input is named twice");
+                return;
+            }
+            self.stdin_taken = true;
+            let source = Source::Stdin;
+            self.found.inputs.push(Input { name: "-".to_owned(), bytes: None, source });
+            return;
+        }
+        let path = Path::new(location);
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => self.tree(path),
+            Ok(metadata) => self.file(path, &metadata),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_glob(location) => {
+                self.glob(location);
+            }
+            Err(error) => self.fail(path, &error),
+        }
+    }
+
+    fn glob(&mut self, pattern: &str) {
+        let paths = match glob::glob(pattern) {
+            Ok(paths) => paths,
+            Err(error) => {
+                self.found.failures.push(Failure::new(format!("read glob `{pattern}`"), &error));
+                return;
+            }
+        };
+        let mut any = false;
+        // The crate yields matches in alphabetical order.
+        for path in paths {
+            any = true;
+            match path {
+                Ok(path) => match fs::metadata(&path) {
+                    Ok(metadata) if metadata.is_dir() => self.tree(&path),
+                    Ok(metadata) => self.file(&path, &metadata),
+                    Err(error) => self.fail(&path, &error),
+                },
+                Err(error) => {
+                    let path = error.path().to_path_buf();
+                    self.fail(&path, &error.into());
+                }
+            }
+        }
+        if !any {
+            let action = format!("read `{pattern}`");
+            self.found.failures.push(Failure::because(action, "no file matches the pattern"));
+        }
+    }
+
+    fn tree(&mut self, directory: &Path) {
+        let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return self.fail(directory, &error),
+        };
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            if let Some(reason) = no_log(&entry.file_name()) {
+                self.skip(&name_of(&path), reason);
+                continue;
+            }
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            match fs::metadata(&path) {
+                // A linked directory may lead back up and never end.
+                Ok(metadata) if metadata.is_dir() && is_link => {
+                    self.skip(&name_of(&path), "a link to a directory");
+                }
+                Ok(metadata) if metadata.is_dir() => self.tree(&path),
+                Ok(metadata) if metadata.is_file() => self.file(&path, &metadata),
+                Ok(_) => self.skip(&name_of(&path), "not a regular file"),
+                Err(error) => self.fail(&path, &error),
+            }
+        }
+    }
+
+    fn file(&mut self, path: &Path, metadata: &fs::Metadata) {
+        // A pipe (`<(zcat …)`) has no canonical path worth comparing.
+        if metadata.is_file()
+            && let Ok(canonical) = path.canonicalize()
+            && !self.taken.insert(canonical)
+        {
+            self.skip(&name_of(path), "named twice, read once");
+            return;
+        }
+        self.found.inputs.push(Input {
+            name: name_of(path),
+            bytes: metadata.is_file().then_some(metadata.len()),
+            source: Source::File(path.to_path_buf()),
+        });
+    }
+
+    fn skip(&mut self, name: &str, reason: &'static str) {
+        self.found.skipped.push((name.to_owned(), reason));
+    }
+
+    fn fail(&mut self, path: &Path, error: &io::Error) {
+        let action = format!("read `{}`", name_of(path));
+        self.found.failures.push(Failure::new(action, error));
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn is_glob(location: &str) -> bool {
+    location.contains(['*', '?', '['])
+}
+
+/// Why a file or directory inside a tree is passed over, if it is.
+fn no_log(file_name: &OsStr) -> Option<&'static str> {
+    let name = file_name.to_string_lossy();
+    let lower = name.to_lowercase();
+    let extension = Path::new(&lower).extension();
+    if name.starts_with('.') {
+        Some("hidden")
+    } else if name.starts_with("MANIFEST")
+        || name == "truth.json"
+        || name.starts_with("README")
+        || name.starts_with("LICENSE")
+        || extension.is_some_and(|extension| extension == "md" || extension == "toml")
+    {
+        Some("no log, by its name")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        for file in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("created");
+            fs::write(path, "x").expect("written");
+        }
+        root
+    }
+
+    #[track_caller]
+    fn check(files: &[&str], locations: &[&str], expected: &[&str]) -> Found {
+        let root = tree(files);
+        let base = root.path().to_str().expect("UTF-8").to_owned();
+        let locations: Vec<String> = locations.iter().map(|l| format!("{base}/{l}")).collect();
+        let found = find(&locations);
+        let names: Vec<_> = found
+            .inputs
+            .iter()
+            .map(|input| input.name.strip_prefix(&format!("{base}/")).expect("below the root"))
+            .collect();
+        assert_eq!(names, expected);
+        found
+    }
+
+    #[test]
+    fn a_tree_is_read_in_sorted_order() {
+        check(
+            &["t/b/1.gz", "t/a/2", "t/a/10", "t/c"],
+            &["t"],
+            &["t/a/10", "t/a/2", "t/b/1.gz", "t/c"],
+        );
+    }
+
+    #[test]
+    fn files_that_are_plainly_no_logs_are_passed_over_inside_a_tree_only() {
+        let files = ["t/README.md", "t/truth.json", "t/MANIFEST.json", "t/.git/config", "t/x.log"];
+        let found = check(&files, &["t"], &["t/x.log"]);
+        assert_eq!(found.skipped.len(), 4);
+        check(&files, &["t/README.md"], &["t/README.md"]);
+    }
+
+    #[test]
+    fn a_file_reached_twice_is_read_once() {
+        check(&["t/a", "t/b"], &["t/b", "t", "t/../t/a"], &["t/b", "t/a"]);
+    }
+
+    #[test]
+    fn a_glob_names_its_matches_and_a_glob_without_one_fails() {
+        let found =
+            check(&["a-1.log", "a-2.log", "b.log"], &["a-*.log", "c*"], &["a-1.log", "a-2.log"]);
+        assert_eq!(found.failures.len(), 1);
+        assert!(found.failures[0].message().contains("no file matches"));
+    }
+
+    #[test]
+    fn a_missing_location_fails_alone() {
+        let found = check(&["a"], &["missing", "a"], &["a"]);
+        assert_eq!(found.failures.len(), 1);
+        assert!(found.failures[0].message().contains("/missing"));
+    }
+}

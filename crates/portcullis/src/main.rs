@@ -1,0 +1,51 @@
+//! The program: command line, files, terminal and exit codes.
+//!
+//! Everything that thinks is in the libraries; this crate decides which bytes they see,
+//! how their answers look, and what a script can rely on. `pipeline` shows the whole
+//! flow on one screen.
+
+#![allow(
+    unreachable_pub,
+    reason = "a program has no users of its types: `pub` means the other modules"
+)]
+
+mod args;
+mod command;
+mod exit;
+mod failure;
+mod format;
+mod location;
+mod ordered;
+mod output;
+mod pipeline;
+mod progress;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Arguments;
+use crate::exit::Exit;
+use crate::terminal::Terminal;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // Help for a closed pipe is help nobody waits for.
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let terminal = Terminal::new(&arguments.global);
+    let exit = match command::run(&arguments, &terminal) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            terminal.error(&failure);
+            failure.exit()
+        }
+    };
+    exit.into()
+}

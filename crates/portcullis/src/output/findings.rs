@@ -1,0 +1,122 @@
+//! What a scan found, as JSON.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use portcullis_detection::{BlindRule, Coverage, Detection, Evidence, Findings, Offender};
+use portcullis_ingest::RejectReason;
+
+use crate::output::json::Object;
+use crate::output::source;
+
+/// Version of the documents' shape. Fields may be added under one version; none is
+/// taken away or changes its meaning.
+const SCHEMA_VERSION: u32 = 1;
+
+/// Appends the whole document to `out`.
+pub fn write_document(out: &mut Vec<u8>, findings: &Findings) {
+    let mut document = Object::open(out);
+    document.number("schema_version", SCHEMA_VERSION);
+    document.object("coverage", |object| coverage(object, &findings.coverage));
+    document.objects("offenders", &findings.offenders, offender);
+    document.objects("watched", &findings.watched, offender);
+    document.close();
+}
+
+/// Appends one offender as one line, without its line feed.
+pub fn write_offender(out: &mut Vec<u8>, of: &Offender) {
+    let mut object = Object::open(out);
+    offender(&mut object, of);
+    object.close();
+}
+
+fn coverage(object: &mut Object<'_>, coverage: &Coverage) {
+    object.number("objects", coverage.objects);
+    object.number("incomplete_objects", coverage.incomplete.len() as u64);
+    object.number("records", coverage.records);
+    object.number("requests", coverage.requests);
+    object.number("rejects", coverage.rejected());
+    let blind: &BTreeMap<Arc<str>, BlindRule> = &coverage.blind;
+    object.objects("blind_rules", blind, |object, (rule, blind)| {
+        object.text("rule", rule);
+        object.texts("missing", blind.missing.iter().copied());
+        object.number("objects", blind.objects);
+    });
+    object.objects("incomplete", &coverage.incomplete, |object, (name, reason)| {
+        object.text("object", name);
+        object.text("reason", reason);
+    });
+    object.object("rejects_by_reason", |object| {
+        for (reason, count) in RejectReason::ALL.iter().zip(coverage.rejects) {
+            object.number(reason.name(), count);
+        }
+    });
+    object.number("rejects_with_signatures", coverage.rejects_with_signatures);
+    object.number("requests_without_client", coverage.requests_without_client);
+    object.number("flagged_without_client", coverage.flagged_without_client);
+    object.number("requests_without_time", coverage.requests_without_time);
+    object.number("truncated_fields", coverage.truncated_fields);
+    object.object("formats", |object| {
+        for (format, objects) in &coverage.formats {
+            object.number(format, *objects);
+        }
+    });
+    object.number("text_bytes", coverage.text_bytes);
+}
+
+fn offender(object: &mut Object<'_>, offender: &Offender) {
+    let detections = &offender.detections;
+    object.text("source", &source(offender.source));
+    object.number("score", offender.score);
+    object.text("severity", offender.severity.name());
+    object.texts("categories", offender.categories.iter().map(|category| category.name()));
+    object.texts("rules", detections.iter().map(|detection| &*detection.rule));
+    object.number("requests", offender.requests);
+    object.number("flagged_requests", offender.flagged_requests);
+    object.number("good_requests", offender.good_requests);
+    object.display("first", offender.first);
+    object.display("last", offender.last);
+    let with_rule = detections
+        .iter()
+        .flat_map(|detection| detection.evidence.iter().map(move |evidence| (detection, evidence)));
+    object.objects("evidence", with_rule, evidence);
+    object.text("confidence", offender.confidence.name());
+    object.number("principals", offender.principals);
+    object.objects("detections", detections, detection);
+}
+
+fn evidence(object: &mut Object<'_>, (detection, evidence): (&Detection, &Evidence)) {
+    object.text("rule", &detection.rule);
+    object.text("object", &evidence.object);
+    object.number("offset", evidence.offset);
+    object.display("time", evidence.time);
+    object.untrusted("id", evidence.id.as_ref().map(|id| id.as_untrusted()));
+    object.display("field", evidence.field);
+    object.display("view", evidence.view);
+    // A rate has no text; its evidence is the place alone.
+    if evidence.field.is_some() {
+        object.untrusted("text", Some(evidence.text.as_untrusted()));
+        object.untrusted("matched", Some(evidence.matched.as_untrusted()));
+    }
+}
+
+fn detection(object: &mut Object<'_>, detection: &Detection) {
+    object.text("rule", &detection.rule);
+    object.text("title", &detection.title);
+    object.text("category", detection.category.name());
+    object.text("severity", detection.severity.name());
+    object.text("confidence", detection.confidence.name());
+    object.number("points", detection.points);
+    object.number("requests", detection.requests);
+    object.display("first", detection.first);
+    object.display("last", detection.last);
+    if let Some(rate) = &detection.rate {
+        object.object("rate", |object| {
+            object.text("measure", rate.measure.name());
+            object.number("peak", rate.peak);
+            object.number("threshold", rate.threshold);
+            object.number("window_seconds", rate.window_seconds);
+            object.number("bursts", rate.bursts);
+        });
+    }
+}

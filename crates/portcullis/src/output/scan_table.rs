@@ -1,0 +1,132 @@
+//! What a scan found, for people: who, why, and what could not be seen.
+
+use std::io::{self, Write};
+
+use portcullis_detection::{Detection, Findings, Measure, Offender, RateFigure};
+
+use crate::output::table::{Align, Cell, Table};
+use crate::output::{counted, severity_style, source, write_not_seen};
+use crate::progress::{human_bytes, human_count};
+use crate::terminal::{GOOD, HEADING, Painted, Terminal};
+
+/// Reasons shown beside an offender; the others are counted.
+const REASONS: usize = 4;
+/// Characters of a logged text shown as the example.
+const EXAMPLE_CHARACTERS: usize = 100;
+
+/// Writes the whole page; `top` is how many offenders it shows.
+pub fn write(
+    out: &mut impl Write,
+    findings: &Findings,
+    top: usize,
+    terminal: &Terminal,
+) -> io::Result<()> {
+    let coverage = &findings.coverage;
+    let count = findings.offenders.len() as u64;
+    let heading = match count {
+        0 => "No offender".to_owned(),
+        _ => counted(count, "offender", "offenders"),
+    };
+    let style = if count == 0 { GOOD } else { HEADING };
+    writeln!(
+        out,
+        "{} in {} requests, {} {}, {} of text",
+        Painted { text: &heading, style, colour: terminal.colour },
+        human_count(coverage.requests),
+        human_count(coverage.objects),
+        if coverage.objects == 1 { "object" } else { "objects" },
+        human_bytes(coverage.text_bytes),
+    )?;
+    if count > 0 {
+        writeln!(out)?;
+        offenders(&findings.offenders[..findings.offenders.len().min(top)]).write(
+            out,
+            terminal.width,
+            terminal.colour,
+        )?;
+        if let Some(more) = findings.offenders.len().checked_sub(top).filter(|more| *more > 0) {
+            writeln!(out, "and {more} more; --top {count} shows all")?;
+        }
+    }
+    if !findings.watched.is_empty() {
+        let heading = "Watched: would be offenders but for what else they do well";
+        let heading = Painted { text: heading, style: HEADING, colour: terminal.colour };
+        writeln!(out, "\n{heading}")?;
+        offenders(&findings.watched[..findings.watched.len().min(top)]).write(
+            out,
+            terminal.width,
+            terminal.colour,
+        )?;
+        if let Some(more) = findings.watched.len().checked_sub(top).filter(|more| *more > 0) {
+            writeln!(out, "and {more} more")?;
+        }
+    }
+    write_not_seen(out, coverage, terminal.colour)
+}
+
+fn offenders(offenders: &[Offender]) -> Table {
+    let mut table = Table::new([
+        ("SOURCE", Align::Left),
+        ("SCORE", Align::Right),
+        ("SEVERITY", Align::Left),
+        ("REQUESTS", Align::Right),
+        ("FLAGGED", Align::Right),
+        ("GOOD", Align::Right),
+        ("WHY", Align::Left),
+    ]);
+    for offender in offenders {
+        table.row(vec![
+            Cell::plain(source(offender.source)),
+            Cell::plain(offender.score.to_string()),
+            Cell::styled(offender.severity.name(), severity_style(offender.severity)),
+            Cell::plain(human_count(offender.requests)),
+            Cell::plain(human_count(offender.flagged_requests)),
+            Cell::plain(human_count(offender.good_requests)),
+            Cell::plain(why(offender)),
+        ]);
+    }
+    table
+}
+
+/// The weightiest reasons, one a line, and an example of what was sent.
+fn why(offender: &Offender) -> String {
+    let detections = &offender.detections;
+    let mut lines: Vec<String> = detections.iter().take(REASONS).map(reason).collect();
+    if let Some(more) = detections.len().checked_sub(REASONS).filter(|more| *more > 0) {
+        lines.push(format!("and {}", counted(more as u64, "more rule", "more rules")));
+    }
+    lines.extend(detections.iter().find_map(example));
+    lines.join("\n")
+}
+
+fn reason(detection: &Detection) -> String {
+    match &detection.rate {
+        Some(rate) => format!("{} ({})", detection.rule, rate_in_words(rate)),
+        None if detection.requests == 1 => format!("{} (1 request)", detection.rule),
+        None => format!("{} ({} requests)", detection.rule, human_count(detection.requests)),
+    }
+}
+
+fn rate_in_words(rate: &RateFigure) -> String {
+    let RateFigure { peak, threshold, window_seconds, .. } = *rate;
+    let peak = human_count(u64::from(peak));
+    match rate.measure {
+        Measure::Count => format!("{peak} requests in {window_seconds} s, limit {threshold}"),
+        Measure::DistinctPaths => {
+            format!("{peak} different paths in {window_seconds} s, limit {threshold}")
+        }
+        Measure::ErrorShare => {
+            format!("{peak} % errors in {window_seconds} s, limit {threshold} %")
+        }
+    }
+}
+
+fn example(detection: &Detection) -> Option<String> {
+    let evidence = detection.evidence.iter().find(|evidence| evidence.field.is_some())?;
+    let text = evidence.text.as_untrusted().escaped().to_string();
+    let mut shown: String = text.chars().take(EXAMPLE_CHARACTERS).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    Some(format!("e.g. {} {shown}", evidence.field?))
+}

@@ -1,0 +1,374 @@
+//! The whole flow, from objects to findings or lines, on as many threads as wanted.
+//!
+//! Objects are the unit of work: each is read whole by one worker, in which ingest turns
+//! its bytes into requests and detection looks at them. What the workers found is merged
+//! at the end, which gives the same whatever the threads (`Scan` promises it); what they
+//! print is put in order by [`crate::ordered`].
+
+use std::collections::{BTreeSet, HashSet};
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use portcullis_detection::{Findings, ObjectSeen, RuleSet, Scan};
+use portcullis_ingest::{
+    LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
+};
+
+use crate::failure::Failure;
+use crate::location::Input;
+use crate::ordered::{Lines, Outputs, Stream, write_in_order};
+use crate::output::{request, verdict};
+use crate::progress::Progress;
+
+/// What to read, and how.
+pub struct Reading<'r> {
+    /// The objects, in order.
+    pub inputs: &'r [Input],
+    /// Their format; `None` detects each object's.
+    pub format: Option<&'r LogFormat>,
+    /// What one object may cost.
+    pub limits: ReadOptions,
+    /// How many threads read; at least 1.
+    pub threads: usize,
+    /// What is done so far.
+    pub progress: &'r Progress,
+}
+
+/// What a scan's findings are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be shown: what was found in half an object is worth seeing.
+    Show,
+    /// To be blocked on: an object that ends early proves nothing, because what is
+    /// missing may change the picture (the good requests of a shared address, say).
+    Block,
+}
+
+/// What reading all objects came to.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Objects that could not be opened.
+    pub unreadable: Vec<Failure>,
+    /// Objects that ended early, in input order, with what stopped them.
+    pub incomplete: Vec<(String, String)>,
+    /// Objects whose format nobody recognised.
+    pub unrecognised: Vec<String>,
+    /// Records that could not be read, in the order of [`RejectReason::ALL`].
+    pub rejects: [u64; RejectReason::ALL.len()],
+    /// What the operator should know or change, one sentence each.
+    pub notes: BTreeSet<String>,
+}
+
+impl Reading<'_> {
+    /// Looks for offenders in all objects.
+    pub fn findings(&self, rules: &RuleSet, purpose: Purpose) -> (Findings, Tally) {
+        let next = AtomicUsize::new(0);
+        let worker = || {
+            let mut done = Scanned::new(rules);
+            while let Some((index, input)) = self.take(&next) {
+                let report = self.scan_object(input, purpose, rules, &mut done);
+                done.reports.push((index, report));
+            }
+            done
+        };
+        let mut done = std::thread::scope(|scope| {
+            let others: Vec<_> =
+                (1..self.threads.min(self.inputs.len())).map(|_| scope.spawn(worker)).collect();
+            let mut done = worker();
+            for other in others {
+                match other.join() {
+                    Ok(other) => done.merge(other),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            done
+        });
+        done.reports.sort_by_key(|(index, _)| *index);
+        let tally = self.tally(done.reports.into_iter().map(|(_, report)| report));
+        let mut findings = done.scan.finish();
+        if let Some(provisional) = done.provisional {
+            add_provisional(&mut findings, provisional.finish());
+        }
+        (findings, tally)
+    }
+
+    fn scan_object<'rules>(
+        &self,
+        input: &Input,
+        purpose: Purpose,
+        rules: &'rules RuleSet,
+        done: &mut Scanned<'rules>,
+    ) -> Report {
+        let wanted = AtomicBool::new(false);
+        let report = match purpose {
+            Purpose::Show => self.read(input, &wanted, &mut Observe(&mut done.scan)),
+            Purpose::Block => {
+                let mut object = Scan::new(rules);
+                let report = self.read(input, &wanted, &mut Observe(&mut object));
+                match (report.incomplete(), &mut done.provisional) {
+                    (None, _) => done.scan.merge(object),
+                    (Some(_), Some(provisional)) => provisional.merge(object),
+                    (Some(_), provisional) => *provisional = Some(object),
+                }
+                report
+            }
+        };
+        report.tell(input, &mut done.scan);
+        report
+    }
+
+    /// Writes every request as one line.
+    pub fn decode(&self, out: &mut Outputs<'_>) -> io::Result<Tally> {
+        let wants_rejects = out.rejects.is_some();
+        self.lines(out, |input, lines| {
+            let stopped = lines.stopped();
+            self.read(input, stopped, &mut Decode { lines, wants_rejects })
+        })
+    }
+
+    /// Writes a verdict on every request as one line.
+    pub fn classify(&self, rules: &RuleSet, out: &mut Outputs<'_>) -> io::Result<Tally> {
+        self.lines(out, |input, lines| {
+            let stopped = lines.stopped();
+            let classifier = rules.classifier();
+            self.read(input, stopped, &mut Classify { lines, rules, classifier })
+        })
+    }
+
+    fn lines(
+        &self,
+        out: &mut Outputs<'_>,
+        read: impl Fn(&Input, &mut Lines<'_>) -> Report + Sync,
+    ) -> io::Result<Tally> {
+        let count = self.inputs.len();
+        let work = |index: usize, lines: &mut Lines<'_>| read(&self.inputs[index], lines);
+        let reports = write_in_order(count, self.threads, out, work)?;
+        Ok(self.tally(reports))
+    }
+
+    fn take(&self, next: &AtomicUsize) -> Option<(usize, &Input)> {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        self.inputs.get(index).map(|input| (index, input))
+    }
+
+    /// Reads one object into `sink`.
+    fn read(&self, input: &Input, stopped: &AtomicBool, sink: &mut impl Sink) -> Report {
+        let reader = match input.open() {
+            Ok(reader) => reader,
+            Err(error) => return Report::Unreadable(error),
+        };
+        let progress = self.progress;
+        let reader = Watched { reader, progress, stopped };
+        let mut sink = Counted { sink, progress, requests: 0, rejects: 0 };
+        let report = read_object(&input.name, reader, self.format, &self.limits, &mut sink);
+        sink.tell();
+        progress.object();
+        Report::Read(report)
+    }
+
+    fn tally(&self, reports: impl IntoIterator<Item = Report>) -> Tally {
+        let mut tally = Tally::default();
+        for (input, report) in self.inputs.iter().zip(reports) {
+            tally.add(input, report);
+        }
+        tally
+    }
+}
+
+impl Tally {
+    /// Records that could not be read, whatever the reason.
+    pub fn rejected(&self) -> u64 {
+        self.rejects.iter().sum()
+    }
+
+    fn add(&mut self, input: &Input, report: Report) {
+        let report = match report {
+            Report::Read(report) => report,
+            Report::Unreadable(error) => {
+                self.unreadable.push(Failure::new(format!("read `{}`", input.name), &error));
+                return;
+            }
+        };
+        self.notes.extend(report.notes);
+        for (sum, count) in self.rejects.iter_mut().zip(report.rejects) {
+            *sum += count;
+        }
+        if let Some(incomplete) = &report.incomplete {
+            self.incomplete.push((input.name.clone(), incomplete.to_string()));
+        }
+        if report.format.is_none() && report.records > 0 {
+            self.unrecognised.push(input.name.clone());
+        }
+    }
+}
+
+/// What one worker has found so far.
+struct Scanned<'rules> {
+    scan: Scan<'rules>,
+    /// What speaks for itself only in objects that ended early.
+    provisional: Option<Scan<'rules>>,
+    /// By the object's place among the inputs.
+    reports: Vec<(usize, Report)>,
+}
+
+impl<'rules> Scanned<'rules> {
+    fn new(rules: &'rules RuleSet) -> Self {
+        Self { scan: Scan::new(rules), provisional: None, reports: Vec::new() }
+    }
+
+    fn merge(&mut self, mut other: Self) {
+        self.scan.merge(other.scan);
+        match (&mut self.provisional, other.provisional) {
+            (Some(mine), Some(theirs)) => mine.merge(theirs),
+            (None, theirs) => self.provisional = theirs,
+            (Some(_), None) => {}
+        }
+        self.reports.append(&mut other.reports);
+    }
+}
+
+/// Adds the offenders that only objects which ended early speak against, so that a plan
+/// can say why it leaves them alone; and what was read of those objects.
+fn add_provisional(findings: &mut Findings, provisional: Findings) {
+    let Findings { offenders, watched, coverage } = findings;
+    let known: HashSet<_> =
+        offenders.iter().chain(&*watched).map(|offender| offender.source).collect();
+    let unknown = provisional.offenders.into_iter();
+    offenders.extend(unknown.filter(|offender| !known.contains(&offender.source)));
+    coverage.requests += provisional.coverage.requests;
+    for (sum, count) in coverage.rejects.iter_mut().zip(provisional.coverage.rejects) {
+        *sum += count;
+    }
+}
+
+/// What became of one object.
+enum Report {
+    Read(ObjectReport),
+    Unreadable(io::Error),
+}
+
+impl Report {
+    fn incomplete(&self) -> Option<String> {
+        match self {
+            Self::Read(report) => report.incomplete.as_ref().map(ToString::to_string),
+            Self::Unreadable(error) => Some(format!("cannot be opened: {error}")),
+        }
+    }
+
+    /// Tells the scan what was read of the object.
+    fn tell(&self, input: &Input, scan: &mut Scan<'_>) {
+        let incomplete = self.incomplete();
+        let nothing = ObjectReport::default();
+        let report = match self {
+            Self::Read(report) => report,
+            Self::Unreadable(_) => &nothing,
+        };
+        scan.object(&ObjectSeen {
+            object: &input.name,
+            format: report.format.as_deref().or((report.records == 0).then_some("empty")),
+            fields: report.fields,
+            records: report.records,
+            text_bytes: report.text_bytes,
+            incomplete: incomplete.as_deref(),
+        });
+    }
+}
+
+/// Looks for offenders.
+struct Observe<'s, 'rules>(&'s mut Scan<'rules>);
+
+impl Sink for Observe<'_, '_> {
+    fn request(&mut self, request: &Request<'_>) {
+        self.0.observe(request);
+    }
+
+    fn reject(&mut self, reject: &Reject<'_>) {
+        self.0.observe_reject(reject);
+    }
+}
+
+/// Prints requests.
+struct Decode<'l, 's> {
+    lines: &'l mut Lines<'s>,
+    wants_rejects: bool,
+}
+
+impl Sink for Decode<'_, '_> {
+    fn request(&mut self, request: &Request<'_>) {
+        self.lines.line(Stream::Results, |out| request::write(out, request));
+    }
+
+    fn reject(&mut self, reject: &Reject<'_>) {
+        if self.wants_rejects {
+            self.lines.line(Stream::Rejects, |out| request::write_reject(out, reject));
+        }
+    }
+}
+
+/// Prints verdicts.
+struct Classify<'l, 's, 'rules> {
+    lines: &'l mut Lines<'s>,
+    rules: &'rules RuleSet,
+    classifier: portcullis_detection::Classifier<'rules>,
+}
+
+impl Sink for Classify<'_, '_, '_> {
+    fn request(&mut self, request: &Request<'_>) {
+        let verdict = self.classifier.classify(request);
+        self.lines.line(Stream::Results, |out| {
+            verdict::write(out, request, verdict, self.rules);
+        });
+    }
+
+    fn reject(&mut self, _: &Reject<'_>) {}
+}
+
+/// Passes on to another sink and tells the progress now and then.
+struct Counted<'s, S> {
+    sink: &'s mut S,
+    progress: &'s Progress,
+    requests: u64,
+    rejects: u64,
+}
+
+impl<S: Sink> Counted<'_, S> {
+    fn tell(&mut self) {
+        self.progress.records(self.requests, self.rejects);
+        (self.requests, self.rejects) = (0, 0);
+    }
+}
+
+impl<S: Sink> Sink for Counted<'_, S> {
+    fn request(&mut self, request: &Request<'_>) {
+        self.sink.request(request);
+        self.requests += 1;
+        // Threads share the counters; touching them for each request would cost more
+        // than reading it.
+        if self.requests == 4096 {
+            self.tell();
+        }
+    }
+
+    fn reject(&mut self, reject: &Reject<'_>) {
+        self.sink.reject(reject);
+        self.rejects += 1;
+    }
+}
+
+/// Tells the progress what was read, and ends early once nobody wants the output.
+struct Watched<'p, R> {
+    reader: R,
+    progress: &'p Progress,
+    stopped: &'p AtomicBool,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        let bytes = self.reader.read(buffer)?;
+        self.progress.bytes(bytes as u64);
+        Ok(bytes)
+    }
+}

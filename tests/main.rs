@@ -1,0 +1,16 @@
+//! End to end: the real program, on real files, judged by what comes out.
+
+#![allow(unreachable_pub, reason = "a test has no users: `pub` means the other modules")]
+
+mod bad_input;
+mod datasets;
+mod decode;
+mod determinism;
+mod exit_codes;
+mod formats;
+mod plan;
+mod rules;
+mod scan;
+mod shared_data;
+mod support;
+mod terminal;

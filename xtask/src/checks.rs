@@ -1,0 +1,110 @@
+//! Runs everything a change must pass, and says at the end what passed.
+//!
+//! All steps run even when one fails, so that one run shows every problem.
+
+use std::process::Command as Process;
+use std::time::{Duration, Instant};
+
+use crate::{datasets, tidy, workspace};
+
+/// `cargo xtask test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Command {
+    /// Try many more cases in each property test
+    #[arg(long)]
+    long: bool,
+    /// Run only these steps
+    #[arg(long, value_enum, value_name = "STEP")]
+    only: Vec<Step>,
+}
+
+/// One thing to pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Step {
+    Format,
+    Tidy,
+    Clippy,
+    Tests,
+    Datasets,
+}
+
+impl Step {
+    const ALL: [Self; 5] = [Self::Format, Self::Tidy, Self::Clippy, Self::Tests, Self::Datasets];
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Format => "cargo fmt --all --check",
+            Self::Tidy => "tidy: paths, words, rule examples",
+            Self::Clippy => "cargo clippy --workspace --all-targets -- -D warnings",
+            Self::Tests => "cargo test --workspace",
+            Self::Datasets => "datasets are what the generator writes",
+        }
+    }
+
+    fn run(self, long: bool) -> Result<(), String> {
+        match self {
+            Self::Format => cargo(&["fmt", "--all", "--check"], &[]),
+            Self::Tidy => tidy::check(&workspace::root()),
+            Self::Clippy => cargo(
+                &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"],
+                &[],
+            ),
+            Self::Tests => {
+                let cases: &[_] = if long { &[("PROPTEST_CASES", LONG_CASES)] } else { &[] };
+                cargo(&["test", "--workspace"], cases)
+            }
+            Self::Datasets => datasets::check(&workspace::root().join("datasets")),
+        }
+    }
+}
+
+/// Cases per property in a long run; proptest's own default is 256.
+const LONG_CASES: &str = "4096";
+
+/// Runs `cargo xtask test`.
+pub(crate) fn run(command: &Command) -> Result<(), String> {
+    let mut results: Vec<(Step, Result<(), String>, Duration)> = Vec::new();
+    for step in Step::ALL {
+        if !command.only.is_empty() && !command.only.contains(&step) {
+            continue;
+        }
+        println!("\n== {}", step.title());
+        let begun = Instant::now();
+        let result = step.run(command.long);
+        if let Err(message) = &result {
+            println!("{message}");
+        }
+        results.push((step, result, begun.elapsed()));
+    }
+    println!();
+    for (step, result, time) in &results {
+        let verdict = if result.is_ok() { "ok    " } else { "FAILED" };
+        println!("{verdict} {:6.1} s  {}", time.as_secs_f64(), step.title());
+    }
+    if !workspace::root().join(EVALUATION_DATA).is_dir() {
+        println!(
+            "note: {EVALUATION_DATA} is absent, so the evaluation tests on real logs did not run"
+        );
+    }
+    match results.iter().filter(|(_, result, _)| result.is_err()).count() {
+        0 => Ok(()),
+        failed => Err(format!("{failed} of {} steps failed", results.len())),
+    }
+}
+
+/// Where evaluation tests look for logs that cannot be part of the source.
+const EVALUATION_DATA: &str = "../shared/data";
+
+fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Process::new(program)
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .current_dir(workspace::root())
+        .status()
+        .map_err(|error| format!("failed to start cargo: {error}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("cargo {} ended with {status}", arguments.join(" ")))
+}

@@ -1,0 +1,53 @@
+//! The project's own chores: tests, generated datasets, benchmarks.
+//!
+//! Run as `cargo xtask COMMAND`. Nothing here depends on the Portcullis crates:
+//! the generator must be able to prove them wrong.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod checks;
+mod datasets;
+mod firehose;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// The project's chores.
+#[derive(Debug, clap::Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Write what Firehose would deliver for a simulated API with named attackers
+    Firehose(firehose::Command),
+    /// Write the datasets that come with the source, or check them
+    Datasets(datasets::Command),
+    /// Run everything a change must pass
+    Test(checks::Command),
+    /// Measure speed
+    Bench(bench::Command),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Firehose(command) => firehose::run(&command),
+        Command::Datasets(command) => datasets::run(&command),
+        Command::Test(command) => checks::run(&command),
+        Command::Bench(command) => bench::run(&command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
