@@ -90,7 +90,7 @@ impl RatePlan {
             let all = (rate.measure() == Measure::ErrorShare).then(|| {
                 plan.series(SeriesPlan { conditions: Conditions::default(), by_path: false })
             });
-            plan.rules.push(PlannedRate { rule: index, rate: rate.clone(), counted, all });
+            plan.rules.push(PlannedRate { rule: index, rate: Rate::clone(rate), counted, all });
         }
         plan
     }

@@ -1,12 +1,15 @@
 //! The command line, as clap reads it. Nothing here acts.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use ipnet::IpNet;
 
 use crate::exit;
+use crate::output::json::Secrets;
 
 /// Finds attackers in API access logs and suggests AWS WAF IP-set changes.
 ///
@@ -102,6 +105,45 @@ pub struct Logs {
     /// lies beyond is not read, and the object counts as incomplete.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub max_object_bytes: Option<u64>,
+    /// A proxy or network of proxies in front of the API whose X-Forwarded-For entries
+    /// are believed. May be given several times.
+    ///
+    /// The client is then the rightmost forwarded address that is none of them. Without
+    /// it, the client is the address that connected.
+    #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// AWS WAF full logs of the same requests, to be joined by extended request id. May
+    /// be given several times.
+    ///
+    /// The query string, headers and labels come from AWS WAF's record, status and latency
+    /// from the access log. A record without a partner counts as a request of its own.
+    /// That the ids are the same is inferred from published samples, not yet confirmed on a
+    /// live stage.
+    #[arg(long = "join-waf", value_name = "LOCATION")]
+    pub join_waf: Vec<String>,
+    /// Most memory for AWS WAF records that wait for their partner.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "256M")]
+    pub join_memory: u64,
+    /// Write what could not be read to files in DIR, one for each object, as JSON Lines
+    /// with the object, the offset and the reason.
+    #[arg(long, value_name = "DIR")]
+    pub quarantine: Option<PathBuf>,
+    /// Write tokens, credentials and cookies in clear. Otherwise they are `[redacted]`.
+    #[arg(long)]
+    pub show_secrets: bool,
+}
+
+impl Logs {
+    /// Whether secrets are written.
+    pub fn secrets(&self) -> Secrets {
+        if self.show_secrets { Secrets::Shown } else { Secrets::Hidden }
+    }
+}
+
+/// Parses a network, or an address as the network of its own.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "expected an address or a network such as 10.0.0.0/8".to_owned())
 }
 
 /// Parses `512M`.
@@ -182,7 +224,8 @@ const DECODE_HELP: &str = "\
 Each line is one request, in the order of the input. Fields, in this order, left out
 when the log does not have them: id time client method path query route status
 user_agent host referer protocol response_bytes latency_ms api_id stage api_key_id
-principal error_type waf_action object offset. Times are RFC 3339 in UTC with
+principal error_type waf_action waf_rule waf_labels ja3 ja4 country forwarded_for
+headers object offset. Times are RFC 3339 in UTC with
 milliseconds; offset counts bytes of the decompressed object.
 
 Text that is valid UTF-8 is given exactly; control, bidirectional and zero-width

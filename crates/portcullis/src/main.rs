@@ -19,6 +19,7 @@ mod ordered;
 mod output;
 mod pipeline;
 mod progress;
+mod quarantine;
 mod terminal;
 
 use std::process::ExitCode;

@@ -11,14 +11,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use portcullis_detection::{Findings, ObjectSeen, RuleSet, Scan};
 use portcullis_ingest::{
-    LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
+    Join, LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
 };
 
 use crate::failure::Failure;
 use crate::location::Input;
 use crate::ordered::{Lines, Outputs, Stream, write_in_order};
+use crate::output::json::Secrets;
 use crate::output::{request, verdict};
 use crate::progress::Progress;
+use crate::quarantine::Quarantine;
 
 /// What to read, and how.
 pub struct Reading<'r> {
@@ -26,8 +28,12 @@ pub struct Reading<'r> {
     pub inputs: &'r [Input],
     /// Their format; `None` detects each object's.
     pub format: Option<&'r LogFormat>,
-    /// What one object may cost.
-    pub limits: ReadOptions,
+    /// AWS WAF's records of the same requests, if they are to be joined.
+    pub joining: Option<&'r Joining>,
+    /// What one object may cost, and whom to believe.
+    pub options: &'r ReadOptions,
+    /// Where records go that could not be read.
+    pub quarantine: Option<&'r Quarantine>,
     /// How many threads read; at least 1.
     pub threads: usize,
     /// What is done so far.
@@ -62,27 +68,10 @@ pub struct Tally {
 impl Reading<'_> {
     /// Looks for offenders in all objects.
     pub fn findings(&self, rules: &RuleSet, purpose: Purpose) -> (Findings, Tally) {
-        let next = AtomicUsize::new(0);
-        let worker = || {
-            let mut done = Scanned::new(rules);
-            while let Some((index, input)) = self.take(&next) {
-                let report = self.scan_object(input, purpose, rules, &mut done);
-                done.reports.push((index, report));
-            }
-            done
-        };
-        let mut done = std::thread::scope(|scope| {
-            let others: Vec<_> =
-                (1..self.threads.min(self.inputs.len())).map(|_| scope.spawn(worker)).collect();
-            let mut done = worker();
-            for other in others {
-                match other.join() {
-                    Ok(other) => done.merge(other),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            done
-        });
+        let mut done = self.scan_batch(self.access_logs(), purpose, rules);
+        if let Some(batch) = self.waf_logs() {
+            done.merge(self.scan_batch(batch, purpose, rules));
+        }
         done.reports.sort_by_key(|(index, _)| *index);
         let tally = self.tally(done.reports.into_iter().map(|(_, report)| report));
         let mut findings = done.scan.finish();
@@ -92,67 +81,110 @@ impl Reading<'_> {
         (findings, tally)
     }
 
+    fn scan_batch<'rules>(
+        &self,
+        batch: Batch<'_>,
+        purpose: Purpose,
+        rules: &'rules RuleSet,
+    ) -> Scanned<'rules> {
+        let next = AtomicUsize::new(0);
+        let worker = || {
+            let mut done = Scanned::new(rules);
+            while let Some(object) = batch.object(next.fetch_add(1, Ordering::Relaxed)) {
+                let report = self.scan_object(&object, purpose, rules, &mut done);
+                done.reports.push((object.number, report));
+            }
+            done
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> =
+                (1..self.threads.min(batch.inputs.len())).map(|_| scope.spawn(worker)).collect();
+            let mut done = worker();
+            for other in others {
+                match other.join() {
+                    Ok(other) => done.merge(other),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            done
+        })
+    }
+
+    fn access_logs(&self) -> Batch<'_> {
+        let role = self.joining.map_or(Role::Alone, |joining| Role::Access(&joining.table));
+        Batch { inputs: self.inputs, first: 0, role }
+    }
+
+    /// AWS WAF's records once more, for those that no access log told of. They come
+    /// when every access log was read.
+    fn waf_logs(&self) -> Option<Batch<'_>> {
+        let joining = self.joining?;
+        let first = self.inputs.len();
+        Some(Batch { inputs: &joining.inputs, first, role: Role::Waf(&joining.table) })
+    }
+
     fn scan_object<'rules>(
         &self,
-        input: &Input,
+        object: &Object<'_>,
         purpose: Purpose,
         rules: &'rules RuleSet,
         done: &mut Scanned<'rules>,
     ) -> Report {
         let wanted = AtomicBool::new(false);
         let report = match purpose {
-            Purpose::Show => self.read(input, &wanted, &mut Observe(&mut done.scan)),
+            Purpose::Show => self.read(object, &wanted, &mut Observe(&mut done.scan)),
             Purpose::Block => {
-                let mut object = Scan::new(rules);
-                let report = self.read(input, &wanted, &mut Observe(&mut object));
+                let mut alone = Scan::new(rules);
+                let report = self.read(object, &wanted, &mut Observe(&mut alone));
                 match (report.incomplete(), &mut done.provisional) {
-                    (None, _) => done.scan.merge(object),
-                    (Some(_), Some(provisional)) => provisional.merge(object),
-                    (Some(_), provisional) => *provisional = Some(object),
+                    (None, _) => done.scan.merge(alone),
+                    (Some(_), Some(provisional)) => provisional.merge(alone),
+                    (Some(_), provisional) => *provisional = Some(alone),
                 }
                 report
             }
         };
-        report.tell(input, &mut done.scan);
+        report.tell(object.input, &mut done.scan);
         report
     }
 
     /// Writes every request as one line.
-    pub fn decode(&self, out: &mut Outputs<'_>) -> io::Result<Tally> {
+    pub fn decode(&self, out: &mut Outputs<'_>, secrets: Secrets) -> io::Result<Tally> {
         let wants_rejects = out.rejects.is_some();
-        self.lines(out, |input, lines| {
+        self.lines(out, |object, lines| {
             let stopped = lines.stopped();
-            self.read(input, stopped, &mut Decode { lines, wants_rejects })
+            self.read(object, stopped, &mut Decode { lines, wants_rejects, secrets })
         })
     }
 
     /// Writes a verdict on every request as one line.
     pub fn classify(&self, rules: &RuleSet, out: &mut Outputs<'_>) -> io::Result<Tally> {
-        self.lines(out, |input, lines| {
+        self.lines(out, |object, lines| {
             let stopped = lines.stopped();
             let classifier = rules.classifier();
-            self.read(input, stopped, &mut Classify { lines, rules, classifier })
+            self.read(object, stopped, &mut Classify { lines, rules, classifier })
         })
     }
 
     fn lines(
         &self,
         out: &mut Outputs<'_>,
-        read: impl Fn(&Input, &mut Lines<'_>) -> Report + Sync,
+        read: impl Fn(&Object<'_>, &mut Lines<'_>) -> Report + Sync,
     ) -> io::Result<Tally> {
-        let count = self.inputs.len();
-        let work = |index: usize, lines: &mut Lines<'_>| read(&self.inputs[index], lines);
-        let reports = write_in_order(count, self.threads, out, work)?;
+        let mut reports = Vec::new();
+        for batch in std::iter::once(self.access_logs()).chain(self.waf_logs()) {
+            let work = |index: usize, lines: &mut Lines<'_>| {
+                let object = batch.object(index).expect("write_in_order counts to the batch's length");
+                read(&object, lines)
+            };
+            reports.extend(write_in_order(batch.inputs.len(), self.threads, out, work)?);
+        }
         Ok(self.tally(reports))
     }
 
-    fn take(&self, next: &AtomicUsize) -> Option<(usize, &Input)> {
-        let index = next.fetch_add(1, Ordering::Relaxed);
-        self.inputs.get(index).map(|input| (index, input))
-    }
-
     /// Reads one object into `sink`.
-    fn read(&self, input: &Input, stopped: &AtomicBool, sink: &mut impl Sink) -> Report {
+    fn read(&self, object: &Object<'_>, stopped: &AtomicBool, sink: &mut impl Sink) -> Report {
+        let input = object.input;
         let reader = match input.open() {
             Ok(reader) => reader,
             Err(error) => return Report::Unreadable(error),
@@ -160,7 +192,24 @@ impl Reading<'_> {
         let progress = self.progress;
         let reader = Watched { reader, progress, stopped };
         let mut sink = Counted { sink, progress, requests: 0, rejects: 0 };
-        let report = read_object(&input.name, reader, self.format, &self.limits, &mut sink);
+        // AWS WAF's records are recognised; the format is the access logs'.
+        let format = if matches!(object.role, Role::Waf(_)) { None } else { self.format };
+        let mut joined = Joined { sink: &mut sink, role: object.role };
+        let mut report = match self.quarantine {
+            None => read_object(&input.name, reader, format, self.options, &mut joined),
+            Some(quarantine) => {
+                let mut kept = quarantine.object(object.number, &mut joined);
+                let report = read_object(&input.name, reader, format, self.options, &mut kept);
+                if let Err(error) = kept.finish() {
+                    return Report::Unreadable(error);
+                }
+                report
+            }
+        };
+        if matches!(object.role, Role::Waf(_)) {
+            // What could not be read was told when the table was filled.
+            report.notes.clear();
+        }
         sink.tell();
         progress.object();
         Report::Read(report)
@@ -168,7 +217,8 @@ impl Reading<'_> {
 
     fn tally(&self, reports: impl IntoIterator<Item = Report>) -> Tally {
         let mut tally = Tally::default();
-        for (input, report) in self.inputs.iter().zip(reports) {
+        let waf = self.joining.map_or(&[][..], |joining| &joining.inputs);
+        for (input, report) in self.inputs.iter().chain(waf).zip(reports) {
             tally.add(input, report);
         }
         tally
@@ -291,16 +341,17 @@ impl Sink for Observe<'_, '_> {
 struct Decode<'l, 's> {
     lines: &'l mut Lines<'s>,
     wants_rejects: bool,
+    secrets: Secrets,
 }
 
 impl Sink for Decode<'_, '_> {
     fn request(&mut self, request: &Request<'_>) {
-        self.lines.line(Stream::Results, |out| request::write(out, request));
+        self.lines.line(Stream::Results, |out| request::write(out, request, self.secrets));
     }
 
     fn reject(&mut self, reject: &Reject<'_>) {
         if self.wants_rejects {
-            self.lines.line(Stream::Rejects, |out| request::write_reject(out, reject));
+            self.lines.line(Stream::Rejects, |out| request::write_reject(out, reject, self.secrets));
         }
     }
 }
@@ -321,6 +372,90 @@ impl Sink for Classify<'_, '_, '_> {
     }
 
     fn reject(&mut self, _: &Reject<'_>) {}
+}
+
+/// AWS WAF's records of the requests that are read.
+pub struct Joining {
+    /// The records, by request id.
+    pub table: Join,
+    /// The objects they came from.
+    pub inputs: Vec<Input>,
+}
+
+impl Joining {
+    /// Reads the records of `inputs` into a table of at most `max_bytes`.
+    pub fn read(inputs: Vec<Input>, max_bytes: usize, options: &ReadOptions) -> io::Result<Self> {
+        let mut table = Join::new(max_bytes);
+        for input in &inputs {
+            read_object(&input.name, input.open()?, None, options, &mut Keep(&mut table));
+        }
+        Ok(Self { table, inputs })
+    }
+}
+
+struct Keep<'t>(&'t mut Join);
+
+impl Sink for Keep<'_> {
+    fn request(&mut self, request: &Request<'_>) {
+        self.0.insert(request);
+    }
+
+    fn reject(&mut self, _: &Reject<'_>) {}
+}
+
+/// What the objects of a batch are in a join.
+#[derive(Debug, Clone, Copy)]
+enum Role<'j> {
+    /// Nothing is joined.
+    Alone,
+    /// Access logs, to be joined with the table.
+    Access(&'j Join),
+    /// AWS WAF's logs, of which only records without a partner count.
+    Waf(&'j Join),
+}
+
+/// Objects that may be read in any order.
+#[derive(Clone, Copy)]
+struct Batch<'b> {
+    inputs: &'b [Input],
+    /// Number of the first among all objects.
+    first: usize,
+    role: Role<'b>,
+}
+
+/// One object of a batch.
+struct Object<'b> {
+    input: &'b Input,
+    number: usize,
+    role: Role<'b>,
+}
+
+impl<'b> Batch<'b> {
+    fn object(&self, index: usize) -> Option<Object<'b>> {
+        let input = self.inputs.get(index)?;
+        Some(Object { input, number: self.first + index, role: self.role })
+    }
+}
+
+/// Passes requests on as the join knows them.
+struct Joined<'s, 'j, S> {
+    sink: &'s mut S,
+    role: Role<'j>,
+}
+
+impl<S: Sink> Sink for Joined<'_, '_, S> {
+    fn request(&mut self, request: &Request<'_>) {
+        match self.role {
+            Role::Alone => self.sink.request(request),
+            Role::Access(table) => self.sink.request(&table.join(request)),
+            Role::Waf(table) if table.is_joined(request) => {}
+            Role::Waf(_) => self.sink.request(request),
+        }
+    }
+
+    fn reject(&mut self, reject: &Reject<'_>) {
+        self.sink.reject(reject);
+    }
 }
 
 /// Passes on to another sink and tells the progress now and then.

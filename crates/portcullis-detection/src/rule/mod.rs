@@ -13,6 +13,7 @@ mod error;
 mod example;
 mod parse;
 mod pattern;
+mod reader;
 
 use std::sync::Arc;
 
@@ -161,7 +162,7 @@ pub enum RuleKind {
     /// Text in one request.
     Signature(Box<Signature>),
     /// Behaviour of one client over time.
-    Rate(Rate),
+    Rate(Box<Rate>),
 }
 
 impl RuleKind {

@@ -8,11 +8,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use portcullis_ingest::WafAction;
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{RuleError, RuleErrorKind, RuleErrors};
+use super::error::{RuleErrorKind, RuleErrors};
 use super::example::{Example, ExampleRequest, ExampleStep};
+use super::reader::{Reader, Table, Value};
 use super::{
     Conditions, Literal, Measure, Patterns, Place, Rate, Rule, RuleKind, Signature, StatusSet,
     Subject,
@@ -90,16 +90,6 @@ pub(super) fn rules(
     Ok(rules)
 }
 
-type Value<'t> = Spanned<DeValue<'t>>;
-type Table<'t> = DeTable<'t>;
-
-/// One file being read, and what was wrong with it so far.
-struct Reader<'t> {
-    file: &'t str,
-    text: &'t str,
-    errors: Vec<RuleError>,
-}
-
 impl<'t> Reader<'t> {
     fn rule(&mut self, seen: &mut BTreeMap<Arc<str>, String>) -> Option<Rule> {
         let (document, syntax) = DeTable::parse_recoverable(self.text);
@@ -164,7 +154,7 @@ impl<'t> Reader<'t> {
             }
             (None, Some((key, value))) => {
                 let body = self.table(value, "rate")?;
-                self.rate(body, &key.span()).map(RuleKind::Rate)
+                self.rate(body, &key.span()).map(|rate| RuleKind::Rate(Box::new(rate)))
             }
             (_, rate) => {
                 let span = rate.map_or(0..0, |(key, _)| key.span());
@@ -477,230 +467,6 @@ impl<'t> Reader<'t> {
             waf_action,
         })
     }
-}
-
-/// Reading single values.
-impl<'t> Reader<'t> {
-    fn known_keys(
-        &mut self,
-        table: &Table<'t>,
-        expected: &'static [&'static str],
-        name: &'static str,
-    ) {
-        for (key, _) in table {
-            if !expected.contains(&key.get_ref().as_ref()) {
-                let kind = RuleErrorKind::UnknownKey {
-                    key: key.get_ref().to_string(),
-                    table: name,
-                    expected,
-                };
-                self.error(key.span(), kind);
-            }
-        }
-    }
-
-    fn table<'v>(&mut self, value: &'v Value<'t>, key: &str) -> Option<&'v Table<'t>> {
-        let table = value.get_ref().as_table();
-        if table.is_none() {
-            self.wrong_type(value.span(), key, "a table", value.get_ref().type_str());
-        }
-        table
-    }
-
-    /// The elements of a list that is there; an empty one is an error.
-    fn array<'v>(&mut self, table: &'v Table<'t>, key: &str) -> Option<&'v [Value<'t>]> {
-        let value = table.get(key)?;
-        let Some(array) = value.get_ref().as_array() else {
-            self.wrong_type(value.span(), key, "a list", value.get_ref().type_str());
-            return None;
-        };
-        if array.is_empty() {
-            self.error(value.span(), RuleErrorKind::Empty(key.to_owned()));
-        }
-        Some(array)
-    }
-
-    fn text(&mut self, table: &Table<'t>, key: &str) -> Option<(String, Range<usize>)> {
-        let value = table.get(key)?;
-        if let Some(text) = value.get_ref().as_str() {
-            return Some((text.to_owned(), value.span()));
-        }
-        self.wrong_type(value.span(), key, "a text", value.get_ref().type_str());
-        None
-    }
-
-    fn optional_text(&mut self, table: &Table<'t>, key: &str) -> Option<String> {
-        let (text, span) = self.text(table, key)?;
-        if text.trim().is_empty() {
-            self.error(span, RuleErrorKind::Empty(key.to_owned()));
-        }
-        Some(text)
-    }
-
-    fn required_text(
-        &mut self,
-        table: &Table<'t>,
-        key: &'static str,
-        name: &'static str,
-        at: &Range<usize>,
-    ) -> Option<(String, Range<usize>)> {
-        if !table.contains_key(key) {
-            self.error(at.clone(), RuleErrorKind::MissingKey { key, table: name });
-            return None;
-        }
-        let (text, span) = self.text(table, key)?;
-        if text.trim().is_empty() {
-            self.error(span, RuleErrorKind::Empty(key.to_owned()));
-            return None;
-        }
-        Some((text, span))
-    }
-
-    fn texts(&mut self, table: &Table<'t>, key: &str) -> Vec<(String, Range<usize>)> {
-        let Some(values) = self.array(table, key) else {
-            return Vec::new();
-        };
-        let mut texts = Vec::new();
-        for value in values {
-            match value.get_ref().as_str() {
-                Some("") => self.error(value.span(), RuleErrorKind::Empty(key.to_owned())),
-                Some(text) => texts.push((text.to_owned(), value.span())),
-                None => {
-                    let found = value.get_ref().type_str();
-                    self.wrong_type(value.span(), key, "a list of texts", found);
-                }
-            }
-        }
-        texts
-    }
-
-    fn integer(&mut self, table: &Table<'t>, key: &str, least: i64, most: i64) -> Option<u32> {
-        let value = table.get(key)?;
-        let Some(integer) = value.get_ref().as_integer() else {
-            self.wrong_type(value.span(), key, "a whole number", value.get_ref().type_str());
-            return None;
-        };
-        let number = i64::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(i64::MAX);
-        if !(least..=most).contains(&number) {
-            let key = key.to_owned();
-            self.error(value.span(), RuleErrorKind::OutOfRange { key, value: number, least, most });
-            return None;
-        }
-        u32::try_from(number).ok()
-    }
-
-    fn names<N: Named>(
-        &mut self,
-        table: &Table<'t>,
-        key: &str,
-        what: &'static str,
-        all: &'static [N],
-    ) -> Vec<N> {
-        let mut names = Vec::new();
-        for (name, span) in self.texts(table, key) {
-            if let Some(value) = self.named(what, name, span, all) {
-                names.push(value);
-            }
-        }
-        names.sort();
-        names.dedup();
-        names
-    }
-
-    fn optional_name<N: Named>(
-        &mut self,
-        table: &Table<'t>,
-        key: &str,
-        what: &'static str,
-        all: &'static [N],
-    ) -> Option<N> {
-        let (name, span) = self.text(table, key)?;
-        self.named(what, name, span, all)
-    }
-
-    fn required_name<N: Named>(
-        &mut self,
-        table: &Table<'t>,
-        key: &'static str,
-        name: &'static str,
-        at: &Range<usize>,
-        all: &'static [N],
-    ) -> Option<N> {
-        let (text, span) = self.required_text(table, key, name, at)?;
-        self.named(key, text, span, all)
-    }
-
-    fn named<N: Named>(
-        &mut self,
-        what: &'static str,
-        name: String,
-        span: Range<usize>,
-        all: &'static [N],
-    ) -> Option<N> {
-        let value = all.iter().copied().find(|value| value.name() == name);
-        if value.is_none() {
-            let expected = all.iter().map(|value| value.name()).collect();
-            self.error(span, RuleErrorKind::UnknownName { what, name, expected });
-        }
-        value
-    }
-
-    fn wrong_type(
-        &mut self,
-        span: Range<usize>,
-        key: &str,
-        expected: &'static str,
-        found: &'static str,
-    ) {
-        let found = match found {
-            "integer" => "a whole number",
-            "float" => "a fraction",
-            "boolean" => "true or false",
-            "datetime" => "a date",
-            "array" => "a list",
-            "table" => "a table",
-            _ => "a text",
-        };
-        self.error(span, RuleErrorKind::WrongType { key: key.to_owned(), expected, found });
-    }
-
-    /// Notes an error at a span of bytes, which is shown on its first line only.
-    fn error(&mut self, span: Range<usize>, kind: RuleErrorKind) {
-        let start = self.text.floor_char_boundary(span.start.min(self.text.len()));
-        let end = self.text.floor_char_boundary(span.end.min(self.text.len())).max(start);
-        let line_start = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line_end =
-            self.text[start..].find('\n').map_or(self.text.len(), |newline| start + newline);
-        let line = self.text[line_start..line_end].trim_end_matches('\r');
-        let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-        let width = count(&self.text[start..end.min(line_start + line.len()).max(start)]).max(1);
-        self.errors.push(RuleError {
-            file: self.file.to_owned(),
-            line: count_lines(&self.text[..line_start]) + 1,
-            column: count(&self.text[line_start..start]) + 1,
-            kind,
-            source_line: line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
-            width,
-        });
-    }
-}
-
-/// Values with names that files use.
-trait Named: Copy + Ord + 'static {
-    fn name(self) -> &'static str;
-}
-
-macro_rules! named_values {
-    ($($name:ty),+) => { $(impl Named for $name {
-        fn name(self) -> &'static str {
-            <$name>::name(self)
-        }
-    })+ };
-}
-named_values!(Category, Severity, Confidence, Subject, View, Tokens, Measure);
-
-fn count_lines(text: &str) -> u32 {
-    u32::try_from(text.bytes().filter(|byte| *byte == b'\n').count()).unwrap_or(u32::MAX)
 }
 
 /// `404` or `4xx`.

@@ -21,5 +21,6 @@ pub(super) fn run(
     let result = prepared.reading().classify(&rules, &mut outputs);
     prepared.progress.finish();
     let tally = result.map_err(|error| Failure::writing(&error))?;
+    prepared.tell_joined(terminal);
     Ok(prepared.exit.or_worse(tell(&tally, Page::None, terminal)))
 }

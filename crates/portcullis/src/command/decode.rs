@@ -27,8 +27,9 @@ pub(super) fn run(
         results: &mut stdout,
         rejects: rejects.as_mut().map(|file| file as &mut dyn Write),
     };
-    let result = prepared.reading().decode(&mut outputs);
+    let result = prepared.reading().decode(&mut outputs, arguments.logs.secrets());
     prepared.progress.finish();
     let tally = result.map_err(|error| Failure::writing(&error))?;
+    prepared.tell_joined(terminal);
     Ok(prepared.exit.or_worse(tell(&tally, Page::None, terminal)))
 }

@@ -16,15 +16,16 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 use portcullis_detection::RuleSet;
-use portcullis_ingest::{Field, LogFormat, ReadOptions, RejectReason, Untrusted};
+use portcullis_ingest::{Field, Joined, LogFormat, ReadOptions, RejectReason, Untrusted};
 
 use crate::args::{Arguments, Command, Global, Logs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::location::{self, Input};
 use crate::output::counted;
-use crate::pipeline::{Reading, Tally};
+use crate::pipeline::{Joining, Reading, Tally};
 use crate::progress::{Progress, human_count};
+use crate::quarantine::Quarantine;
 use crate::terminal::Terminal;
 
 /// How many names a message lists before it only counts.
@@ -95,7 +96,9 @@ fn read_rule_files(directory: &Path, files: &mut Vec<(String, String)>) -> Resul
 struct Prepared {
     inputs: Vec<Input>,
     format: Option<LogFormat>,
-    limits: ReadOptions,
+    joining: Option<Joining>,
+    options: ReadOptions,
+    quarantine: Option<Quarantine>,
     threads: usize,
     progress: Progress,
     /// Worse than done when a location named nothing.
@@ -128,12 +131,21 @@ impl Prepared {
             .threads
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, NonZeroUsize::get);
-        let mut limits = ReadOptions::default();
+        let mut options = ReadOptions::default();
         if let Some(bytes) = logs.max_object_bytes {
-            limits.object_bytes = bytes;
+            options.object_bytes = bytes;
         }
+        options.trusted_proxies.clone_from(&logs.trusted_proxies);
+        let joining = joining(logs, &options)?;
+        let quarantine = match &logs.quarantine {
+            Some(folder) => Some(Quarantine::create(folder, logs.secrets()).map_err(|error| {
+                Failure::new(format!("create `{}`", inert(&folder.to_string_lossy())), &error)
+            })?),
+            None => None,
+        };
         let progress = Progress::new(&found.inputs, !global.no_progress && !global.quiet);
-        Ok(Self { inputs: found.inputs, format, limits, threads, progress, exit })
+        let inputs = found.inputs;
+        Ok(Self { inputs, format, joining, options, quarantine, threads, progress, exit })
     }
 
     /// Refuses a format without which no client could ever be named.
@@ -151,15 +163,53 @@ impl Prepared {
         }
     }
 
+    /// What was joined, once everything was read.
+    fn joined(&self) -> Option<Joined> {
+        self.joining.as_ref().map(|joining| joining.table.joined())
+    }
+
+    /// Says what was joined and what found no partner.
+    fn tell_joined(&self, terminal: &Terminal) {
+        if let Some(joined) = self.joined() {
+            terminal.note(format_args!(
+                "joined {} with AWS WAF's; {} without AWS WAF record, {} without request{}",
+                counted(joined.matched, "request", "requests"),
+                human_count(joined.unmatched_requests),
+                counted(joined.unmatched_waf, "AWS WAF record", "AWS WAF records"),
+                if joined.not_kept > 0 {
+                    format!("; {} not kept (--join-memory)", human_count(joined.not_kept))
+                } else {
+                    String::new()
+                }
+            ));
+        }
+    }
+
     fn reading(&self) -> Reading<'_> {
         Reading {
             inputs: &self.inputs,
             format: self.format.as_ref(),
-            limits: self.limits.clone(),
+            joining: self.joining.as_ref(),
+            options: &self.options,
+            quarantine: self.quarantine.as_ref(),
             threads: self.threads,
             progress: &self.progress,
         }
     }
+}
+
+/// AWS WAF's records of the same requests, when they were asked for.
+fn joining(logs: &Logs, options: &ReadOptions) -> Result<Option<Joining>, Failure> {
+    if logs.join_waf.is_empty() {
+        return Ok(None);
+    }
+    let mut found = location::find(&logs.join_waf);
+    if let Some(failure) = found.failures.pop() {
+        return Err(failure);
+    }
+    let memory = usize::try_from(logs.join_memory).unwrap_or(usize::MAX);
+    let joining = Joining::read(found.inputs, memory, options);
+    joining.map(Some).map_err(|error| Failure::new("read AWS WAF logs", &error))
 }
 
 fn no_logs(locations: &[String]) -> Failure {

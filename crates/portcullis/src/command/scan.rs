@@ -18,6 +18,7 @@ pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Res
     let (findings, tally) = prepared.reading().findings(&rules, Purpose::Show);
     prepared.progress.finish();
 
+    let secrets = arguments.logs.secrets();
     let mut out = Vec::new();
     match arguments.output {
         ScanOutput::Table => {
@@ -26,12 +27,12 @@ pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Res
                 .expect("writing to memory does not fail");
         }
         ScanOutput::Json => {
-            findings::write_document(&mut out, &findings);
+            findings::write_document(&mut out, &findings, prepared.joined(), secrets);
             out.push(b'\n');
         }
         ScanOutput::Jsonl => {
             for offender in &findings.offenders {
-                findings::write_offender(&mut out, offender);
+                findings::write_offender(&mut out, offender, secrets);
                 out.push(b'\n');
             }
         }
@@ -42,6 +43,7 @@ pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Res
         ScanOutput::Table => Page::Shown,
         ScanOutput::Json | ScanOutput::Jsonl => Page::None,
     };
+    prepared.tell_joined(terminal);
     let gaps = tell(&tally, page, terminal);
     if page == Page::Shown && !findings.offenders.is_empty() {
         let locations: Vec<String> =

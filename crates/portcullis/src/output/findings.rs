@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portcullis_detection::{BlindRule, Coverage, Detection, Evidence, Findings, Offender};
-use portcullis_ingest::RejectReason;
+use portcullis_ingest::{Joined, RejectReason};
 
-use crate::output::json::Object;
+use crate::output::json::{Object, Secrets};
 use crate::output::source;
 
 /// Version of the documents' shape. Fields may be added under one version; none is
@@ -14,23 +14,28 @@ use crate::output::source;
 const SCHEMA_VERSION: u32 = 1;
 
 /// Appends the whole document to `out`.
-pub fn write_document(out: &mut Vec<u8>, findings: &Findings) {
-    let mut document = Object::open(out);
+pub fn write_document(
+    out: &mut Vec<u8>,
+    findings: &Findings,
+    joined: Option<Joined>,
+    secrets: Secrets,
+) {
+    let mut document = Object::open(out, secrets);
     document.number("schema_version", SCHEMA_VERSION);
-    document.object("coverage", |object| coverage(object, &findings.coverage));
+    document.object("coverage", |object| coverage(object, &findings.coverage, joined));
     document.objects("offenders", &findings.offenders, offender);
     document.objects("watched", &findings.watched, offender);
     document.close();
 }
 
 /// Appends one offender as one line, without its line feed.
-pub fn write_offender(out: &mut Vec<u8>, of: &Offender) {
-    let mut object = Object::open(out);
+pub fn write_offender(out: &mut Vec<u8>, of: &Offender, secrets: Secrets) {
+    let mut object = Object::open(out, secrets);
     offender(&mut object, of);
     object.close();
 }
 
-fn coverage(object: &mut Object<'_>, coverage: &Coverage) {
+fn coverage(object: &mut Object<'_>, coverage: &Coverage, joined: Option<Joined>) {
     object.number("objects", coverage.objects);
     object.number("incomplete_objects", coverage.incomplete.len() as u64);
     object.number("records", coverage.records);
@@ -62,6 +67,14 @@ fn coverage(object: &mut Object<'_>, coverage: &Coverage) {
         }
     });
     object.number("text_bytes", coverage.text_bytes);
+    if let Some(joined) = joined {
+        object.object("join", |object| {
+            object.number("matched", joined.matched);
+            object.number("waf_without_request", joined.unmatched_waf);
+            object.number("requests_without_waf", joined.unmatched_requests);
+            object.number("waf_not_kept", joined.not_kept);
+        });
+    }
 }
 
 fn offender(object: &mut Object<'_>, offender: &Offender) {

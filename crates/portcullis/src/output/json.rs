@@ -6,24 +6,35 @@
 //! record names the fields that use it. Values of our own (rule ids, numbers) need none
 //! of that and go through the same encoder anyway.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write as _;
 
-use portcullis_ingest::{Untrusted, is_unsafe_to_print};
+use portcullis_ingest::{Untrusted, is_unsafe_to_print, redacted};
+
+/// Whether secrets in logged text are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    /// As `[redacted]`.
+    Hidden,
+    /// In clear, because the operator asked for them.
+    Shown,
+}
 
 /// One JSON object being written, fields in the order of the calls.
 pub struct Object<'b> {
     out: &'b mut Vec<u8>,
     is_empty: bool,
+    secrets: Secrets,
     /// Fields written in the notation for bytes that are not UTF-8.
     escaped: Vec<&'static str>,
 }
 
 impl<'b> Object<'b> {
     /// Opens an object at the end of `out`.
-    pub fn open(out: &'b mut Vec<u8>) -> Self {
+    pub fn open(out: &'b mut Vec<u8>, secrets: Secrets) -> Self {
         out.push(b'{');
-        Self { out, is_empty: true, escaped: Vec::new() }
+        Self { out, is_empty: true, secrets, escaped: Vec::new() }
     }
 
     fn name(&mut self, name: &str) {
@@ -40,7 +51,11 @@ impl<'b> Object<'b> {
     pub fn untrusted(&mut self, name: &'static str, text: Option<Untrusted<'_>>) {
         let Some(text) = text else { return };
         self.name(name);
-        if write_untrusted(self.out, text) == Notation::Escaped {
+        let shown = match self.secrets {
+            Secrets::Hidden => redacted(text.bytes()),
+            Secrets::Shown => Cow::Borrowed(text.bytes()),
+        };
+        if write_untrusted(self.out, Untrusted::new(&shown)) == Notation::Escaped {
             self.escaped.push(name);
         }
     }
@@ -98,7 +113,7 @@ impl<'b> Object<'b> {
             if index > 0 {
                 self.out.push(b',');
             }
-            let mut object = Object::open(self.out);
+            let mut object = Object::open(self.out, self.secrets);
             write(&mut object, item);
             object.close();
         }
@@ -108,7 +123,7 @@ impl<'b> Object<'b> {
     /// Writes an object inside this one.
     pub fn object(&mut self, name: &str, write: impl FnOnce(&mut Object<'_>)) {
         self.name(name);
-        let mut object = Object::open(self.out);
+        let mut object = Object::open(self.out, self.secrets);
         write(&mut object);
         object.close();
     }
@@ -198,7 +213,7 @@ mod tests {
 
     fn line(bytes: &[u8]) -> String {
         let mut out = Vec::new();
-        let mut object = Object::open(&mut out);
+        let mut object = Object::open(&mut out, Secrets::Hidden);
         object.untrusted("path", Some(Untrusted::new(bytes)));
         object.untrusted("query", None);
         object.close();
@@ -231,7 +246,7 @@ mod tests {
     #[test]
     fn objects_nest() {
         let mut out = Vec::new();
-        let mut object = Object::open(&mut out);
+        let mut object = Object::open(&mut out, Secrets::Hidden);
         object.texts("rules", ["a", "b"]);
         object.objects("list", [1_u64, 2], |object, n| object.number("n", n));
         object.object("inner", |object| object.boolean("yes", true));

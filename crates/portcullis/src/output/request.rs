@@ -2,12 +2,12 @@
 
 use portcullis_ingest::{Field, Reject, Request};
 
-use crate::output::json::Object;
+use crate::output::json::{Object, Secrets};
 
 /// Appends the request to `out`. Fields stand in [`Field::ALL`]'s order, absent ones
 /// are left out; where the record stands comes last.
-pub fn write(out: &mut Vec<u8>, request: &Request<'_>) {
-    let mut object = Object::open(out);
+pub fn write(out: &mut Vec<u8>, request: &Request<'_>, secrets: Secrets) {
+    let mut object = Object::open(out, secrets);
     for field in Field::ALL {
         let name = field.name();
         match field {
@@ -19,8 +19,6 @@ pub fn write(out: &mut Vec<u8>, request: &Request<'_>) {
             Field::WafAction => {
                 object.display(name, request.waf_action.map(portcullis_ingest::WafAction::name));
             }
-            // Headers carry cookies and credentials, which have no business in an export.
-            Field::Headers => {}
             _ => object.untrusted(name, request.text(field)),
         }
     }
@@ -36,8 +34,8 @@ fn number(object: &mut Object<'_>, name: &str, number: Option<impl Into<u64>>) {
 }
 
 /// Appends a record that could not be read to `out`.
-pub fn write_reject(out: &mut Vec<u8>, reject: &Reject<'_>) {
-    let mut object = Object::open(out);
+pub fn write_reject(out: &mut Vec<u8>, reject: &Reject<'_>, secrets: Secrets) {
+    let mut object = Object::open(out, secrets);
     object.text("object", reject.origin.object);
     object.number("offset", reject.origin.offset);
     object.number("length", reject.length);
@@ -80,17 +78,17 @@ mod tests {
             ..Request::default()
         };
         let mut out = Vec::new();
-        write(&mut out, &request);
+        write(&mut out, &request, Secrets::Hidden);
         assert_eq!(
             String::from_utf8(out).expect("UTF-8"),
-            r#"{"id":"id-1","time":"2025-11-04T09:12:00.123Z","client":"2001:db8::7","method":"GET","path":"/prod/a","query":"q=1","route":"/{proxy+}","status":404,"user_agent":"curl","host":"api.example","referer":"-x","protocol":"HTTP/1.1","response_bytes":23,"latency_ms":4,"api_id":"a1","stage":"prod","api_key_id":"k1","principal":"user","error_type":"THROTTLED","waf_action":"BLOCK","object":"a.gz","offset":7}"#
+            r#"{"id":"id-1","time":"2025-11-04T09:12:00.123Z","client":"2001:db8::7","method":"GET","path":"/prod/a","query":"q=1","route":"/{proxy+}","status":404,"user_agent":"curl","host":"api.example","referer":"-x","protocol":"HTTP/1.1","response_bytes":23,"latency_ms":4,"api_id":"a1","stage":"prod","api_key_id":"k1","principal":"user","error_type":"THROTTLED","waf_action":"BLOCK","headers":"Cookie: [redacted]","object":"a.gz","offset":7}"#
         );
     }
 
     #[test]
     fn absent_fields_are_left_out() {
         let mut out = Vec::new();
-        write(&mut out, &Request::default());
+        write(&mut out, &Request::default(), Secrets::Hidden);
         assert_eq!(out, br#"{"object":"","offset":0}"#);
     }
 }

@@ -3,11 +3,11 @@
 use portcullis_detection::{Category, RuleSet, Verdict};
 use portcullis_ingest::Request;
 
-use crate::output::json::Object;
+use crate::output::json::{Object, Secrets};
 
 /// Appends the verdict to `out`.
 pub fn write(out: &mut Vec<u8>, request: &Request<'_>, verdict: &Verdict, rules: &RuleSet) {
-    let mut object = Object::open(out);
+    let mut object = Object::open(out, Secrets::Hidden);
     object.untrusted("id", request.id);
     object.display("client", request.client);
     object.display("time", request.time);
