@@ -29,6 +29,8 @@ pub struct Coverage {
     pub flagged_without_client: u64,
     /// Requests of which no time is known: they count for no rate rule.
     pub requests_without_time: u64,
+    /// Requests that AWS WAF blocked: counted, and held against nobody.
+    pub requests_blocked_by_waf: u64,
     /// Fields longer than [`crate::MAX_TEXT_BYTES`], of which the middle was not looked at.
     pub truncated_fields: u64,
     /// Records that could not be read, in the order of [`RejectReason::ALL`].
@@ -125,6 +127,7 @@ impl Coverage {
         self.requests_without_client += other.requests_without_client;
         self.flagged_without_client += other.flagged_without_client;
         self.requests_without_time += other.requests_without_time;
+        self.requests_blocked_by_waf += other.requests_blocked_by_waf;
         self.truncated_fields += other.truncated_fields;
         self.rejects_with_signatures += other.rejects_with_signatures;
         self.text_bytes += other.text_bytes;

@@ -199,6 +199,12 @@ pub(crate) struct SourceRates {
     series: Vec<(usize, Panes)>,
 }
 
+/// Whether AWS WAF blocked the request, by its action or by the gateway's answer.
+pub(crate) fn is_blocked(request: &Request<'_>) -> bool {
+    let filtered = request.error_type.is_some_and(|error| error.bytes() == WAF_FILTERED);
+    filtered || request.waf_action == Some(WafAction::Block)
+}
+
 impl SourceRates {
     /// Counts a request that stands at `object` and its own offset.
     pub(crate) fn observe(
@@ -208,9 +214,10 @@ impl SourceRates {
         object: u32,
         objects: &[Arc<str>],
     ) {
-        let Some(time) = request.time else { return };
-        let filtered = request.error_type.is_some_and(|error| error.bytes() == WAF_FILTERED);
-        if filtered || request.waf_action == Some(WafAction::Block) {
+        // Requests that have only their object's time would all count as one burst.
+        let time = request.time.filter(|_| !request.time_is_of_object);
+        let Some(time) = time else { return };
+        if is_blocked(request) {
             return;
         }
         for (index, series) in plan.series.iter().enumerate() {

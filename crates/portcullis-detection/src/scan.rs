@@ -21,7 +21,7 @@ use crate::level::source_points;
 use crate::offender::{
     Detection, Evidence, Findings, Offender, RateFigure, Standing, Weight, standing,
 };
-use crate::rate::{Bursts, SourceRates};
+use crate::rate::{Bursts, SourceRates, is_blocked};
 use crate::rule::RuleSet;
 use crate::signature::{Classifier, Hit, Verdict};
 
@@ -56,8 +56,9 @@ impl<'r> Scan<'r> {
     pub fn observe(&mut self, request: &Request<'_>) -> &Verdict {
         let verdict = self.classifier.classify(request);
         self.coverage.requests += 1;
+        self.coverage.requests_blocked_by_waf += u64::from(is_blocked(request));
         self.coverage.truncated_fields += u64::from(verdict.truncated_fields());
-        self.coverage.requests_without_time += u64::from(request.time.is_none());
+        self.coverage.requests_without_time += u64::from(request.time.is_none() || request.time_is_of_object);
         if let Some(client) = request.client {
             let object = self.objects.number(request.origin.object);
             let source = self.sources.entry(SourceKey::of(client)).or_default();
@@ -189,15 +190,19 @@ struct Source {
 impl Source {
     fn observe(&mut self, request: &Request<'_>, verdict: &Verdict, object: &Arc<str>) {
         self.requests += 1;
-        self.flagged += u64::from(verdict.flagged());
+        self.flagged += u64::from(verdict.flagged() && !is_blocked(request));
         let answered_well = request.status.is_some_and(|code| (200..400).contains(&code));
         self.good += u64::from(answered_well && !verdict.flagged());
         self.span.add(request.time);
         if let Some(name) = request.principal.or(request.api_key_id) {
             self.principals.add(FixedState::with_seed(0x7072_696e).hash_one(name.bytes()));
         }
-        for hit in verdict.hits() {
-            self.tally(hit.rule).observe(request, hit, object);
+        // A client that AWS WAF blocks and that keeps trying must not renew its own
+        // block: what was stopped is counted and held against nobody.
+        if !is_blocked(request) {
+            for hit in verdict.hits() {
+                self.tally(hit.rule).observe(request, hit, object);
+            }
         }
     }
 

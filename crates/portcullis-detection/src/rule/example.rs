@@ -52,6 +52,8 @@ pub struct ExampleRequest {
     pub referer: Option<String>,
     /// `Host` header.
     pub host: Option<String>,
+    /// Other headers, as `name: value` lines.
+    pub headers: Option<String>,
     /// Status code.
     pub status: Option<u16>,
     /// Gateway response type.
@@ -75,6 +77,7 @@ impl ExampleRequest {
             user_agent: text(self.user_agent.as_ref()),
             referer: text(self.referer.as_ref()),
             host: text(self.host.as_ref()),
+            headers: text(self.headers.as_ref()),
             status: self.status,
             error_type: text(self.error_type.as_ref()),
             waf_action: self.waf_action,

@@ -221,6 +221,8 @@ named! {
         Referer = "referer",
         /// The `Host` header.
         Host = "host",
+        /// Headers without a field of their own, as `name: value` lines.
+        Headers = "headers",
         /// The method.
         Method = "method",
     }
@@ -235,6 +237,7 @@ impl Subject {
             Self::UserAgent => Field::UserAgent,
             Self::Referer => Field::Referer,
             Self::Host => Field::Host,
+            Self::Headers => Field::Headers,
             Self::Method => Field::Method,
         }
     }

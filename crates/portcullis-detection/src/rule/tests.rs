@@ -66,7 +66,7 @@ fn errors_show_the_line_the_place_and_the_way_out() {
     let expected = "failed to load rules
   test/one.toml:9:11: unknown field `uri`
     9 | fields = [\"uri\"]
-      |           ^^^^^ expected one of `path`, `query`, `values`, `names`, `user_agent`, `referer`, `host`, `method`
+      |           ^^^^^ expected one of `path`, `query`, `values`, `names`, `user_agent`, `referer`, `host`, `headers`, `method`
   hint: API Gateway logs the request path as `path`";
     assert_eq!(errors(&[("test/one.toml", &text)]), expected);
 }

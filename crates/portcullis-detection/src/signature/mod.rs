@@ -44,8 +44,15 @@ const EVIDENCE_TEXT_BYTES: usize = 256;
 const EVIDENCE_MATCH_BYTES: usize = 128;
 
 /// The fields whose text is searched, in the order of evidence.
-const FIELDS: [Field; 6] =
-    [Field::Path, Field::Query, Field::UserAgent, Field::Referer, Field::Host, Field::Method];
+const FIELDS: [Field; 7] = [
+    Field::Path,
+    Field::Query,
+    Field::UserAgent,
+    Field::Referer,
+    Field::Host,
+    Field::Headers,
+    Field::Method,
+];
 
 /// What the signatures say of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -192,6 +199,7 @@ impl<'r> Classifier<'r> {
             Field::UserAgent => self.text(Subject::UserAgent, looked_at, looked_at, 0, request),
             Field::Referer => self.text(Subject::Referer, looked_at, looked_at, 0, request),
             Field::Host => self.text(Subject::Host, looked_at, looked_at, 0, request),
+            Field::Headers => self.text(Subject::Headers, looked_at, looked_at, 0, request),
             _ => self.text(Subject::Method, looked_at, looked_at, 0, request),
         };
         if remember && clean && looked_at.len() == text.len() {

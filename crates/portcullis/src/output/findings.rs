@@ -60,6 +60,7 @@ fn coverage(object: &mut Object<'_>, coverage: &Coverage, joined: Option<Joined>
     object.number("requests_without_client", coverage.requests_without_client);
     object.number("flagged_without_client", coverage.flagged_without_client);
     object.number("requests_without_time", coverage.requests_without_time);
+    object.number("requests_blocked_by_waf", coverage.requests_blocked_by_waf);
     object.number("truncated_fields", coverage.truncated_fields);
     object.object("formats", |object| {
         for (format, objects) in &coverage.formats {
