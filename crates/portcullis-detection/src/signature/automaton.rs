@@ -24,7 +24,7 @@ struct Automaton {
     /// For each pattern of the search, the rules that want it.
     uses: Vec<Vec<Use>>,
     /// For each pattern, the subjects and views any of its uses looks at; see [`bits`].
-    masks: Vec<u32>,
+    masks: Vec<u64>,
 }
 
 /// One rule's interest in one pattern.
@@ -32,7 +32,7 @@ struct Automaton {
 struct Use {
     rule: u32,
     place: Place,
-    mask: u32,
+    mask: u64,
     views: ViewSet,
     /// The literal as written, for the raw view.
     exact: Box<[u8]>,
@@ -81,12 +81,12 @@ impl Candidates {
 }
 
 /// Bits of the subjects × views that something looks at.
-const fn bits(subject: Subject, views: ViewSet) -> u32 {
-    (views.bits() as u32) << (subject as u32 * View::ALL.len() as u32)
+const fn bits(subject: Subject, views: ViewSet) -> u64 {
+    (views.bits() as u64) << (subject as u32 * View::ALL.len() as u32)
 }
 
 /// Every view of a subject.
-const fn all_views(subject: Subject) -> u32 {
+const fn all_views(subject: Subject) -> u64 {
     ((1 << View::ALL.len()) - 1) << (subject as u32 * View::ALL.len() as u32)
 }
 
