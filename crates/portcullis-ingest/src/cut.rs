@@ -16,7 +16,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use memchr::{memchr2, memmem};
+use memchr::memchr2;
 
 use crate::RejectReason;
 use crate::template::{Capture, Setting, Template};
@@ -81,11 +81,8 @@ impl Template {
     pub(crate) fn cut(&self, record: &[u8], pieces: &mut Vec<Piece>) -> Result<(), RejectReason> {
         let left = self.cut_from_left(record, pieces);
         if left && self.agrees_from_right(record, pieces) {
-            return if self.shapes_hold(record, pieces) {
-                Ok(())
-            } else {
-                Err(RejectReason::Value)
-            };
+            // Whether the values have their shapes is seen when they are read.
+            return Ok(());
         }
         if !record.starts_with(self.head()) || !record.ends_with(&self.tail) {
             return Err(RejectReason::Shape);
@@ -114,7 +111,7 @@ impl Template {
         let mut start = self.head().len();
         for (index, capture) in self.captures[..first].iter().enumerate() {
             let next = self.text_after(index);
-            let end = start + memmem::find(&record[start..], next).ok_or(shape)?;
+            let end = start + next.find(&record[start..]).ok_or(shape)?;
             if !capture.shape.holds(unquoted(&record[start..end])) {
                 return Err(shape);
             }
@@ -125,7 +122,7 @@ impl Template {
         let mut right = Vec::new();
         for capture in self.captures[last + 1..].iter().rev() {
             let text = record.get(start..end).ok_or(shape)?;
-            let found = start + memmem::rfind(text, &capture.before).ok_or(shape)?;
+            let found = start + capture.before.rfind(text).ok_or(shape)?;
             let piece = Piece { start: found + capture.before.len(), end };
             if !capture.shape.holds(unquoted(piece.of(record))) {
                 return Err(shape);
@@ -138,7 +135,8 @@ impl Template {
         Ok(())
     }
 
-    fn shapes_hold(&self, record: &[u8], pieces: &[Piece]) -> bool {
+    /// Whether every value that a request keeps has its shape.
+    pub(crate) fn shapes_hold(&self, record: &[u8], pieces: &[Piece]) -> bool {
         self.captures
             .iter()
             .zip(pieces)
@@ -158,7 +156,7 @@ impl Template {
                     _ => return false,
                 }
             } else {
-                match memmem::find(&record[at..], next) {
+                match next.find(&record[at..]) {
                     Some(found) => at + found,
                     None => return false,
                 }
@@ -175,7 +173,7 @@ impl Template {
         let mut end = pieces[pieces.len() - 1].end;
         for (capture, piece) in self.captures.iter().zip(pieces).skip(1).rev() {
             let before = &capture.before;
-            match memmem::rfind(&record[..end], before) {
+            match before.rfind(&record[..end]) {
                 Some(found) if found + before.len() == piece.start => end = found,
                 _ => return false,
             }
@@ -239,7 +237,7 @@ impl<'t> Search<'t> {
             let end = if last {
                 self.end
             } else {
-                match memmem::find(&self.record[from..self.end], next) {
+                match next.find(&self.record[from..self.end]) {
                     Some(found) => from + found,
                     None => break,
                 }
@@ -296,12 +294,36 @@ fn after_literal(text: &[u8], at: usize, literal: &[u8]) -> Option<usize> {
 /// The first quote at or after `at` that no backslash escapes.
 pub(crate) fn string_end(text: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        at = quote_or_backslash(text, at)?;
         if text[at] == b'"' {
             return Some(at);
         }
         at += 2;
     }
+}
+
+/// The first `"` or `\\` at or after `at`. Values are short, so the first bytes are
+/// looked at eight at a time right here; what is longer is left to `memchr`.
+#[inline]
+fn quote_or_backslash(text: &[u8], mut at: usize) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    // A byte's top bit is set where the byte of `word` equals `byte`; bytes behind the
+    // first may be set wrongly.
+    let equal = |word: u64, byte: u8| {
+        let difference = word ^ (ONES * u64::from(byte));
+        difference.wrapping_sub(ONES) & !difference & TOPS
+    };
+    for _ in 0..8 {
+        let Some(chunk) = text.get(at..at + 8) else { break };
+        let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
+        let found = equal(word, b'"') | equal(word, b'\\');
+        if found != 0 {
+            return Some(at + (found.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    Some(at + memchr2(b'"', b'\\', text.get(at..)?)?)
 }
 
 #[cfg(test)]
@@ -316,7 +338,12 @@ mod tests {
     fn check(template: &str, record: &str, expected: Result<&[&str], RejectReason>) {
         let template = Template::parse(template).expect("a template");
         let mut pieces = Vec::new();
-        let result = template.cut(record.as_bytes(), &mut pieces).map(|()| {
+        let cut = template.cut(record.as_bytes(), &mut pieces);
+        let cut = match cut {
+            Ok(()) if !template.shapes_hold(record.as_bytes(), &pieces) => Err(RejectReason::Value),
+            cut => cut,
+        };
+        let result = cut.map(|()| {
             pieces
                 .iter()
                 .map(|p| std::str::from_utf8(p.of(record.as_bytes())).expect("text"))

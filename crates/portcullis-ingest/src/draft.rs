@@ -5,15 +5,48 @@
 //! [`Request`] only when everything is written.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use crate::{Origin, Request, Timestamp, Untrusted, WafAction};
 
-/// Text of a request: a part of the record, or of the scratch buffer.
-#[derive(Debug, Clone)]
-pub(crate) enum Text {
-    Record(Range<usize>),
-    Scratch(Range<usize>),
+/// Text of a request: a part of the record, or of the scratch buffer. Small, because
+/// a draft holds two dozen of them for every record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text {
+    start: u32,
+    /// Twice the length, one more in the scratch buffer, plus one so as not to be 0.
+    length_and_place: NonZeroU32,
+}
+
+impl Text {
+    /// A part of the record.
+    pub(crate) fn record(range: Range<usize>) -> Self {
+        Self::new(&range, 0)
+    }
+
+    /// A part of the scratch buffer.
+    pub(crate) fn scratch(range: Range<usize>) -> Self {
+        Self::new(&range, 1)
+    }
+
+    fn new(range: &Range<usize>, place: u32) -> Self {
+        // Records are limited to a few MiB; envelopes unpack to no more than they are.
+        let length = u32::try_from(range.len()).expect("a record has under 2 GiB");
+        let start = u32::try_from(range.start).expect("a record has under 2 GiB");
+        Self { start, length_and_place: NonZeroU32::MIN.saturating_add(length * 2 + place) }
+    }
+
+    /// Whether it stands in the scratch buffer.
+    pub(crate) fn is_scratch(self) -> bool {
+        (self.length_and_place.get() - 1) % 2 == 1
+    }
+
+    /// Where it stands.
+    pub(crate) fn range(self) -> Range<usize> {
+        let length = (self.length_and_place.get() - 1) / 2;
+        self.start as usize..(self.start + length) as usize
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,9 +93,8 @@ impl Draft {
         scratch: &'o [u8],
         origin: Origin<'o>,
     ) -> Request<'o> {
-        let bytes = |text: Text| match text {
-            Text::Record(range) => &record[range],
-            Text::Scratch(range) => &scratch[range],
+        let bytes = |text: Text| {
+            if text.is_scratch() { &scratch[text.range()] } else { &record[text.range()] }
         };
         let text = |text: Option<Text>| {
             text.map(bytes).filter(|text| !text.is_empty()).map(Untrusted::new)

@@ -72,7 +72,8 @@ pub(crate) fn next(
             break;
         };
         match template.cut(&text[..end], pieces) {
-            Ok(()) => return Next::Record(end),
+            Ok(()) if template.shapes_hold(&text[..end], pieces) => return Next::Record(end),
+            Ok(()) => first = first.or(Some((end, RejectReason::Value))),
             Err(reason) => first = first.or(Some((end, reason))),
         }
         from = end;

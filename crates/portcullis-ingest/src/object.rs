@@ -119,6 +119,10 @@ pub(crate) struct Tally<'o> {
 impl Tally<'_> {
     pub(crate) fn request<S: Sink>(&mut self, sink: &mut S, request: &Request<'_>) {
         self.requests += 1;
+        if request.time.is_some() && self.trusted_proxies.is_empty() {
+            sink.request(request);
+            return;
+        }
         let mut request = *request;
         if request.time.is_none() && self.object_time.is_some() {
             request.time = self.object_time;
@@ -265,8 +269,10 @@ fn skip_long_record<S: Sink>(
 struct Window<'r> {
     input: Box<dyn Read + 'r>,
     compressed: bool,
+    /// Bytes from `start` to `end` are in view; those behind were never read.
     buffer: Vec<u8>,
     start: usize,
+    end: usize,
     /// Offset in the text of the view's first byte.
     offset: u64,
     /// Bytes that may still be read.
@@ -291,6 +297,7 @@ impl<'r> Window<'r> {
             compressed,
             buffer: Vec::new(),
             start: 0,
+            end: 0,
             offset: 0,
             budget: options.object_bytes,
             limit: options.object_bytes,
@@ -301,7 +308,7 @@ impl<'r> Window<'r> {
     }
 
     fn text(&self) -> &[u8] {
-        &self.buffer[self.start..]
+        &self.buffer[self.start..self.end]
     }
 
     /// Whether nothing follows what is in view.
@@ -316,10 +323,10 @@ impl<'r> Window<'r> {
 
     /// Reads until at least `wanted` bytes are in view, or the text ends.
     fn fill(&mut self, wanted: usize) {
-        self.buffer.drain(..self.start);
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
         self.start = 0;
-        while !self.ended && self.buffer.len() < wanted {
-            let filled = self.buffer.len();
+        while !self.ended && self.end < wanted {
             let room = (self.step as u64).min(self.budget) as usize;
             if room == 0 {
                 // Is there more, or does the text end exactly at the limit?
@@ -329,17 +336,18 @@ impl<'r> Window<'r> {
                 self.ended = true;
                 return;
             }
-            self.buffer.resize(filled + room, 0);
-            let result = self.input.read(&mut self.buffer[filled..]);
-            let read = *result.as_ref().unwrap_or(&0);
-            self.buffer.truncate(filled + read);
-            self.budget -= read as u64;
-            match result {
+            if self.buffer.len() < self.end + room {
+                self.buffer.resize(self.end + room, 0);
+            }
+            match self.input.read(&mut self.buffer[self.end..self.end + room]) {
                 Ok(0) => self.ended = true,
-                Ok(_) => {}
+                Ok(read) => {
+                    self.end += read;
+                    self.budget -= read as u64;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    let text_bytes = self.offset + self.buffer.len() as u64;
+                    let text_bytes = self.offset + self.end as u64;
                     let message = error.to_string();
                     self.incomplete = Some(if self.compressed {
                         Incomplete::Compression { text_bytes, message }

@@ -6,6 +6,10 @@
 //!
 //! Source: API Gateway guide, "Set up logging": one line, `$context` variables only.
 
+use std::ops::Deref;
+
+use memchr::memmem;
+
 use crate::variable::{self, Shape, Slot};
 
 /// The general form of a template's records.
@@ -32,11 +36,56 @@ pub(crate) enum Setting {
     Bare,
 }
 
+/// Fixed text, ready to be searched for.
+#[derive(Debug, Clone)]
+pub(crate) struct Literal {
+    text: Box<[u8]>,
+    first: memmem::Finder<'static>,
+    last: memmem::FinderRev<'static>,
+}
+
+impl Literal {
+    /// Where it first occurs.
+    pub(crate) fn find(&self, text: &[u8]) -> Option<usize> {
+        // One byte needs no searcher.
+        match &*self.text {
+            [byte] => memchr::memchr(*byte, text),
+            _ => self.first.find(text),
+        }
+    }
+
+    /// Where it last occurs.
+    pub(crate) fn rfind(&self, text: &[u8]) -> Option<usize> {
+        match &*self.text {
+            [byte] => memchr::memrchr(*byte, text),
+            _ => self.last.rfind(text),
+        }
+    }
+}
+
+impl From<&[u8]> for Literal {
+    fn from(text: &[u8]) -> Self {
+        Self {
+            text: text.into(),
+            first: memmem::Finder::new(text).into_owned(),
+            last: memmem::FinderRev::new(text).into_owned(),
+        }
+    }
+}
+
+impl Deref for Literal {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 /// A place where a value stands, and the fixed text before it.
 #[derive(Debug, Clone)]
 pub(crate) struct Capture {
     /// Text between the previous value (or the record's start) and this one.
-    pub(crate) before: Box<[u8]>,
+    pub(crate) before: Literal,
     /// The variable, without `$context.`; of an inferred format, the key.
     pub(crate) name: Box<str>,
     pub(crate) slot: Slot,
@@ -60,7 +109,7 @@ pub(crate) struct Template {
     pub(crate) form: Form,
     pub(crate) captures: Vec<Capture>,
     /// Text after the last value, without what separates records.
-    pub(crate) tail: Box<[u8]>,
+    pub(crate) tail: Literal,
     /// Whether the template ends with a line feed, or `\n` typed as two characters.
     pub(crate) ends_line: bool,
 }
@@ -172,7 +221,7 @@ impl Template {
     }
 
     /// The fixed text after a value.
-    pub(crate) fn text_after(&self, index: usize) -> &[u8] {
+    pub(crate) fn text_after(&self, index: usize) -> &Literal {
         self.captures.get(index + 1).map_or(&self.tail, |next| &next.before)
     }
 

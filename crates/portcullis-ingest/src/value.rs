@@ -107,9 +107,12 @@ fn with_parameter(
         return value;
     }
     let start = scratch.len();
-    let push = |text: Text, scratch: &mut Vec<u8>| match text {
-        Text::Record(range) => scratch.extend_from_slice(&record[range]),
-        Text::Scratch(range) => scratch.extend_from_within(range),
+    let push = |text: Text, scratch: &mut Vec<u8>| {
+        if text.is_scratch() {
+            scratch.extend_from_within(text.range());
+        } else {
+            scratch.extend_from_slice(&record[text.range()]);
+        }
     };
     if let Some(query) = query {
         push(query, scratch);
@@ -118,7 +121,7 @@ fn with_parameter(
     scratch.extend_from_slice(name.as_bytes());
     scratch.push(b'=');
     push(value, scratch);
-    Text::Scratch(start..scratch.len())
+    Text::scratch(start..scratch.len())
 }
 
 pub(crate) fn parse_time(text: &[u8]) -> Option<Timestamp> {
@@ -170,9 +173,9 @@ fn unescaped(
         Setting::Bare if form == Form::Csv && memchr::memmem::find(raw, b"\"\"").is_some() => {
             undouble_quotes(raw, scratch);
         }
-        _ => return Text::Record(piece.start..piece.end),
+        _ => return Text::record(piece.start..piece.end),
     }
-    Text::Scratch(start..scratch.len())
+    Text::scratch(start..scratch.len())
 }
 
 /// Undoes JSON's escapes and `\xHH`. What is no escape stays as it is.

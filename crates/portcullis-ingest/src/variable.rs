@@ -121,6 +121,7 @@ pub(crate) enum Shape {
 
 impl Shape {
     /// Whether `value` has the shape; absent (`-` or empty) always has.
+    #[inline]
     pub(crate) fn holds(self, value: &[u8]) -> bool {
         if value.is_empty() || value == b"-" {
             return true;
@@ -131,7 +132,7 @@ impl Shape {
             Self::Epoch => crate::Timestamp::parse_epoch(value).is_some(),
             Self::Integer => is_integer(value),
             Self::Status => parse_status(value).is_ok(),
-            Self::Id => value.len() <= 128 && value.iter().all(|b| is_id_byte(*b)),
+            Self::Id => value.len() <= 128 && value.iter().all(|b| ID_BYTES[usize::from(*b)]),
             Self::Token => {
                 value.len() <= 64 && value.iter().all(|b| b.is_ascii_graphic() && *b != b'"')
             }
@@ -156,9 +157,18 @@ pub(crate) fn is_route_key(value: &[u8]) -> bool {
 const METHODS: [&[u8]; 8] =
     [b"GET", b"POST", b"PUT", b"DELETE", b"PATCH", b"HEAD", b"OPTIONS", b"ANY"];
 
-pub(crate) fn is_id_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'=' | b'+' | b'/' | b'.' | b':' | b'-')
-}
+/// Bytes that ids are made of.
+static ID_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let value = byte as u8;
+        table[byte] = value.is_ascii_alphanumeric()
+            || matches!(value, b'_' | b'=' | b'+' | b'/' | b'.' | b':' | b'-');
+        byte += 1;
+    }
+    table
+};
 
 fn is_integer(value: &[u8]) -> bool {
     let digits = value.strip_prefix(b"-").unwrap_or(value);

@@ -93,11 +93,11 @@ pub(crate) fn request<'o>(
     let mut text = |raw: &[u8]| {
         let start = offset(line, raw);
         if memchr::memmem::find(raw, b"\\x").is_none() {
-            return Text::Record(start..start + raw.len());
+            return Text::record(start..start + raw.len());
         }
         let start = scratch.len();
         unescape_hex(raw, scratch);
-        Text::Scratch(start..scratch.len())
+        Text::scratch(start..scratch.len())
     };
     let mut present = |raw: &[u8]| (!raw.is_empty() && raw != b"-").then(|| text(raw));
     draft.user_agent = present(values[USER_AGENT]);

@@ -262,10 +262,10 @@ impl<'s> Reader<'s> {
         if column == Column::Cookie {
             self.scratch.extend_from_slice(b"cookie: ");
         } else if memchr::memchr2(b'%', b'\\', value).is_none() {
-            return Text::Record(start..start + value.len());
+            return Text::record(start..start + value.len());
         }
         percent_decode(value, self.scratch);
-        Text::Scratch(at..self.scratch.len())
+        Text::scratch(at..self.scratch.len())
     }
 
     fn finish<'o>(

@@ -19,11 +19,11 @@ use crate::{RejectReason, parse_address};
 fn json_text(record: &[u8], piece: Piece, scratch: &mut Vec<u8>) -> Text {
     let raw = piece.of(record);
     if memchr::memchr(b'\\', raw).is_none() {
-        return Text::Record(piece.start..piece.end);
+        return Text::record(piece.start..piece.end);
     }
     let start = scratch.len();
     unescape_backslashes(raw, scratch);
-    Text::Scratch(start..scratch.len())
+    Text::scratch(start..scratch.len())
 }
 
 /// A client's address. Published samples mask it (`X.X.X.X`): then it is unknown.

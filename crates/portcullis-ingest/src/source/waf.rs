@@ -128,7 +128,7 @@ impl Reader<'_> {
         if leaf.quoted {
             Some(json_text(text, leaf.piece, self.scratch))
         } else {
-            Some(Text::Record(0..0))
+            Some(Text::record(0..0))
         }
     }
 
@@ -171,8 +171,8 @@ impl Reader<'_> {
         {
             let api_start = piece.start + account.len() + 1;
             let stage_start = api_start + api.len() + 1;
-            self.draft.api_id = Some(Text::Record(api_start..api_start + api.len()));
-            self.draft.stage = Some(Text::Record(stage_start..stage_start + stage.len()));
+            self.draft.api_id = Some(Text::record(api_start..api_start + api.len()));
+            self.draft.stage = Some(Text::record(stage_start..stage_start + stage.len()));
         }
     }
 
@@ -190,7 +190,7 @@ impl Reader<'_> {
                 Some(())
             })
         })?;
-        self.draft.waf_labels = Some(Text::Scratch(start..self.scratch.len()));
+        self.draft.waf_labels = Some(Text::scratch(start..self.scratch.len()));
         Some(())
     }
 
@@ -210,7 +210,7 @@ impl Reader<'_> {
             b"country" => {
                 let leaf = pull.scalar()?;
                 self.draft.country = (leaf.piece.of(text) != b"-" && leaf.quoted)
-                    .then_some(Text::Record(leaf.piece.start..leaf.piece.end));
+                    .then_some(Text::record(leaf.piece.start..leaf.piece.end));
             }
             b"uri" => self.draft.path = Some(self.text(text, pull)?),
             b"args" => self.draft.query = Some(self.text(text, pull)?),
@@ -241,7 +241,7 @@ impl Reader<'_> {
             }
             Some(())
         })?;
-        self.draft.headers = Some(Text::Scratch(start..self.scratch.len()));
+        self.draft.headers = Some(Text::scratch(start..self.scratch.len()));
         Some(())
     }
 
