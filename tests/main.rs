@@ -12,5 +12,6 @@ mod plan;
 mod rules;
 mod scan;
 mod shared_data;
+mod sources;
 mod support;
 mod terminal;

@@ -5,7 +5,7 @@
 use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
-use crate::{datasets, tidy, workspace};
+use crate::{datasets, fuzz, tidy, workspace};
 
 /// `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -26,10 +26,12 @@ enum Step {
     Clippy,
     Tests,
     Datasets,
+    Fuzz,
 }
 
 impl Step {
-    const ALL: [Self; 5] = [Self::Format, Self::Tidy, Self::Clippy, Self::Tests, Self::Datasets];
+    const ALL: [Self; 6] =
+        [Self::Format, Self::Tidy, Self::Clippy, Self::Tests, Self::Datasets, Self::Fuzz];
 
     fn title(self) -> &'static str {
         match self {
@@ -38,6 +40,7 @@ impl Step {
             Self::Clippy => "cargo clippy --workspace --all-targets -- -D warnings",
             Self::Tests => "cargo test --workspace",
             Self::Datasets => "datasets are what the generator writes",
+            Self::Fuzz => "every fuzz target for some seconds",
         }
     }
 
@@ -50,16 +53,30 @@ impl Step {
                 &[],
             ),
             Self::Tests => {
-                let cases: &[_] = if long { &[("PROPTEST_CASES", LONG_CASES)] } else { &[] };
-                cargo(&["test", "--workspace"], cases)
+                cargo(&["test", "--workspace"], &[])?;
+                if !long {
+                    return Ok(());
+                }
+                cargo(&["test", "--workspace"], &[("PROPTEST_CASES", LONG_CASES)])?;
+                let hostile =
+                    ["test", "--release", "--package", "portcullis-ingest", "--test", "hostile"];
+                cargo(&hostile, &[("PROPTEST_CASES", LONG_HOSTILE_CASES)])
             }
             Self::Datasets => datasets::check(&workspace::root().join("datasets")),
+            Self::Fuzz => fuzz::all(if long { LONG_FUZZ_SECONDS } else { FUZZ_SECONDS }, &[]),
         }
     }
 }
 
 /// Cases per property in a long run; proptest's own default is 256.
 const LONG_CASES: &str = "4096";
+
+/// Hostile records that the decoder is tried with in a long run.
+const LONG_HOSTILE_CASES: &str = "1000000";
+
+/// Seconds for each fuzz target.
+const FUZZ_SECONDS: u32 = 4;
+const LONG_FUZZ_SECONDS: u32 = 600;
 
 /// Runs `cargo xtask test`.
 pub(crate) fn run(command: &Command) -> Result<(), String> {

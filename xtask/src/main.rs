@@ -9,6 +9,7 @@ mod bench;
 mod checks;
 mod datasets;
 mod firehose;
+mod fuzz;
 mod tidy;
 mod workspace;
 
@@ -32,6 +33,8 @@ enum Command {
     Datasets(datasets::Command),
     /// Run everything a change must pass
     Test(checks::Command),
+    /// Fuzz every parser
+    Fuzz(fuzz::Command),
     /// Measure speed
     Bench(bench::Command),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Firehose(command) => firehose::run(&command),
         Command::Datasets(command) => datasets::run(&command),
         Command::Test(command) => checks::run(&command),
+        Command::Fuzz(command) => fuzz::run(&command),
         Command::Bench(command) => bench::run(&command),
     };
     match done {

@@ -58,7 +58,8 @@ impl<'r> Scan<'r> {
         self.coverage.requests += 1;
         self.coverage.requests_blocked_by_waf += u64::from(is_blocked(request));
         self.coverage.truncated_fields += u64::from(verdict.truncated_fields());
-        self.coverage.requests_without_time += u64::from(request.time.is_none() || request.time_is_of_object);
+        self.coverage.requests_without_time +=
+            u64::from(request.time.is_none() || request.time_is_of_object);
         if let Some(client) = request.client {
             let object = self.objects.number(request.origin.object);
             let source = self.sources.entry(SourceKey::of(client)).or_default();

@@ -44,67 +44,70 @@ pub(crate) enum Plus {
 
 /// Whether [`decode`] would change more than the case of letters.
 pub(crate) fn needs_decoding(text: &[u8], plus: Plus) -> bool {
+    first_form(text, plus).is_some() || memchr::memchr(0, text).is_some()
+}
+
+/// Where the first encoded form begins.
+fn first_form(text: &[u8], plus: Plus) -> Option<usize> {
     let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        if is_special(byte)
-            && (byte == 0
-                || (byte == b'+' && plus == Plus::Space)
-                || encoded_form(&text[at..]).is_some())
-        {
-            return true;
+    loop {
+        at += text[at..].iter().position(|byte| is_special(*byte))?;
+        let is_space = text[at] == b'+' && plus == Plus::Space;
+        if is_space || encoded_form(&text[at..]).is_some() {
+            return Some(at);
         }
         at += 1;
     }
-    false
 }
 
 /// Writes the decoded view of `text` to `out`, using `spare` between rounds. Never longer
 /// than `text`.
 pub(crate) fn decode(text: &[u8], plus: Plus, out: &mut Vec<u8>, spare: &mut Vec<u8>) {
     out.clear();
-    let mut changed = decode_round(text, plus, out);
+    decode_round(text, plus, out);
     for _ in 1..MOST_ROUNDS {
-        if !changed {
+        let Some(first) = first_form(out, Plus::Literal) else {
             break;
-        }
+        };
         std::mem::swap(out, spare);
         out.clear();
-        changed = decode_round(spare, Plus::Literal, out);
+        out.extend_from_slice(&spare[..first]);
+        decode_round(&spare[first..], Plus::Literal, out);
     }
     if memchr::memchr(0, out).is_some() {
         out.retain(|byte| *byte != 0);
     }
 }
 
-/// One round: every encoded form undone once. Returns whether there was any.
-fn decode_round(text: &[u8], plus: Plus, out: &mut Vec<u8>) -> bool {
-    let mut changed = false;
+/// One round: every encoded form undone once.
+fn decode_round(text: &[u8], plus: Plus, out: &mut Vec<u8>) {
     let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        if is_special(byte) {
-            if byte == b'+' && plus == Plus::Space {
+    while at < text.len() {
+        let plain = text[at..].iter().position(|byte| is_special(*byte)).unwrap_or(text.len() - at);
+        out.extend(text[at..at + plain].iter().map(u8::to_ascii_lowercase));
+        at += plain;
+        let Some(&byte) = text.get(at) else {
+            return;
+        };
+        at += match encoded_form(&text[at..]) {
+            _ if byte == b'+' && plus == Plus::Space => {
                 out.push(b' ');
-                at += 1;
-                changed = true;
-                continue;
+                1
             }
-            if let Some((meaning, length)) = encoded_form(&text[at..]) {
-                match meaning {
-                    Meaning::Byte(byte) => out.push(byte.to_ascii_lowercase()),
-                    Meaning::Character(character) => {
-                        let mut buffer = [0; 4];
-                        out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
-                    }
-                }
-                at += length;
-                changed = true;
-                continue;
+            Some((Meaning::Byte(byte), length)) => {
+                out.push(byte.to_ascii_lowercase());
+                length
             }
-        }
-        out.push(byte.to_ascii_lowercase());
-        at += 1;
+            Some((Meaning::Character(character), length)) => {
+                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                length
+            }
+            None => {
+                out.push(byte);
+                1
+            }
+        };
     }
-    changed
 }
 
 /// What an encoded form stands for.
@@ -114,9 +117,14 @@ enum Meaning {
     Character(char),
 }
 
-/// Bytes an encoded form may begin with, and NUL and plus.
+/// Bytes an encoded form may begin with, and plus. Of the high bytes only those that
+/// [`unusual_utf8`] knows as a lead, so that other scripts cost no more than ASCII.
 const fn is_special(byte: u8) -> bool {
-    matches!(byte, 0 | b'%' | b'+' | b'&' | b'\\' | 0x80..)
+    matches!(byte, b'%' | b'+' | b'&' | b'\\')
+        || matches!(
+            byte,
+            0xc0 | 0xc1 | 0xca | 0xcb | 0xe0 | 0xe2 | 0xe3 | 0xef | 0xf0 | 0xf8 | 0xfc
+        )
 }
 
 /// The encoded form that `text` begins with: its meaning and its length.
@@ -183,24 +191,22 @@ fn entity(text: &[u8]) -> Option<(Meaning, usize)> {
         let semicolon = usize::from(digits.get(length) == Some(&b';'));
         return character(code).map(|meaning| (meaning, before + length + semicolon));
     }
-    for (known, byte, without_semicolon) in ENTITIES {
-        let Some(start) = name.get(..known.len()) else {
-            continue;
-        };
-        if !start.eq_ignore_ascii_case(known.as_bytes()) {
-            continue;
-        }
-        let next = name.get(known.len());
-        if next == Some(&b';') {
-            return Some((Meaning::Byte(*byte), known.len() + 2));
-        }
-        let ends = !next.is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'=');
-        if *without_semicolon && ends {
-            return Some((Meaning::Byte(*byte), known.len() + 1));
-        }
+    // In a query nearly every ampersand stands before the next parameter's name, so the
+    // end of the name is looked at before the names that are known.
+    let length = name.iter().take(LONGEST_ENTITY + 1).take_while(|b| b.is_ascii_alphanumeric());
+    let (name, rest) = name.split_at(length.count());
+    let semicolon = rest.first() == Some(&b';');
+    if name.len() > LONGEST_ENTITY || (!semicolon && rest.first() == Some(&b'=')) {
+        return None;
     }
-    None
+    let (_, byte, _) = ENTITIES.iter().find(|(known, _, without_semicolon)| {
+        name.eq_ignore_ascii_case(known.as_bytes()) && (semicolon || *without_semicolon)
+    })?;
+    Some((Meaning::Byte(*byte), 1 + name.len() + usize::from(semicolon)))
 }
+
+/// Length of the longest name in [`ENTITIES`].
+const LONGEST_ENTITY: usize = 7;
 
 /// Named references that attacks use: name, meaning, whether HTML knows it without `;`.
 const ENTITIES: &[(&str, u8, bool)] = &[
@@ -449,9 +455,8 @@ fn inside_word(out: &[u8], rest: &[u8], length: usize) -> bool {
 
 /// Whether [`path`] would change the text.
 pub(crate) fn needs_path(text: &[u8]) -> bool {
-    memchr::memchr(b'\\', text).is_some()
-        || memchr::memmem::find(text, b"//").is_some()
-        || memchr::memmem::find(text, b"/./").is_some()
+    memchr::memchr2_iter(b'\\', b'/', text)
+        .any(|at| text[at] == b'\\' || matches!(text[at + 1..], [b'/', ..] | [b'.', b'/', ..]))
 }
 
 /// Writes the path view of a decoded text to `out`. Never longer than the text.

@@ -38,7 +38,7 @@ impl Sink for Count {
 /// empty.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[expect(dead_code, reason = "parsed, never read")]
+#[allow(dead_code, reason = "parsed, never read")]
 #[derive(Default)]
 struct Borrowed<'r> {
     #[serde(borrow)]

@@ -35,6 +35,8 @@ pub(crate) struct Reader<'f> {
     /// A template that earlier records of this object had instead of the format's.
     variant: Option<Template>,
     lines: Option<bool>,
+    /// Whether the object ends early: its last line may go on behind the end.
+    pub(crate) cut_off: bool,
     /// Columns of CloudFront's lines, from the last header.
     columns: Option<Vec<Column>>,
     /// Reader of the records inside envelopes.
@@ -86,6 +88,7 @@ impl<'f> Reader<'f> {
             format,
             variant: None,
             lines: None,
+            cut_off: false,
             columns: None,
             inner: None,
             pieces: Vec::new(),
@@ -113,6 +116,10 @@ impl<'f> Reader<'f> {
                     self.columns = cloudfront::columns(names).or(self.columns.take());
                 }
             });
+        }
+        if whole && self.cut_off && self.ends_inside(text) {
+            out.reject(RejectReason::CutOff, text, text.len(), origin);
+            return Some(text.len());
         }
         match self.format.map(|format| &format.reading) {
             None => line(text, whole, |line| {
@@ -147,6 +154,20 @@ impl<'f> Reader<'f> {
                 Form::Csv | Form::Line => self.lines(compiled, text, whole, origin, out),
             },
         }
+    }
+
+    /// Whether the last record of an object that ends early may miss its end: a line
+    /// without a line feed. Objects of JSON and XML say themselves where they end.
+    fn ends_inside(&self, text: &[u8]) -> bool {
+        let by_line = match self.format.map(|format| &format.reading) {
+            Some(Reading::Template(compiled)) => {
+                matches!(compiled.template.form, Form::Csv | Form::Line)
+                    && self.lines != Some(false)
+            }
+            Some(Reading::Waf | Reading::CloudFrontJson | Reading::Envelope(..)) => false,
+            Some(Reading::Combined | Reading::Alb | Reading::CloudFrontLines) | None => true,
+        };
+        by_line && memchr::memchr(b'\n', text).is_none()
     }
 
     /// The first place in `text` where a new record may begin, for skipping over
@@ -405,7 +426,8 @@ impl<'f> Reader<'f> {
         if self.lines == Some(false)
             && let Some(seam) = seam
         {
-            return match glued::next(template, seam, text, whole, &mut self.pieces) {
+            let known_end = whole && !self.cut_off;
+            return match glued::next(template, seam, text, known_end, &mut self.pieces) {
                 Next::Record(length) => {
                     let record = &text[..length];
                     match value::request(template, record, &self.pieces, &mut self.scratch, origin)
@@ -418,6 +440,10 @@ impl<'f> Reader<'f> {
                 Next::Reject(length, reason) => {
                     out.reject(reason, &text[..length], length, origin);
                     Some(length)
+                }
+                Next::More if whole => {
+                    out.reject(RejectReason::CutOff, text, text.len(), origin);
+                    Some(text.len())
                 }
                 Next::More => None,
             };

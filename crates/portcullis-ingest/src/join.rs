@@ -100,8 +100,19 @@ impl Join {
             return;
         }
         self.bytes += cost;
-        let [query, headers, referer, user_agent, host, forwarded_for, rule, labels, ja3, ja4, country] =
-            texts.map(|text| text.map(|text| text.bytes().into()));
+        let [
+            query,
+            headers,
+            referer,
+            user_agent,
+            host,
+            forwarded_for,
+            rule,
+            labels,
+            ja3,
+            ja4,
+            country,
+        ] = texts.map(|text| text.map(|text| text.bytes().into()));
         let added = Added {
             query,
             headers,
@@ -183,11 +194,7 @@ mod tests {
     }
 
     fn access(id: &str) -> Request<'_> {
-        Request {
-            id: Some(Untrusted::new(id.as_bytes())),
-            status: Some(403),
-            ..Request::default()
-        }
+        Request { id: Some(Untrusted::new(id.as_bytes())), status: Some(403), ..Request::default() }
     }
 
     #[test]
@@ -202,8 +209,7 @@ mod tests {
         assert_eq!((joined.status, joined.waf_action), (Some(403), Some(WafAction::Block)));
         assert_eq!(join.join(&access("c")), access("c"));
         assert!(join.is_joined(&waf("a", "")) && !join.is_joined(&waf("b", "")));
-        let expected =
-            Joined { matched: 1, unmatched_waf: 1, unmatched_requests: 1, not_kept: 0 };
+        let expected = Joined { matched: 1, unmatched_waf: 1, unmatched_requests: 1, not_kept: 0 };
         assert_eq!(join.joined(), expected);
     }
 

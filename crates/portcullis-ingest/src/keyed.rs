@@ -146,6 +146,78 @@ fn by_common_name(form: Form, path: &[&[u8]]) -> Option<&'static str> {
 mod tests {
     use super::*;
 
+    use proptest::prelude::*;
+
+    use crate::{Origin, Request, value};
+
+    /// JSON and XML templates with values that clients write.
+    const TEMPLATES: [&str; 3] = [
+        r#"{"id":"$context.requestId","who":{"ip":"$context.identity.sourceIp","ua":"$context.identity.userAgent"},"path":"$context.path","status":$context.status}"#,
+        r#"{ "requestId":"$context.requestId", "ip": "$context.identity.sourceIp", "ua":"$context.identity.userAgent","path":"$context.path", "status":"$context.status" }"#,
+        "<request id=\"$context.requestId\"> <ip>$context.identity.sourceIp</ip> <ua>$context.identity.userAgent</ua> <path>$context.path</path> <status>$context.status</status> </request>",
+    ];
+
+    fn escaped(form: Form, text: &str) -> String {
+        match form {
+            Form::Xml => text
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;")
+                .replace('"', "&quot;"),
+            _ => {
+                let quoted = serde_json::to_string(text).expect("text");
+                quoted[1..quoted.len() - 1].to_owned()
+            }
+        }
+    }
+
+    /// The request that some way of reading gives, as text.
+    fn shown(template: &Template, record: &[u8], pieces: &[Piece]) -> String {
+        let mut scratch = Vec::new();
+        let request: Result<Request<'_>, _> =
+            value::request(template, record, pieces, &mut scratch, Origin::default());
+        format!("{request:?}")
+    }
+
+    proptest! {
+        #[test]
+        fn the_template_and_the_keys_read_the_same(
+            template in prop::sample::select(&TEMPLATES[..]),
+            user_agent in "[ -~é日\u{202e}]{0,30}",
+            path in "/[ -~é]{0,30}",
+            status in 100_u16..600,
+        ) {
+            let template = Template::parse(template).expect("a template");
+            let keys = Keys::of(&template).expect("JSON or XML");
+            let mut record = Vec::new();
+            for capture in &template.captures {
+                record.extend_from_slice(&capture.before);
+                let value = match &*capture.name {
+                    "requestId" => "a-1".to_owned(),
+                    "identity.sourceIp" => "198.18.0.1".to_owned(),
+                    "identity.userAgent" => escaped(template.form, &user_agent),
+                    "path" => escaped(template.form, &path),
+                    _ => status.to_string(),
+                };
+                record.extend_from_slice(value.as_bytes());
+            }
+            record.extend_from_slice(&template.tail);
+
+            let mut pieces = Vec::new();
+            template.cut(&record, &mut pieces).expect("one reading");
+            let by_template = shown(&template, &record, &pieces);
+            let (known, known_pieces) = read(template.form, &record, Some(&keys)).expect("keys");
+            prop_assert_eq!(&shown(&known, &record, &known_pieces), &by_template);
+            if template.form == Form::Json {
+                let length = template.cut_json(&record, &mut pieces);
+                prop_assert_eq!(length, Some(record.len()));
+                prop_assert_eq!(&shown(&template, &record, &pieces), &by_template);
+                let value: serde_json::Value = serde_json::from_slice(&record).expect("JSON");
+                prop_assert_eq!(value["path"].as_str(), Some(path.as_str()));
+            }
+        }
+    }
+
     #[test]
     fn keys_of_a_template_with_nesting_and_bare_numbers() {
         let template =

@@ -219,6 +219,7 @@ fn records<S: Sink>(
             continue;
         }
         let origin = Origin { object, offset: window.offset };
+        reader.cut_off = window.incomplete.is_some();
         match reader.step(text, window.whole(), origin, out) {
             Some(length) => window.consume(length),
             None if window.whole() => {

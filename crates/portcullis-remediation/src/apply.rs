@@ -20,32 +20,33 @@
 //! a writer who slept through the end of its lease finds both its lock token and its
 //! version of the ledger too old.
 //!
-//! One case cannot be told apart: somebody else adds the very network that we were
-//! adding, while our answer was lost. It is then taken for ours, and the account says
-//! when.
+//! One case cannot be told apart, by anybody: somebody else adds the very network that
+//! we were adding, between our read and our write, and our answer is lost or we are
+//! killed before we hear that the write was refused. The set then looks as if the write
+//! had gone through. The network is taken for ours, so that it leaves the set at its
+//! time and not never, and the account says whose operation was settled so.
+
+mod error;
+mod session;
+mod settle;
 
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
-use sha2::{Digest, Sha256};
 
-use crate::audit::{Event, Said, Speaker};
-use crate::brake::{BrakeLimits, BrakeOverride, Braked, Run, brakes};
+use crate::audit::{Event, Said};
+use crate::brake::{BrakeLimits, BrakeOverride, Run, brakes};
 use crate::changes::{Change, Changes, Kind};
-use crate::delta::{Delta, Done, Situation, delta};
-use crate::ipset::{IpSet, MAX_ADDRESSES, hexadecimal};
-use crate::ledger::{Added, Entry, Intent, Lease, Ledger, LedgerStamp, Removal};
+use crate::delta::{Done, Situation, delta};
+use crate::ipset::{IpSet, MAX_ADDRESSES};
+use crate::ledger::Removal;
 use crate::protect::NeverBlock;
-use crate::store::{
-    Clock, IpSets, LedgerStore, ReadError, SaveError, StoreError, Version, WriteError,
-};
+use crate::store::{Clock, IpSets, LedgerStore, StoreError};
 use crate::target::Target;
-use crate::term::{MINUTE_MS, later};
 
-/// How long a lease lasts from the last save, in milliseconds. A guess: some hundred
-/// times what a write takes, so that only the dead lose theirs.
-const LEASE_MS: i64 = 5 * MINUTE_MS;
+pub use error::ApplyError;
+use session::Session;
 
 /// How often a set is read again because somebody else had changed it.
 const MAX_CONFLICTS: u32 = 5;
@@ -122,85 +123,6 @@ pub struct Applied {
     pub audit_unsent: Option<StoreError>,
 }
 
-/// Why changes were not carried out, or not to their end.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ApplyError {
-    /// Another plan was approved.
-    #[error("the plan has the hash {found}, and {expected} was approved")]
-    OtherPlan {
-        /// What was approved.
-        expected: String,
-        /// What is here.
-        found: String,
-    },
-    /// The changes are too old.
-    #[error("the plan was good until {not_after}, and it is {now}; make a new one")]
-    Outdated {
-        /// The end of its time.
-        not_after: Timestamp,
-        /// The time now.
-        now: Timestamp,
-    },
-    /// The changes are for another account, region or scope.
-    #[error("the {what} is for {found}, and this is {expected}")]
-    OtherTarget {
-        /// `plan` or `ledger`.
-        what: &'static str,
-        /// Where we are.
-        expected: Target,
-        /// What it is for.
-        found: Target,
-    },
-    /// Only a person releases a brake.
-    #[error("brake {} cannot be released in an unattended run", .0.brake)]
-    Unattended(BrakeOverride),
-    /// Somebody else is at it.
-    #[error("{} is changing the sets (operation {}) and has until {}", .0.who, .0.operation, .0.expires)]
-    Leased(Lease),
-    /// The ledger has changed since the changes were made.
-    #[error("the ledger has moved from {} to {} since the plan was made; make a new one", .planned.serial, .found.serial)]
-    LedgerMoved {
-        /// What the changes were made from.
-        planned: LedgerStamp,
-        /// What is there.
-        found: LedgerStamp,
-    },
-    /// A set has changed since the changes were made.
-    #[error("set `{set}` has changed since the plan was made; make a new one, or apply to what is there now")]
-    BaseMoved {
-        /// The set.
-        set: String,
-    },
-    /// A brake stops the run.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Braked(Vec<Braked>),
-    /// A set cannot be read.
-    #[error("failed to read set `{set}`: {error}")]
-    Read {
-        /// The set.
-        set: String,
-        /// Why.
-        error: ReadError,
-    },
-    /// A set cannot be written. What was begun is in the ledger, and the next run
-    /// settles it.
-    #[error("failed to write set `{set}`, tried {tries} times: {error}")]
-    Write {
-        /// The set.
-        set: String,
-        /// How often it was tried.
-        tries: u32,
-        /// Why, the last time.
-        error: WriteError,
-    },
-    /// The lease ran out and somebody else took it. What was begun is settled by them.
-    #[error("the lease was lost; somebody else has the sets now")]
-    LeaseLost,
-    /// The ledger cannot be read or saved.
-    #[error("failed to keep the ledger: {0}")]
-    Store(#[from] StoreError),
-}
-
 /// Carries the changes out. Carrying the same changes out twice is carrying them out
 /// once. On an error nothing is half known: what was begun is in the ledger.
 pub async fn apply(
@@ -244,8 +166,8 @@ fn admissible(changes: &Changes, order: &Order<'_>, now: Timestamp) -> Result<()
     if changes.target != *order.target {
         return Err(ApplyError::OtherTarget {
             what: "plan",
-            expected: order.target.clone(),
-            found: changes.target.clone(),
+            expected: Box::new(order.target.clone()),
+            found: Box::new(changes.target.clone()),
         });
     }
     if now >= changes.not_after {
@@ -290,7 +212,10 @@ async fn run<Store: LedgerStore, Time: Clock>(
         // A ledger that has seen nothing yet gets its lineage when it is first saved.
         let is_new = planned.serial == 0 && found.serial == 0;
         if *planned != found && !is_new {
-            return Err(ApplyError::LedgerMoved { planned: planned.clone(), found });
+            return Err(ApplyError::LedgerMoved {
+                planned: Box::new(planned.clone()),
+                found: Box::new(found),
+            });
         }
     }
     let mut current = Vec::new();
@@ -313,179 +238,7 @@ async fn run<Store: LedgerStore, Time: Clock>(
     Ok(())
 }
 
-/// One holder of the lease and the ledger as it last saved it.
-struct Session<'a, Store, Time> {
-    store: &'a Store,
-    clock: &'a Time,
-    who: &'a str,
-    operation: &'a str,
-    plan_sha256: Option<&'a str>,
-    ledger: Ledger,
-    version: Option<Version>,
-    /// Saves so far, so that each has a name of its own.
-    saves: u32,
-    applied: Applied,
-}
-
-impl<'a, Store: LedgerStore, Time: Clock> Session<'a, Store, Time> {
-    /// Loads the ledger and takes the lease.
-    async fn open(
-        changes: &'a Changes,
-        order: &Order<'a>,
-        store: &'a Store,
-        clock: &'a Time,
-    ) -> Result<Self, ApplyError> {
-        let text = format!("{}\n{}", changes.operation, clock.now());
-        let lineage = hexadecimal(&Sha256::digest(text));
-        let mut session = Self {
-            store,
-            clock,
-            who: order.who,
-            operation: &changes.operation,
-            plan_sha256: order.plan_sha256,
-            ledger: Ledger::new(order.target.clone(), &lineage),
-            version: None,
-            saves: 0,
-            applied: Applied::default(),
-        };
-        if let Some((ledger, version)) = session.load().await? {
-            session.ledger = ledger;
-            session.version = Some(version);
-        }
-        let Self { ledger, .. } = &session;
-        if ledger.target() != order.target {
-            return Err(ApplyError::OtherTarget {
-                what: "ledger",
-                expected: order.target.clone(),
-                found: ledger.target().clone(),
-            });
-        }
-        let now = clock.now();
-        let is_held = |lease: &&Lease| now < lease.expires && !order.takes_lease;
-        if let Some(lease) = ledger.lease().filter(is_held) {
-            return Err(ApplyError::Leased(lease.clone()));
-        }
-        session.save().await?;
-        session.hand_on().await;
-        Ok(session)
-    }
-
-    async fn load(&mut self) -> Result<Option<(Ledger, Version)>, ApplyError> {
-        let mut attempt = 0;
-        loop {
-            match self.store.load().await {
-                Ok(found) => return Ok(found),
-                Err(error) if attempt >= MAX_TROUBLES => return Err(error.into()),
-                Err(_) => {
-                    self.applied.troubles += 1;
-                    self.pause("ledger", attempt).await;
-                    attempt += 1;
-                }
-            }
-        }
-    }
-
-    /// Saves the ledger and prolongs the lease. After a lost answer the stored ledger
-    /// says whether it is this one.
-    async fn save(&mut self) -> Result<(), ApplyError> {
-        self.ledger.lease = Some(Lease {
-            who: self.who.to_owned(),
-            operation: self.operation.to_owned(),
-            expires: later(self.clock.now(), LEASE_MS),
-        });
-        self.save_as_it_is().await
-    }
-
-    async fn save_as_it_is(&mut self) -> Result<(), ApplyError> {
-        self.saves += 1;
-        let now = self.clock.now();
-        // Two runs of one operation must not take each other's saves for their own.
-        self.ledger.written_by = format!("{} {} {} {now}", self.operation, self.who, self.saves);
-        let mut last = StoreError("no answer".to_owned());
-        for attempt in 0..MAX_TROUBLES {
-            match self.store.save(&self.ledger, self.version.as_ref()).await {
-                Ok(version) => {
-                    self.version = Some(version);
-                    return Ok(());
-                }
-                Err(SaveError::Refused(reason)) => return Err(StoreError(reason).into()),
-                Err(SaveError::Conflict) => {}
-                Err(SaveError::Unknown(reason)) => {
-                    self.applied.troubles += 1;
-                    last = StoreError(reason);
-                    self.pause("ledger", attempt).await;
-                }
-            }
-            let found = self.load().await?;
-            if let Some((stored, version)) = &found
-                && stored.written_by == self.ledger.written_by
-            {
-                self.version = Some(version.clone());
-                return Ok(());
-            }
-            if found.map(|(_, version)| version) != self.version {
-                return Err(ApplyError::LeaseLost);
-            }
-        }
-        Err(last.into())
-    }
-
-    /// Hands lines of the account on. They leave the ledger with its next save.
-    async fn hand_on(&mut self) {
-        if self.ledger.unsent.is_empty() {
-            return;
-        }
-        match self.store.append_audit(&self.ledger.unsent).await {
-            Ok(()) => {
-                self.ledger.unsent.clear();
-                self.applied.audit_unsent = None;
-            }
-            Err(error) => self.applied.audit_unsent = Some(error),
-        }
-    }
-
-    /// Gives the lease back.
-    async fn close(&mut self) -> Result<(), ApplyError> {
-        self.hand_on().await;
-        self.ledger.lease = None;
-        self.save_as_it_is().await
-    }
-
-    fn say(&mut self, said: Said) {
-        let speaker = Speaker {
-            time: self.clock.now(),
-            operation: self.operation,
-            who: self.who,
-            plan_sha256: self.plan_sha256,
-        };
-        let line = self.ledger.audit.extend(speaker, said);
-        self.ledger.unsent.push(line);
-    }
-
-    /// Lets others go first. The wait grows and differs from writer to writer, so that
-    /// those who met once do not meet again.
-    async fn pause(&self, subject: &str, attempt: u32) {
-        let digest = Sha256::digest(format!("{} {} {subject} {attempt}", self.operation, self.who));
-        let part = u64::from(u16::from_be_bytes([digest[0], digest[1]]));
-        let base = 250_u64 << attempt.min(6);
-        self.clock.wait(base + base * part / 65_536).await;
-    }
-
-    async fn read(&mut self, sets: &impl IpSets, name: &str) -> Result<IpSet, ApplyError> {
-        let mut attempt = 0;
-        loop {
-            match sets.read(name).await {
-                Ok(set) => return Ok(set),
-                Err(ReadError::Temporary(_)) if attempt < MAX_TROUBLES => {
-                    self.applied.troubles += 1;
-                    self.pause(name, attempt).await;
-                    attempt += 1;
-                }
-                Err(error) => return Err(ApplyError::Read { set: name.to_owned(), error }),
-            }
-        }
-    }
-
+impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
     /// Asks the brakes about all that the changes would do to the sets as they are.
     /// Gives the changes that would do something: later tries carry out these or fewer,
     /// so that what the brakes admitted is not exceeded whatever others do meanwhile.
@@ -509,8 +262,9 @@ impl<'a, Store: LedgerStore, Time: Clock> Session<'a, Store, Time> {
                     idle.push((change, done));
                 }
             }
-            additions
-                .extend(delta.additions.iter().map(|(network, entry)| (*network, entry.cause.last)));
+            additions.extend(
+                delta.additions.iter().map(|(network, entry)| (*network, entry.cause.last)),
+            );
             let early = delta.removals.values().filter(|why| **why != Removal::Expired);
             removals += early.count() as u64;
         }
@@ -580,202 +334,6 @@ impl<'a, Store: LedgerStore, Time: Clock> Session<'a, Store, Time> {
             self.ledger.serial += 1;
             self.save().await?;
         }
-        Ok(())
-    }
-
-    /// Brings one set to where the changes want it, and the ledger with it.
-    async fn settle(
-        &mut self,
-        mut current: IpSet,
-        changes: &Changes,
-        order: &Order<'_>,
-        sets: &impl IpSets,
-    ) -> Result<(), ApplyError> {
-        let name = current.name().to_owned();
-        let (mut conflicts, mut troubles) = (0, 0);
-        // Additions of tries of which the answer was lost.
-        let mut unsettled: BTreeMap<IpNet, Entry> = BTreeMap::new();
-        let mut is_settled = true;
-        loop {
-            let now = self.clock.now();
-            let delta = delta(changes, &current, &unsettled, self.situation(order, now));
-            if is_settled && !delta.needs_write(&current) {
-                return self.commit(&name, delta).await;
-            }
-            self.intend(&current, &delta, &unsettled).await?;
-            let written = sets.write(&delta.target).await;
-            let tries = conflicts + troubles + 1;
-            let error = match written {
-                Ok(()) => {
-                    let after = self.read(sets, &name).await;
-                    let shows = |set: &IpSet| set.addresses() == delta.target.addresses();
-                    if !after.is_ok_and(|set| shows(&set)) {
-                        self.applied.unconfirmed.push(name.clone());
-                    }
-                    return self.commit(&name, delta).await;
-                }
-                Err(error) => error,
-            };
-            let may_try_again = match &error {
-                WriteError::Stale => {
-                    conflicts += 1;
-                    self.applied.conflicts += 1;
-                    conflicts <= MAX_CONFLICTS
-                }
-                WriteError::Busy(_) => {
-                    troubles += 1;
-                    self.applied.troubles += 1;
-                    troubles <= MAX_TROUBLES
-                }
-                WriteError::Unknown(_) => {
-                    troubles += 1;
-                    self.applied.troubles += 1;
-                    is_settled = false;
-                    unsettled.extend(delta.additions);
-                    troubles <= MAX_TROUBLES
-                }
-                WriteError::Refused(_) => false,
-            };
-            if !may_try_again {
-                if is_settled {
-                    // Nothing of it was written: there is nothing to settle.
-                    self.ledger.intent = None;
-                }
-                return Err(ApplyError::Write { set: name, tries, error });
-            }
-            self.pause(&name, tries).await;
-            current = self.read(sets, &name).await?;
-        }
-    }
-
-    /// Writes down what is about to be written, and what may still be on its way.
-    async fn intend(
-        &mut self,
-        current: &IpSet,
-        delta: &Delta,
-        unsettled: &BTreeMap<IpNet, Entry>,
-    ) -> Result<(), ApplyError> {
-        let mut additions = unsettled.clone();
-        additions.extend(delta.additions.clone());
-        self.ledger.intent = Some(Intent {
-            operation: self.operation.to_owned(),
-            who: self.who.to_owned(),
-            plan_sha256: self.plan_sha256.map(str::to_owned),
-            set: current.name().to_owned(),
-            base_sha256: current.digest(),
-            target_sha256: delta.target.digest(),
-            additions,
-            removals: delta.removals.clone(),
-        });
-        self.save().await
-    }
-
-    /// Takes what was written into the ledger, and into the account.
-    async fn commit(&mut self, set: &str, delta: Delta) -> Result<(), ApplyError> {
-        let had_intent = self.ledger.intent.take().is_some();
-        let changes_ledger = !delta.is_empty();
-        let now = self.clock.now();
-        let additions = delta.additions.len() as u64;
-        for (network, entry) in delta.additions {
-            self.take_in(set, network, entry, "");
-        }
-        if additions > 0 {
-            self.ledger.added.push(Added { time: now, entries: additions });
-        }
-        for (network, entry) in delta.renewals {
-            let reason = format!("{}; until {}", entry.cause.reason, entry.expires);
-            self.tell(Event::Renew, set, network, reason);
-            self.ledger.entries.insert(network, entry);
-        }
-        for (network, why) in delta.removals {
-            self.let_go(set, network, why, now);
-        }
-        for network in delta.overruled {
-            self.ledger.overrule(network, now);
-            let reason = "somebody else took it out of the set".to_owned();
-            self.tell(Event::Override, set, network, reason);
-            self.applied.overridden.push(network);
-        }
-        self.applied.done.extend(delta.done);
-        if changes_ledger {
-            self.ledger.serial += 1;
-            self.ledger.last_operation = Some(self.operation.to_owned());
-            self.ledger.forget(now);
-        }
-        if changes_ledger || had_intent {
-            self.save().await?;
-            self.hand_on().await;
-        }
-        Ok(())
-    }
-
-    fn take_in(&mut self, set: &str, network: IpNet, entry: Entry, note: &str) {
-        let reason = format!("{}; until {}{note}", entry.cause.reason, entry.expires);
-        self.tell(Event::Add, set, network, reason);
-        self.ledger.past.remove(&network);
-        self.ledger.entries.insert(network, entry);
-    }
-
-    fn let_go(&mut self, set: &str, network: IpNet, why: Removal, now: Timestamp) {
-        let event = match why {
-            Removal::Expired => Event::Expire,
-            Removal::Pardoned => Event::Pardon,
-            _ => Event::Remove,
-        };
-        self.ledger.end(network, why, now);
-        self.tell(event, set, network, why.reason().to_owned());
-    }
-
-    fn tell(&mut self, event: Event, set: &str, network: IpNet, reason: String) {
-        self.say(Said { event, set: Some(set.to_owned()), network: Some(network), reason });
-    }
-
-    /// Settles what an earlier run began: writes the set once more with the value it
-    /// has, which shows that the value is the newest and that nothing older is on its
-    /// way, and takes from it what became of each entry.
-    async fn recover(&mut self, intent: &Intent, sets: &impl IpSets) -> Result<(), ApplyError> {
-        let mut tries = 0;
-        let current = loop {
-            let current = self.read(sets, &intent.set).await?;
-            let Err(error) = sets.write(&current).await else {
-                break current;
-            };
-            tries += 1;
-            self.applied.troubles += 1;
-            if tries > MAX_CONFLICTS + MAX_TROUBLES || matches!(error, WriteError::Refused(_)) {
-                return Err(ApplyError::Write { set: intent.set.clone(), tries, error });
-            }
-            self.pause(&intent.set, tries).await;
-        };
-        let now = self.clock.now();
-        let note = format!(" (begun by {} as {})", intent.who, intent.operation);
-        let mut additions = 0;
-        for (network, entry) in &intent.additions {
-            let is_there = current.addresses().contains(network);
-            if is_there && !self.ledger.entries.contains_key(network) {
-                self.take_in(&intent.set, *network, entry.clone(), &note);
-                self.applied.recovered.push(*network);
-                additions += 1;
-            }
-        }
-        for (network, why) in &intent.removals {
-            let is_ours = self.ledger.entries.contains_key(network);
-            if is_ours && !current.addresses().contains(network) {
-                self.let_go(&intent.set, *network, *why, now);
-                self.applied.recovered.push(*network);
-            }
-        }
-        if additions > 0 {
-            self.ledger.added.push(Added { time: now, entries: additions });
-        }
-        self.ledger.intent = None;
-        if !self.applied.recovered.is_empty() {
-            self.ledger.serial += 1;
-            // The operation that was cut short may go on where it was.
-            self.ledger.last_operation = Some(intent.operation.clone());
-        }
-        self.save().await?;
-        self.hand_on().await;
         Ok(())
     }
 }

@@ -262,7 +262,10 @@ mod tests {
     #[test]
     fn an_edited_line_is_shown_by_the_next() {
         let (text, _) = account();
-        check(&text.replace("198.18.0.2", "198.18.0.9"), "audit line 3: the line before it was altered");
+        check(
+            &text.replace("198.18.0.2", "198.18.0.9"),
+            "audit line 3: the line before it was altered",
+        );
     }
 
     #[test]

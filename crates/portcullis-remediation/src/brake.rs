@@ -255,9 +255,11 @@ impl BrakeOverride {
 /// The brakes that stop the run, in their order.
 pub(crate) fn brakes(run: &Run<'_>, limits: &BrakeLimits) -> Vec<Braked> {
     let adds = run.additions.len() as u64;
-    let widest = run.additions.iter().map(|(network, _)| *network).find(|network| {
-        network.prefix_len() < narrowest(Family::of(*network))
-    });
+    let widest = run
+        .additions
+        .iter()
+        .map(|(network, _)| *network)
+        .find(|network| network.prefix_len() < narrowest(Family::of(*network)));
     let oldest = run.additions.iter().filter_map(|(network, last)| Some(((*last)?, network))).min();
     let today = run.added_today + adds;
     let changes = adds + run.removals;
@@ -449,7 +451,8 @@ mod tests {
     #[test]
     fn what_honest_users_would_lose_is_held_against_what_they_do() {
         let one = additions(1);
-        let figures = |blast_radius| Figures { blast_radius: Some(blast_radius), ..Figures::default() };
+        let figures =
+            |blast_radius| Figures { blast_radius: Some(blast_radius), ..Figures::default() };
         let fair = BlastRadius {
             good_requests: 1_000,
             blocked_good_requests: 5,
@@ -504,7 +507,9 @@ mod tests {
         check(&Run { now: later(now(), day), ..quiet(&one, &figures) }, &[]);
         check(
             &Run { now: later(now(), day + 60_000), ..quiet(&one, &figures) },
-            &["brake evidence-age: the newest evidence against 198.18.0.0/32 is 1441 min old, limit 1440 min"],
+            &[
+                "brake evidence-age: the newest evidence against 198.18.0.0/32 is 1441 min old, limit 1440 min",
+            ],
         );
     }
 

@@ -94,9 +94,9 @@ impl Change {
     /// The network that it is about.
     pub fn network(&self) -> IpNet {
         match self {
-            Self::Add { network, .. } | Self::Renew { network, .. } | Self::Remove { network, .. } => {
-                *network
-            }
+            Self::Add { network, .. }
+            | Self::Renew { network, .. }
+            | Self::Remove { network, .. } => *network,
         }
     }
 }
@@ -203,8 +203,9 @@ impl Changes {
     pub fn release_all(ledger: &Ledger, operation: &str, now: Timestamp) -> Self {
         let mut changes = Self::none(Kind::ReleaseAll, operation, ledger.target(), now);
         let entries = ledger.entries().iter();
-        changes.changes =
-            entries.map(|(network, entry)| removal(*network, &entry.set, Removal::Released)).collect();
+        changes.changes = entries
+            .map(|(network, entry)| removal(*network, &entry.set, Removal::Released))
+            .collect();
         changes
     }
 
@@ -227,13 +228,13 @@ impl Changes {
     /// by name.
     pub(crate) fn sets(&self) -> Vec<String> {
         let named = self.changes.iter().map(Change::set).filter(|set| !set.is_empty());
-        let names: BTreeSet<&str> = named.collect();
+        let different: BTreeSet<&str> = named.collect();
         let family_of: BTreeMap<&str, Family> = self
             .changes
             .iter()
             .map(|change| (change.set(), Family::of(change.network())))
             .collect();
-        let mut sets: Vec<_> = names.into_iter().map(|set| (family_of[set], set)).collect();
+        let mut sets: Vec<_> = different.into_iter().map(|set| (family_of[set], set)).collect();
         sets.sort_unstable();
         sets.into_iter().map(|(_, set)| set.to_owned()).collect()
     }
@@ -322,7 +323,7 @@ impl ReviewedChanges {
         let json = |error: serde_json::Error| PlanFileError::Json(error.to_string());
         let mut document: Value = serde_json::from_str(text).map_err(json)?;
         let version = document.get("schema_version").cloned().unwrap_or_default();
-        if version != Value::from(crate::plan_file::SCHEMA_VERSION) {
+        if version != crate::plan_file::SCHEMA_VERSION {
             return Err(PlanFileError::SchemaVersion(version.to_string()));
         }
         let stated = document.as_object_mut().and_then(|fields| fields.remove("plan_sha256"));
@@ -365,9 +366,11 @@ mod tests {
 
     fn owning() -> Ledger {
         let mut ledger = ledger();
-        for (source, operation, ms) in
-            [("198.18.0.1/32", "op-1", 0), ("198.18.0.2/32", "op-2", 1), ("198.18.0.3/32", "op-2", 0)]
-        {
+        for (source, operation, ms) in [
+            ("198.18.0.1/32", "op-1", 0),
+            ("198.18.0.2/32", "op-2", 1),
+            ("198.18.0.3/32", "op-2", 0),
+        ] {
             let expires = later(now(), ms);
             ledger.entries.insert(network(source), Entry { expires, ..entry(operation) });
         }
@@ -386,7 +389,8 @@ mod tests {
     fn an_entry_that_became_protected_leaves_at_once() {
         let list = NeverBlock::parse("list", "198.18.0.0/30").expect("a list");
         let changes = Changes::expire(&owning(), Some(&list), "op-9", now());
-        let expected = ["198.18.0.1/32 Expired", "198.18.0.2/32 Protected", "198.18.0.3/32 Expired"];
+        let expected =
+            ["198.18.0.1/32 Expired", "198.18.0.2/32 Protected", "198.18.0.3/32 Expired"];
         assert_eq!(networks(&changes), expected);
     }
 
@@ -437,7 +441,10 @@ mod tests {
         let text = sample().to_json();
         check(&text.replace("198.18.0.7", "198.18.0.8"), "it was altered: it states the hash");
         check(&text.replace("plan_sha256", "sha256"), "it states no `plan_sha256`");
-        check(&text.replace("\"schema_version\": 1", "\"schema_version\": 7"), "schema_version is 7");
+        check(
+            &text.replace("\"schema_version\": 1", "\"schema_version\": 7"),
+            "schema_version is 7",
+        );
         check("[]", "schema_version is null");
         check("", "EOF");
         let mut wide = sample();

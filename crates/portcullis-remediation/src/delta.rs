@@ -205,6 +205,7 @@ fn place(
             Done::Renewed
         }
         (_, Some(_)) => Done::AlreadyOurs,
+        (_, None) if delta.additions.contains_key(network) => Done::AlreadyOurs,
         (_, None) => {
             let there = current.covering(*network);
             let may_be_ours = unsettled.contains_key(network);

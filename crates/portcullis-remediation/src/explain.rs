@@ -40,26 +40,15 @@ impl Decision {
 /// `198.51.100.9/32 is in portcullis-v4, although inside never-block ...`.
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            set,
-            entry,
-            protection,
-        } = self;
+        let Self { set, entry, protection } = self;
         let place = placed(*entry, protection);
-        write!(
-            f,
-            "{entry} is in {set}, although {place}; it stays until a person removes it"
-        )
+        write!(f, "{entry} is in {set}, although {place}; it stays until a person removes it")
     }
 }
 
 /// `inside never-block 198.51.100.0/24`, or `around` it.
 fn placed(network: IpNet, protection: &Protection) -> String {
-    let direction = if protection.entry().contains(&network) {
-        "inside"
-    } else {
-        "around"
-    };
+    let direction = if protection.entry().contains(&network) { "inside" } else { "around" };
     format!("{direction} {protection}")
 }
 
@@ -68,16 +57,10 @@ impl fmt::Display for Withheld {
         match self {
             Self::Protected(protection) => write!(f, "overlaps {protection}"),
             Self::WrongWidth { allowed } => {
-                write!(
-                    f,
-                    "its network is not a /{allowed}, the only width that is blocked"
-                )
+                write!(f, "its network is not a /{allowed}, the only width that is blocked")
             }
             Self::NoSet { family } => {
-                write!(
-                    f,
-                    "there is no {family} set to hold it; add one to the sets"
-                )
+                write!(f, "there is no {family} set to hold it; add one to the sets")
             }
             Self::IncompleteEvidence => f.write_str(
                 "all evidence is in objects that ended early; scan again when they are complete",
@@ -97,19 +80,28 @@ impl fmt::Display for Withheld {
                  {good_requests_limit}; {principals} principals, limit {principals_limit}); \
                  act on the API key or principal instead",
             ),
-            Self::Watched {
-                flagged_requests,
-                good_requests,
-            } => write!(
+            Self::Watched { flagged_requests, good_requests } => write!(
                 f,
                 "watched only: its {good_requests} good requests outweigh {flagged_requests} \
                  flagged ones",
             ),
-            Self::SetFull { limit, rank } => {
+            Self::Overridden { until } => {
+                write!(f, "a person took it out; it may be blocked again from {until}")
+            }
+            Self::NothingNew { since } => {
                 write!(
                     f,
-                    "no room: rank {rank} by score, and the sets hold {limit} entries"
+                    "its block ended {since}, and nothing that passed since speaks against it"
                 )
+            }
+            Self::OldEvidence { last: Some(last), limit_hours } => {
+                write!(f, "a rule fired last {last}, limit {limit_hours} h ago")
+            }
+            Self::OldEvidence { last: None, limit_hours } => {
+                write!(f, "the log does not say when a rule fired, limit {limit_hours} h ago")
+            }
+            Self::SetFull { limit, rank } => {
+                write!(f, "no room: rank {rank} by score, and the sets hold {limit} entries")
             }
         }
     }

@@ -100,10 +100,7 @@ impl Grounds {
             });
         }
         rules.sort_by(|left, right| {
-            right
-                .points
-                .cmp(&left.points)
-                .then_with(|| left.rule.cmp(&right.rule))
+            right.points.cmp(&left.points).then_with(|| left.rule.cmp(&right.rule))
         });
         Self {
             score: if all_complete { offender.score } else { score },
@@ -123,10 +120,7 @@ fn complete_evidence(
     detection: &Detection,
     is_incomplete: &impl Fn(&str) -> bool,
 ) -> Vec<EvidencePointer> {
-    let complete = detection
-        .evidence
-        .iter()
-        .filter(|evidence| !is_incomplete(&evidence.object));
+    let complete = detection.evidence.iter().filter(|evidence| !is_incomplete(&evidence.object));
     let pointer = |evidence: &Evidence| EvidencePointer {
         object: Arc::clone(&evidence.object),
         offset: evidence.offset,
@@ -159,30 +153,15 @@ impl fmt::Display for RuleGround {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (", self.rule)?;
         match &self.rate {
-            Some(RateFigure {
-                measure,
-                peak,
-                threshold,
-                window_seconds,
-                ..
-            }) => match measure {
+            Some(RateFigure { measure, peak, threshold, window_seconds, .. }) => match measure {
                 Measure::Count => {
-                    write!(
-                        f,
-                        "{peak} requests in {window_seconds} s, limit {threshold}"
-                    )
+                    write!(f, "{peak} requests in {window_seconds} s, limit {threshold}")
                 }
                 Measure::DistinctPaths => {
-                    write!(
-                        f,
-                        "{peak} different paths in {window_seconds} s, limit {threshold}"
-                    )
+                    write!(f, "{peak} different paths in {window_seconds} s, limit {threshold}")
                 }
                 Measure::ErrorShare => {
-                    write!(
-                        f,
-                        "{peak} % errors in {window_seconds} s, limit {threshold} %"
-                    )
+                    write!(f, "{peak} % errors in {window_seconds} s, limit {threshold} %")
                 }
             },
             None if self.requests == 1 => f.write_str("1 request"),

@@ -25,11 +25,7 @@ pub(crate) struct Places<'text> {
 
 impl<'text> Places<'text> {
     pub(crate) fn new(text: &'text str) -> Self {
-        Self {
-            text,
-            line_start: 0,
-            line: 1,
-        }
+        Self { text, line_start: 0, line: 1 }
     }
 
     /// Line and column of a byte offset that is not before the last one asked for.

@@ -152,9 +152,7 @@ impl IpSet {
         // Source: AWS WAF API, `CreateIPSet`, pattern of `Description`.
         let solid =
             |character: char| character.is_ascii_alphanumeric() || "_+=:#@/-,.".contains(character);
-        let allowed = description
-            .chars()
-            .all(|c| solid(c) || c.is_ascii_whitespace());
+        let allowed = description.chars().all(|c| solid(c) || c.is_ascii_whitespace());
         let ends = description.starts_with(solid) && description.ends_with(solid);
         self.description = match description.len() {
             0 => None,
@@ -189,10 +187,7 @@ impl IpSet {
             return Err(EntryError::HostBits(network));
         }
         if self.addresses.len() >= MAX_ADDRESSES && !self.addresses.contains(&network) {
-            return Err(EntryError::Full {
-                network,
-                set: self.name.clone(),
-            });
+            return Err(EntryError::Full { network, set: self.name.clone() });
         }
         Ok(self.addresses.insert(network))
     }
@@ -267,10 +262,7 @@ impl Sets {
     /// `portcullis-v6`.
     pub fn empty() -> Self {
         let set = |name, family| IpSet::new(name, family).expect("the built-in names are valid");
-        Self(vec![
-            set("portcullis-v4", Family::V4),
-            set("portcullis-v6", Family::V6),
-        ])
+        Self(vec![set("portcullis-v4", Family::V4), set("portcullis-v6", Family::V6)])
     }
 
     /// The sets in order of their names.
@@ -285,9 +277,7 @@ impl Sets {
 
     /// The set, first by name, whose entry holds all of `network`, and that entry.
     pub fn covering(&self, network: IpNet) -> Option<(&IpSet, IpNet)> {
-        self.0
-            .iter()
-            .find_map(|set| set.covering(network).map(|entry| (set, entry)))
+        self.0.iter().find_map(|set| set.covering(network).map(|entry| (set, entry)))
     }
 
     /// The sets of one family, to be filled.
@@ -331,9 +321,7 @@ mod tests {
     fn ipv6_never_enters_an_ipv4_set() {
         let mut v4 = set(Family::V4, &[]);
         assert_eq!(
-            v4.insert(network("2001:db8::/64"))
-                .expect_err("wrong family")
-                .to_string(),
+            v4.insert(network("2001:db8::/64")).expect_err("wrong family").to_string(),
             "`2001:db8::/64` is IPv6 and set `test` holds IPv4"
         );
         assert!(v4.addresses().is_empty());
@@ -362,18 +350,12 @@ mod tests {
         let mut v4 = set(Family::V4, &[]);
         for number in 0..MAX_ADDRESSES as u32 {
             let address = std::net::Ipv4Addr::from(0xc612_0000 + number);
-            assert_eq!(
-                v4.insert(IpNet::from(std::net::IpAddr::V4(address))),
-                Ok(true)
-            );
+            assert_eq!(v4.insert(IpNet::from(std::net::IpAddr::V4(address))), Ok(true));
         }
         let extra = network("203.0.113.1/32");
         assert_eq!(
             v4.insert(extra),
-            Err(EntryError::Full {
-                network: extra,
-                set: "test".to_owned()
-            })
+            Err(EntryError::Full { network: extra, set: "test".to_owned() })
         );
         assert_eq!(v4.insert(network("198.18.0.0/32")), Ok(false));
         assert_eq!(v4.addresses().len(), MAX_ADDRESSES);
@@ -382,10 +364,7 @@ mod tests {
     #[test]
     fn names_and_descriptions_follow_the_waf_patterns() {
         for name in ["", "has space", "naïve", "dot.dot", &"x".repeat(129)] {
-            assert!(
-                matches!(IpSet::new(name, Family::V4), Err(SetError::Name(_))),
-                "{name}"
-            );
+            assert!(matches!(IpSet::new(name, Family::V4), Err(SetError::Name(_))), "{name}");
         }
         assert!(IpSet::new(&"x".repeat(128), Family::V4).is_ok());
         for (description, accepted) in [
@@ -399,19 +378,14 @@ mod tests {
             let described = set(Family::V4, &[]).with_description(description);
             assert_eq!(described.is_ok(), accepted, "{description}");
         }
-        let shown_as_empty = set(Family::V4, &[])
-            .with_description("")
-            .expect("AWS shows none so");
+        let shown_as_empty = set(Family::V4, &[]).with_description("").expect("AWS shows none so");
         assert_eq!(shown_as_empty.description(), None);
     }
 
     #[test]
     fn digest_depends_on_the_networks_alone() {
         let one = set(Family::V4, &["198.18.0.2/32", "198.18.0.10/32"]);
-        let other = set(
-            Family::V4,
-            &["198.18.0.10/32", "198.18.0.2/32", "198.18.0.2/32"],
-        );
+        let other = set(Family::V4, &["198.18.0.10/32", "198.18.0.2/32", "198.18.0.2/32"]);
         assert_eq!(one.digest(), other.digest());
         // printf '198.18.0.2/32\n198.18.0.10/32\n' | sha256sum
         assert_eq!(
@@ -427,10 +401,7 @@ mod tests {
 
     #[test]
     fn the_widest_entry_covers() {
-        let v4 = set(
-            Family::V4,
-            &["198.18.0.0/24", "198.18.0.0/16", "198.19.0.1/32"],
-        );
+        let v4 = set(Family::V4, &["198.18.0.0/24", "198.18.0.0/16", "198.19.0.1/32"]);
         let covering = |text: &str| v4.covering(network(text)).map(|entry| entry.to_string());
         assert_eq!(covering("198.18.0.9/32").as_deref(), Some("198.18.0.0/16"));
         assert_eq!(covering("198.19.0.1/32").as_deref(), Some("198.19.0.1/32"));

@@ -436,7 +436,8 @@ mod tests {
     #[test]
     fn additions_count_for_one_day() {
         let mut ledger = ledger();
-        ledger.added = vec![Added { time: now(), entries: 7 }, Added { time: later(now(), 5), entries: 2 }];
+        ledger.added =
+            vec![Added { time: now(), entries: 7 }, Added { time: later(now(), 5), entries: 2 }];
         assert_eq!(ledger.added_within_a_day(later(now(), DAY_MS - 1)), 9);
         assert_eq!(ledger.added_within_a_day(later(now(), DAY_MS)), 2);
     }

@@ -94,9 +94,10 @@ impl Ledger {
             SCHEMA_VERSION => serde_json::from_str(text).map_err(place)?,
             other => return Err(LedgerError::SchemaVersion(other)),
         };
-        let intended = ledger.intent.iter().flat_map(|intent| {
-            intent.additions.keys().chain(intent.removals.keys())
-        });
+        let intended = ledger
+            .intent
+            .iter()
+            .flat_map(|intent| intent.additions.keys().chain(intent.removals.keys()));
         let mut networks = ledger.entries.keys().chain(intended);
         match networks.find(|network| network.trunc() != **network || network.prefix_len() == 0) {
             Some(network) => Err(LedgerError::Network(*network)),

@@ -5,8 +5,12 @@
 //! have and one [`Decision`] for every offender. Blocking the wrong party costs more
 //! than missing the right one, so whatever is in doubt is withheld, with its reason.
 //!
+//! [`plan_changes()`] does the same knowing the [`Ledger`] of what is ours, and
+//! [`apply()`] carries its [`Changes`] out. [`Changes::expire`], [`Changes::rollback`],
+//! [`Changes::release_all`] and [`Changes::pardon`] need no scan.
+//!
 //! Nothing here opens a file or a socket, reads a clock or the environment: texts, sets
-//! and `now` are arguments.
+//! and `now` are arguments, and what applying needs from outside are traits.
 
 mod apply;
 mod audit;
@@ -15,6 +19,7 @@ mod changes;
 mod delta;
 mod explain;
 mod grounds;
+mod holdings;
 mod input;
 mod ipset;
 mod ledger;
@@ -37,11 +42,10 @@ pub use audit::{AuditError, AuditFault, AuditHead, AuditLine, Event, verify as v
 pub use brake::{
     BlastRadius, Brake, BrakeLimits, BrakeOverride, BrakeOverrideError, Braked, Figures, Origin,
 };
-pub use changes::{
-    Change, Changes, Digests, Kind, PlanFileError, ReviewedChanges, SetBase,
-};
+pub use changes::{Change, Changes, Digests, Kind, PlanFileError, ReviewedChanges, SetBase};
 pub use delta::Done;
 pub use grounds::{EvidencePointer, Grounds, RuleGround};
+pub use holdings::{BlockedRequests, Holdings};
 pub use input::InputError;
 pub use ipset::{EntryError, Family, IpSet, MAX_ADDRESSES, SetError, Sets};
 pub use ledger::{
@@ -49,7 +53,7 @@ pub use ledger::{
 };
 pub use ledger_file::LedgerError;
 pub use memory::{MemoryIpSets, MemoryLedger};
-pub use plan::{Conflict, Decision, Outcome, Plan, Withheld, plan};
+pub use plan::{Conflict, Decision, Outcome, Plan, Withheld, plan, plan_changes};
 pub use policy::BlockPolicy;
 pub use prefix::{PrefixError, parse_address_or_network, parse_network};
 pub use protect::{

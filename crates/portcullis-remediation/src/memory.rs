@@ -10,9 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::audit::AuditLine;
 use crate::ipset::{IpSet, Sets};
 use crate::ledger::Ledger;
-use crate::store::{
-    IpSets, LedgerStore, ReadError, SaveError, StoreError, Version, WriteError,
-};
+use crate::store::{IpSets, LedgerStore, ReadError, SaveError, StoreError, Version, WriteError};
 
 /// IP sets in memory.
 #[derive(Debug, Default)]
@@ -25,9 +23,9 @@ struct SetsState {
 }
 
 impl SetsState {
-    fn token(&mut self) -> Option<String> {
+    fn token(&mut self) -> String {
         self.writes += 1;
-        Some(format!("token-{}", self.writes))
+        format!("token-{}", self.writes)
     }
 }
 
@@ -37,7 +35,7 @@ impl MemoryIpSets {
         let mut state = SetsState::default();
         for set in sets {
             let token = state.token();
-            state.sets.insert(set.name().to_owned(), set.clone().with_lock_token(token));
+            state.sets.insert(set.name().to_owned(), set.clone().with_lock_token(Some(token)));
         }
         Self(Mutex::new(state))
     }
@@ -70,7 +68,7 @@ impl IpSets for MemoryIpSets {
             return Err(WriteError::Refused("a set keeps its family".to_owned()));
         }
         let token = state.token();
-        state.sets.insert(set.name().to_owned(), set.clone().with_lock_token(token));
+        state.sets.insert(set.name().to_owned(), set.clone().with_lock_token(Some(token)));
         Ok(())
     }
 }

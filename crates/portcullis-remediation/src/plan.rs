@@ -7,7 +7,8 @@
 //!
 //! AWS replaces a set as a whole, so a plan states the whole value that each set
 //! should have. What a set holds already was put there by somebody: it stays, and
-//! room for it comes first. Every offender, and every source that detection only
+//! room for it comes first, unless the ledger says that it is ours and its time is
+//! over. Every offender, and every source that detection only
 //! watches, gets exactly one [`Outcome`].
 //!
 //! Reading the sets, writing them and the clock are left to others.
@@ -19,7 +20,10 @@ use ipnet::IpNet;
 use portcullis_detection::{Coverage, Findings, Offender, Severity};
 use portcullis_ingest::Timestamp;
 
+use crate::brake::{BlastRadius, Origin, narrowest};
+use crate::changes::{Changes, Digests};
 use crate::grounds::Grounds;
+use crate::holdings::{Holdings, News};
 use crate::ipset::{Family, IpSet, MAX_ADDRESSES, Sets};
 use crate::policy::BlockPolicy;
 use crate::protect::{NeverBlock, Protection};
@@ -73,6 +77,24 @@ pub enum Withheld {
         /// Good requests from the source.
         good_requests: u64,
     },
+    /// A person took it out of a set, or pardoned it, and the cool-off has not ended.
+    Overridden {
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// It was blocked before, and nothing that passed the firewall since speaks against
+    /// it. Requests that were blocked say only that the block worked.
+    NothingNew {
+        /// When the last block ended.
+        since: Timestamp,
+    },
+    /// What speaks against it is too long ago, or nobody knows when it was.
+    OldEvidence {
+        /// When a rule fired last, if the log says so.
+        last: Option<Timestamp>,
+        /// The oldest evidence that blocks, in hours.
+        limit_hours: i64,
+    },
     /// Better grounds took all the room.
     SetFull {
         /// Entries that the sets of this family hold together.
@@ -95,6 +117,9 @@ impl Withheld {
             Self::BelowBlockScore { .. } => "below-block-score",
             Self::SharedEgress { .. } => "shared-egress",
             Self::Watched { .. } => "watched",
+            Self::Overridden { .. } => "overridden",
+            Self::NothingNew { .. } => "nothing-new",
+            Self::OldEvidence { .. } => "old-evidence",
             Self::SetFull { .. } => "set-full",
         }
     }
@@ -144,8 +169,9 @@ pub struct Conflict {
 
 /// What the IP sets should hold, and why.
 ///
-/// Invariant: the target is the base and the sources of the `Add` decisions, no more
-/// and no less; no added entry overlaps a protected network.
+/// Invariant: the target is the base, less what the changes remove, and the sources of
+/// the `Add` decisions, no more and no less; no added entry overlaps a protected
+/// network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     created_at: Timestamp,
@@ -155,15 +181,41 @@ pub struct Plan {
     target: Sets,
     decisions: Vec<Decision>,
     conflicts: Vec<Conflict>,
+    changes: Option<Changes>,
 }
 
-/// Makes the plan. The same arguments give the same plan, whatever the order of the
-/// offenders.
+/// Makes a plan that knows of no ledger: it adds, and nothing that is there is ours.
+/// The same arguments give the same plan, whatever the order of the offenders.
 pub fn plan(
     findings: &Findings,
     current: &Sets,
     never_block: &NeverBlock,
     policy: &BlockPolicy,
+    now: Timestamp,
+) -> Plan {
+    decide(findings, current, never_block, policy, None, now)
+}
+
+/// Makes a plan that can be applied: it adds, renews what is ours, and removes what is
+/// ours and over. The same arguments give the same plan, whatever the order of the
+/// offenders.
+pub fn plan_changes(
+    findings: &Findings,
+    current: &Sets,
+    never_block: &NeverBlock,
+    policy: &BlockPolicy,
+    holdings: &Holdings<'_>,
+    now: Timestamp,
+) -> Plan {
+    decide(findings, current, never_block, policy, Some(holdings), now)
+}
+
+fn decide(
+    findings: &Findings,
+    current: &Sets,
+    never_block: &NeverBlock,
+    policy: &BlockPolicy,
+    holdings: Option<&Holdings<'_>>,
     now: Timestamp,
 ) -> Plan {
     let incomplete = &findings.coverage.incomplete;
@@ -177,22 +229,34 @@ pub fn plan(
     }
     suspects.sort_by_key(|suspect| (Reverse(suspect.grounds.score), suspect.offender.source));
 
-    let mut room = Room::new(current, policy);
+    let news = holdings.map(|holdings| {
+        let blockable = |suspect: &&Suspect<'_>| {
+            protect(suspect.offender.source.trunc(), never_block).is_none()
+                && judge(suspect, policy).is_none()
+        };
+        let suspects = suspects.iter().filter(blockable);
+        let offenders = suspects.map(|suspect| (suspect.offender, &suspect.grounds));
+        News::new(holdings, offenders, current, never_block, now)
+    });
+    let remaining = news.as_ref().map_or_else(|| current.clone(), |news| news.remaining(current));
+    let mut room = Room::new(&remaining, policy);
     let mut decisions = Vec::with_capacity(suspects.len());
     for suspect in suspects {
         let source = suspect.offender.source.trunc();
+        let memory = || {
+            let news = news.as_ref()?;
+            news.withheld(suspect.offender, &suspect.grounds, source).map(Outcome::Withheld)
+        };
         let outcome = protect(source, never_block)
             .map(Outcome::Withheld)
-            .or_else(|| already_blocked(source, current))
+            .or_else(|| already_blocked(source, &remaining))
             .or_else(|| judge(&suspect, policy).map(Outcome::Withheld))
+            .or_else(memory)
             .unwrap_or_else(|| fit(source, &mut room));
-        decisions.push(Decision {
-            source,
-            grounds: suspect.grounds,
-            outcome,
-        });
+        decisions.push(Decision { source, grounds: suspect.grounds, outcome });
     }
 
+    let changes = news.map(|news| news.changes(findings, current, &decisions));
     Plan {
         created_at: now,
         policy: *policy,
@@ -200,7 +264,8 @@ pub fn plan(
         base: current.clone(),
         target: room.target,
         decisions,
-        conflicts: conflicts(current, never_block),
+        conflicts: conflicts(&remaining, never_block),
+        changes,
     }
 }
 
@@ -217,10 +282,7 @@ fn protect(source: IpNet, never_block: &NeverBlock) -> Option<Withheld> {
     if let Some(protection) = never_block.protection(source) {
         return Some(Withheld::Protected(protection));
     }
-    let allowed = match Family::of(source) {
-        Family::V4 => 32,
-        Family::V6 => 64,
-    };
+    let allowed = narrowest(Family::of(source));
     (source.prefix_len() != allowed).then_some(Withheld::WrongWidth { allowed })
 }
 
@@ -228,46 +290,24 @@ fn protect(source: IpNet, never_block: &NeverBlock) -> Option<Withheld> {
 /// "not blocked" of it because its score has fallen would be wrong.
 fn already_blocked(source: IpNet, sets: &Sets) -> Option<Outcome> {
     let (set, entry) = sets.covering(source)?;
-    Some(Outcome::AlreadyBlocked {
-        set: set.name().into(),
-        entry,
-    })
+    Some(Outcome::AlreadyBlocked { set: set.name().into(), entry })
 }
 
 /// Does the source deserve it?
 fn judge(suspect: &Suspect<'_>, policy: &BlockPolicy) -> Option<Withheld> {
-    let Suspect {
-        offender,
-        grounds,
-        is_watched,
-    } = suspect;
-    let BlockPolicy {
-        min_score,
-        min_severity,
-        shared_good_requests,
-        shared_principals,
-        ..
-    } = *policy;
+    let Suspect { offender, grounds, is_watched } = suspect;
+    let BlockPolicy { min_score, min_severity, shared_good_requests, shared_principals, .. } =
+        *policy;
     let Some(severity) = grounds.severity else {
         return Some(Withheld::IncompleteEvidence);
     };
     if severity < min_severity {
-        return Some(Withheld::BelowSeverity {
-            severity,
-            limit: min_severity,
-        });
+        return Some(Withheld::BelowSeverity { severity, limit: min_severity });
     }
     if grounds.score < min_score {
-        return Some(Withheld::BelowBlockScore {
-            score: grounds.score,
-            limit: min_score,
-        });
+        return Some(Withheld::BelowBlockScore { score: grounds.score, limit: min_score });
     }
-    let Offender {
-        good_requests,
-        principals,
-        ..
-    } = **offender;
+    let Offender { good_requests, principals, .. } = **offender;
     if good_requests >= shared_good_requests || principals >= shared_principals {
         return Some(Withheld::SharedEgress {
             good_requests,
@@ -276,10 +316,8 @@ fn judge(suspect: &Suspect<'_>, policy: &BlockPolicy) -> Option<Withheld> {
             principals_limit: shared_principals,
         });
     }
-    is_watched.then_some(Withheld::Watched {
-        flagged_requests: offender.flagged_requests,
-        good_requests,
-    })
+    is_watched
+        .then_some(Withheld::Watched { flagged_requests: offender.flagged_requests, good_requests })
 }
 
 /// The sets as they fill up, offered the worst offender first.
@@ -294,11 +332,7 @@ struct Room {
 impl Room {
     fn new(current: &Sets, policy: &BlockPolicy) -> Self {
         let limit = policy.max_addresses.min(MAX_ADDRESSES);
-        Self {
-            target: current.clone(),
-            limit,
-            offered: [0; 2],
-        }
+        Self { target: current.clone(), limit, offered: [0; 2] }
     }
 }
 
@@ -315,19 +349,13 @@ fn fit(source: IpNet, room: &mut Room) -> Outcome {
     for set in room.target.of_family(family) {
         sets += 1;
         if set.addresses().len() < room.limit {
-            set.insert(source)
-                .expect("a source is canonical, of this family, and there is room");
-            return Outcome::Add {
-                set: set.name().into(),
-            };
+            set.insert(source).expect("a source is canonical, of this family, and there is room");
+            return Outcome::Add { set: set.name().into() };
         }
     }
     Outcome::Withheld(match sets {
         0 => Withheld::NoSet { family },
-        _ => Withheld::SetFull {
-            limit: sets * room.limit,
-            rank: *offered,
-        },
+        _ => Withheld::SetFull { limit: sets * room.limit, rank: *offered },
     })
 }
 
@@ -337,16 +365,9 @@ fn conflicts(current: &Sets, never_block: &NeverBlock) -> Vec<Conflict> {
         let name: Arc<str> = set.name().into();
         let conflict = move |entry: &IpNet| {
             let protection = never_block.protection(*entry)?;
-            Some(Conflict {
-                set: Arc::clone(&name),
-                entry: *entry,
-                protection,
-            })
+            Some(Conflict { set: Arc::clone(&name), entry: *entry, protection })
         };
-        set.addresses()
-            .iter()
-            .filter_map(conflict)
-            .collect::<Vec<_>>()
+        set.addresses().iter().filter_map(conflict).collect::<Vec<_>>()
     };
     current.iter().flat_map(conflicts_of).collect()
 }
@@ -390,17 +411,48 @@ impl Plan {
 
     /// The decisions that add an entry, and the set each adds to.
     pub fn additions(&self) -> impl Iterator<Item = (&Decision, &str)> {
-        self.decisions
-            .iter()
-            .filter_map(|decision| match &decision.outcome {
-                Outcome::Add { set } => Some((decision, &**set)),
-                _ => None,
-            })
+        self.decisions.iter().filter_map(|decision| match &decision.outcome {
+            Outcome::Add { set } => Some((decision, &**set)),
+            _ => None,
+        })
     }
 
-    /// Whether the sets should change at all.
+    /// Whether the sets or the ledger should change at all.
     pub fn has_changes(&self) -> bool {
         self.additions().next().is_some()
+            || self.changes.as_ref().is_some_and(|changes| !changes.changes.is_empty())
+    }
+
+    /// What [`crate::apply()`] carries out; `None` in a plan that knows of no ledger.
+    pub fn changes(&self) -> Option<&Changes> {
+        self.changes.as_ref()
+    }
+
+    /// The same plan with what its additions would have blocked, for the brakes.
+    #[must_use]
+    pub fn with_blast_radius(mut self, blast_radius: BlastRadius) -> Self {
+        if let Some(changes) = &mut self.changes {
+            changes.figures.blast_radius = Some(blast_radius);
+        }
+        self
+    }
+
+    /// The same plan with where most of its additions come from, for the brakes.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        if let Some(changes) = &mut self.changes {
+            changes.figures.origin = Some(origin);
+        }
+        self
+    }
+
+    /// The same plan with the hashes of what it was made with.
+    #[must_use]
+    pub fn with_digests(mut self, digests: Digests) -> Self {
+        if let Some(changes) = &mut self.changes {
+            changes.digests = digests;
+        }
+        self
     }
 }
 

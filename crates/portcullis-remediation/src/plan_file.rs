@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::changes::Changes;
 use crate::grounds::{Grounds, RuleGround};
 use crate::ipset::{Family, IpSet, hexadecimal};
 use crate::plan::{Decision, Outcome, Plan, Withheld};
@@ -36,10 +37,7 @@ impl Plan {
 
 fn hash_without_itself(document: &Document<'_>) -> String {
     let mut value = serde_json::to_value(document).expect("every field serialises");
-    value
-        .as_object_mut()
-        .expect("a document is an object")
-        .remove("plan_sha256");
+    value.as_object_mut().expect("a document is an object").remove("plan_sha256");
     hash_of(&value)
 }
 
@@ -89,6 +87,8 @@ struct Document<'plan> {
     already_blocked: Vec<AlreadyBlockedDocument<'plan>>,
     withheld: Vec<WithheldDocument<'plan>>,
     conflicts: Vec<ConflictDocument<'plan>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<&'plan Changes>,
 }
 
 #[derive(Serialize)]
@@ -242,12 +242,7 @@ impl<'plan> Document<'plan> {
                 withheld: withheld.len(),
                 withheld_by_reason,
             },
-            sets: plan
-                .base()
-                .iter()
-                .zip(plan.target())
-                .map(set_document)
-                .collect(),
+            sets: plan.base().iter().zip(plan.target()).map(set_document).collect(),
             additions,
             already_blocked,
             withheld,
@@ -260,6 +255,7 @@ impl<'plan> Document<'plan> {
                     explanation: conflict.to_string(),
                 })
                 .collect(),
+            changes: plan.changes(),
         }
     }
 }
@@ -294,11 +290,7 @@ fn addition<'plan>(decision: &'plan Decision, set: &'plan str) -> AdditionDocume
         grounds: GroundsDocument {
             score: grounds.score,
             severity: grounds.severity.map(portcullis_detection::Severity::name),
-            categories: grounds
-                .categories
-                .iter()
-                .map(|category| category.name())
-                .collect(),
+            categories: grounds.categories.iter().map(|category| category.name()).collect(),
             rules: rule_ids(grounds),
             reason: grounds.to_string(),
             requests: grounds.requests,
@@ -349,13 +341,7 @@ mod tests {
             offender("198.51.100.7/32"),
             offender("2001:db8:0:7::/64"),
         ];
-        plan(
-            &findings(offenders, &[]),
-            &current,
-            &list,
-            &BlockPolicy::default(),
-            now(),
-        )
+        plan(&findings(offenders, &[]), &current, &list, &BlockPolicy::default(), now())
     }
 
     #[test]
@@ -374,9 +360,7 @@ mod tests {
         let text = sample().to_json();
         let mut document: BTreeMap<String, Value> =
             serde_json::from_str(&text).expect("the plan is JSON");
-        let stated = document
-            .remove("plan_sha256")
-            .expect("the plan states its hash");
+        let stated = document.remove("plan_sha256").expect("the plan states its hash");
         // Keys of a map without `preserve_order` are sorted at every level.
         let rest = serde_json::to_string(&document).expect("values serialise");
         assert_eq!(stated, Value::from(hexadecimal(&Sha256::digest(&rest))));

@@ -55,10 +55,9 @@ pub enum PrefixError {
 /// ```
 pub fn parse_network(text: &str) -> Result<IpNet, PrefixError> {
     match parse(text)? {
-        (address, None) => Err(PrefixError::NoLength {
-            address: text.to_owned(),
-            whole: IpNet::from(address),
-        }),
+        (address, None) => {
+            Err(PrefixError::NoLength { address: text.to_owned(), whole: IpNet::from(address) })
+        }
         (_, Some(network)) => without_host_bits(network),
     }
 }
@@ -71,10 +70,7 @@ pub fn parse_address_or_network(text: &str) -> Result<IpNet, PrefixError> {
     let (address, network) = parse(text)?;
     let network = without_host_bits(network.unwrap_or(IpNet::from(address)))?;
     match plain_ipv4(network) {
-        Some(plain) => Err(PrefixError::MappedIpv4 {
-            entry: network,
-            plain,
-        }),
+        Some(plain) => Err(PrefixError::MappedIpv4 { entry: network, plain }),
         None => Ok(network),
     }
 }
@@ -137,9 +133,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Result<&str, &str>) {
         let found = parse_address_or_network(text);
-        let found = found
-            .map(|network| network.to_string())
-            .map_err(|error| error.to_string());
+        let found = found.map(|network| network.to_string()).map_err(|error| error.to_string());
         assert_eq!(found.as_deref().map_err(String::as_str), expected, "{text}");
     }
 
@@ -156,17 +150,13 @@ mod tests {
     fn host_bits_are_an_error_that_offers_both_readings() {
         check(
             "198.51.100.7/24",
-            Err(
-                "`198.51.100.7/24` has host bits set; write `198.51.100.0/24` for the network or \
-                 `198.51.100.7/32` for the one address",
-            ),
+            Err("`198.51.100.7/24` has host bits set; write `198.51.100.0/24` for the network or \
+                 `198.51.100.7/32` for the one address"),
         );
         check(
             "2001:db8::1/64",
-            Err(
-                "`2001:db8::1/64` has host bits set; write `2001:db8::/64` for the network or \
-                 `2001:db8::1/128` for the one address",
-            ),
+            Err("`2001:db8::1/64` has host bits set; write `2001:db8::/64` for the network or \
+                 `2001:db8::1/128` for the one address"),
         );
     }
 
@@ -210,10 +200,7 @@ mod tests {
             " 198.51.100.7",
         ] {
             let found = parse_address_or_network(text);
-            assert!(
-                matches!(found, Err(PrefixError::NotANetwork(_))),
-                "{text}: {found:?}"
-            );
+            assert!(matches!(found, Err(PrefixError::NotANetwork(_))), "{text}: {found:?}");
         }
     }
 
@@ -221,9 +208,6 @@ mod tests {
     fn a_message_never_carries_control_characters_or_a_whole_file() {
         let text = format!("\u{1b}[2J{}", "x".repeat(10_000));
         let message = parse_network(&text).expect_err("not a network").to_string();
-        assert!(
-            !message.contains('\u{1b}') && message.len() < 200,
-            "{message}"
-        );
+        assert!(!message.contains('\u{1b}') && message.len() < 200, "{message}");
     }
 }

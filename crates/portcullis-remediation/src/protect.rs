@@ -48,14 +48,8 @@ pub const RESERVED: &[Reserved] = &[
     reserved("192.88.99.0/24", "6to4 relays (RFC 7526)"),
     reserved("192.168.0.0/16", "private (RFC 1918)"),
     reserved("224.0.0.0/4", "multicast (RFC 5771)"),
-    reserved(
-        "240.0.0.0/4",
-        "reserved for the future, and broadcast (RFC 1112, RFC 919)",
-    ),
-    reserved(
-        "::/96",
-        "unspecified, loopback and IPv4-compatible (RFC 4291)",
-    ),
+    reserved("240.0.0.0/4", "reserved for the future, and broadcast (RFC 1112, RFC 919)"),
+    reserved("::/96", "unspecified, loopback and IPv4-compatible (RFC 4291)"),
     reserved("::ffff:0:0/96", "IPv4-mapped (RFC 4291)"),
     reserved("64:ff9b::/96", "NAT64, shared by many (RFC 6052)"),
     reserved("64:ff9b:1::/48", "NAT64 of one network (RFC 8215)"),
@@ -107,10 +101,7 @@ impl fmt::Display for Protection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reserved { entry, purpose } => write!(f, "reserved {entry}, {purpose}"),
-            Self::NeverBlock {
-                entry,
-                note: Some(note),
-            } => {
+            Self::NeverBlock { entry, note: Some(note) } => {
                 write!(f, "never-block {entry} ({note})")
             }
             Self::NeverBlock { entry, note: None } => write!(f, "never-block {entry}"),
@@ -146,11 +137,7 @@ pub struct NeverBlock {
 impl NeverBlock {
     /// The built-in ranges alone.
     pub fn built_in() -> Self {
-        Self {
-            reserved: reserved_ranges(),
-            operator: Ranges::new(BTreeMap::new()),
-            entries: 0,
-        }
+        Self { reserved: reserved_ranges(), operator: Ranges::new(BTreeMap::new()), entries: 0 }
     }
 
     /// The built-in ranges and the operator's list `text`: one address or network a
@@ -179,12 +166,7 @@ impl NeverBlock {
                 }
                 Err((offset, kind)) => {
                     let (line, column) = places.of(line_start + offset);
-                    errors.push(InputError {
-                        file: file.to_owned(),
-                        line,
-                        column,
-                        kind,
-                    });
+                    errors.push(InputError { file: file.to_owned(), line, column, kind });
                 }
             }
             line_start += line.len();
@@ -193,11 +175,7 @@ impl NeverBlock {
             return Err(errors);
         }
         let count = entries.len();
-        Ok(Self {
-            reserved: reserved_ranges(),
-            operator: Ranges::new(entries),
-            entries: count,
-        })
+        Ok(Self { reserved: reserved_ranges(), operator: Ranges::new(entries), entries: count })
     }
 
     /// How many different networks the operator's list names.
@@ -212,26 +190,15 @@ impl NeverBlock {
             return Some(Protection::Reserved { entry, purpose });
         }
         let (entry, note) = self.operator.overlapping(network)?;
-        Some(Protection::NeverBlock {
-            entry,
-            note: note.clone(),
-        })
+        Some(Protection::NeverBlock { entry, note: note.clone() })
     }
 }
 
 fn reserved_ranges() -> Ranges<&'static str> {
     let network = |range: &Reserved| {
-        range
-            .network
-            .parse::<IpNet>()
-            .expect("the built-in ranges are networks")
+        range.network.parse::<IpNet>().expect("the built-in ranges are networks")
     };
-    Ranges::new(
-        RESERVED
-            .iter()
-            .map(|range| (network(range), range.purpose))
-            .collect(),
-    )
+    Ranges::new(RESERVED.iter().map(|range| (network(range), range.purpose)).collect())
 }
 
 /// A network of the operator's list and the note beside it.
@@ -245,9 +212,7 @@ fn parse_line(line: &str) -> Result<Option<Entry>, (usize, NeverBlockErrorKind)>
     if content.is_empty() {
         return Ok(None);
     }
-    let (entry, note) = content
-        .split_once(char::is_whitespace)
-        .unwrap_or((content, ""));
+    let (entry, note) = content.split_once(char::is_whitespace).unwrap_or((content, ""));
     let network = parse_address_or_network(entry).map_err(|kind| (start, kind.into()))?;
     let note = note.trim();
     let is_control = |character: char| character.is_control() && character != '\t';
@@ -275,10 +240,7 @@ impl<Value> Ranges<Value> {
     fn new(networks: BTreeMap<IpNet, Value>) -> Self {
         let mut widest: Vec<(IpNet, Value)> = Vec::with_capacity(networks.len());
         for (network, value) in networks {
-            if !widest
-                .last()
-                .is_some_and(|(wider, _)| wider.contains(&network))
-            {
+            if !widest.last().is_some_and(|(wider, _)| wider.contains(&network)) {
                 widest.push((network, value));
             }
         }
@@ -288,9 +250,7 @@ impl<Value> Ranges<Value> {
     /// The last network that begins before `network` ends overlaps it, or none does.
     fn overlapping(&self, network: IpNet) -> Option<(IpNet, &Value)> {
         let (first, last) = (network.network(), network.broadcast());
-        let after = self
-            .widest
-            .partition_point(|(entry, _)| start(entry) <= last);
+        let after = self.widest.partition_point(|(entry, _)| start(entry) <= last);
         let (entry, value) = &self.widest[after.checked_sub(1)?];
         // An IPv4 end is below any IPv6 start, as the order of `IpAddr` has it.
         (entry.broadcast() >= first).then_some((*entry, value))
@@ -314,14 +274,10 @@ mod tests {
     #[track_caller]
     fn check(list: &str, asked: &str, expected: Option<(&str, Option<&str>)>) {
         let list = parse(list);
-        let found = list
-            .protection(network(asked))
-            .map(|protection| match protection {
-                Protection::Reserved { entry, purpose } => {
-                    (entry.to_string(), Some(purpose.into()))
-                }
-                Protection::NeverBlock { entry, note } => (entry.to_string(), note),
-            });
+        let found = list.protection(network(asked)).map(|protection| match protection {
+            Protection::Reserved { entry, purpose } => (entry.to_string(), Some(purpose.into())),
+            Protection::NeverBlock { entry, note } => (entry.to_string(), note),
+        });
         let expected = expected.map(|(entry, note)| (entry.to_owned(), note.map(Arc::from)));
         assert_eq!(found, expected, "{asked}");
     }
@@ -329,21 +285,9 @@ mod tests {
     #[test]
     fn overlap_in_either_direction_protects() {
         let list = "198.51.100.0/24 head office\n203.0.113.7 monitor\n2001:db8:1::/48\n";
-        check(
-            list,
-            "198.51.100.9/32",
-            Some(("198.51.100.0/24", Some("head office"))),
-        );
-        check(
-            list,
-            "203.0.113.0/24",
-            Some(("203.0.113.7/32", Some("monitor"))),
-        );
-        check(
-            list,
-            "203.0.113.7/32",
-            Some(("203.0.113.7/32", Some("monitor"))),
-        );
+        check(list, "198.51.100.9/32", Some(("198.51.100.0/24", Some("head office"))));
+        check(list, "203.0.113.0/24", Some(("203.0.113.7/32", Some("monitor"))));
+        check(list, "203.0.113.7/32", Some(("203.0.113.7/32", Some("monitor"))));
         check(list, "203.0.113.8/32", None);
         check(list, "2001:db8:1:2::/64", Some(("2001:db8:1::/48", None)));
         check(list, "2001:db8::/32", Some(("2001:db8:1::/48", None)));
@@ -352,31 +296,11 @@ mod tests {
 
     #[test]
     fn reserved_ranges_come_first_and_cannot_be_switched_off() {
-        check(
-            "",
-            "10.1.2.3/32",
-            Some(("10.0.0.0/8", Some("private (RFC 1918)"))),
-        );
-        check(
-            "10.0.0.0/8 ours",
-            "10.1.2.3/32",
-            Some(("10.0.0.0/8", Some("private (RFC 1918)"))),
-        );
-        check(
-            "",
-            "::/64",
-            Some(("::ffff:0.0.0.0/96", Some("IPv4-mapped (RFC 4291)"))),
-        );
-        check(
-            "",
-            "fd00::/64",
-            Some(("fc00::/7", Some("unique local (RFC 4193)"))),
-        );
-        check(
-            "",
-            "0.0.0.0/1",
-            Some(("127.0.0.0/8", Some("loopback (RFC 1122)"))),
-        );
+        check("", "10.1.2.3/32", Some(("10.0.0.0/8", Some("private (RFC 1918)"))));
+        check("10.0.0.0/8 ours", "10.1.2.3/32", Some(("10.0.0.0/8", Some("private (RFC 1918)"))));
+        check("", "::/64", Some(("::ffff:0.0.0.0/96", Some("IPv4-mapped (RFC 4291)"))));
+        check("", "fd00::/64", Some(("fc00::/7", Some("unique local (RFC 4193)"))));
+        check("", "0.0.0.0/1", Some(("127.0.0.0/8", Some("loopback (RFC 1122)"))));
     }
 
     #[test]
@@ -388,10 +312,7 @@ mod tests {
             for address in [entry.network(), entry.broadcast()] {
                 assert_eq!(
                     built_in.protection(IpNet::from(address)),
-                    Some(Protection::Reserved {
-                        entry,
-                        purpose: range.purpose
-                    }),
+                    Some(Protection::Reserved { entry, purpose: range.purpose }),
                     "{address}"
                 );
             }
@@ -427,10 +348,7 @@ mod tests {
             "ff02::1",
         ] {
             let source = IpNet::from(address.parse::<IpAddr>().expect("an address"));
-            assert!(
-                NeverBlock::built_in().protection(source).is_some(),
-                "{address}"
-            );
+            assert!(NeverBlock::built_in().protection(source).is_some(), "{address}");
         }
     }
 
@@ -477,10 +395,7 @@ mod tests {
         );
         assert_eq!(
             list.protection(network("203.0.113.9/32")),
-            Some(Protection::NeverBlock {
-                entry: network("203.0.113.9/32"),
-                note: None
-            })
+            Some(Protection::NeverBlock { entry: network("203.0.113.9/32"), note: None })
         );
     }
 
@@ -524,16 +439,12 @@ mod tests {
         prop_oneof![
             (any::<u16>(), 12_u8..=32).prop_map(|(low, length)| {
                 let address = std::net::Ipv4Addr::from(0xc612_0000 | u32::from(low));
-                IpNet::new(address.into(), length)
-                    .expect("at most 32")
-                    .trunc()
+                IpNet::new(address.into(), length).expect("at most 32").trunc()
             }),
             (any::<u16>(), 28_u8..=128).prop_map(|(low, length)| {
                 let bits = (0x2001_0db8_u128 << 96) | (u128::from(low) << 60);
                 let address = std::net::Ipv6Addr::from(bits);
-                IpNet::new(address.into(), length)
-                    .expect("at most 128")
-                    .trunc()
+                IpNet::new(address.into(), length).expect("at most 128").trunc()
             }),
         ]
     }

@@ -71,11 +71,7 @@ impl Sets {
     ///
     /// Fails with everything that is wrong, in order of place.
     pub fn from_json(file: &str, text: &str) -> Result<Self, Vec<SetsError>> {
-        let mut reader = Reader {
-            text,
-            sets: Vec::new(),
-            problems: Vec::new(),
-        };
+        let mut reader = Reader { text, sets: Vec::new(), problems: Vec::new() };
         let documents = serde_json::Deserializer::from_str(text).into_iter::<Document<'_>>();
         for document in documents {
             match document {
@@ -84,12 +80,7 @@ impl Sets {
                     let (line, column) = (error.line() as u32, error.column() as u32);
                     let mut errors = reader.located(file);
                     let kind = SetsErrorKind::Json(without_place(&error));
-                    errors.push(InputError {
-                        file: file.to_owned(),
-                        line,
-                        column,
-                        kind,
-                    });
+                    errors.push(InputError { file: file.to_owned(), line, column, kind });
                     return Err(errors);
                 }
             }
@@ -104,12 +95,7 @@ impl Sets {
             Ok(sets) => return Ok(sets),
             Err(error) => SetsErrorKind::Set(error),
         };
-        Err(vec![InputError {
-            file: file.to_owned(),
-            line: 1,
-            column: 1,
-            kind,
-        }])
+        Err(vec![InputError { file: file.to_owned(), line: 1, column: 1, kind }])
     }
 
     /// Writes the sets in our own shape: sorted, one address a line, so that two
@@ -198,21 +184,9 @@ impl<'text> Reader<'text> {
         for set in document.sets.into_iter().flatten() {
             self.set(set);
         }
-        if let Some(AwsSet {
-            name,
-            family,
-            addresses,
-            description,
-        }) = document.ip_set
-        {
+        if let Some(AwsSet { name, family, addresses, description }) = document.ip_set {
             let lock_token = document.lock_token;
-            self.set(LocalSet {
-                name,
-                family,
-                addresses,
-                description,
-                lock_token,
-            });
+            self.set(LocalSet { name, family, addresses, description, lock_token });
         }
     }
 
@@ -225,8 +199,7 @@ impl<'text> Reader<'text> {
             return;
         };
         let Some(family) = Family::from_name(&family_name) else {
-            self.problems
-                .push((family_place, SetsErrorKind::Family(family_name)));
+            self.problems.push((family_place, SetsErrorKind::Family(family_name)));
             return;
         };
         let described = IpSet::new(&name, family).and_then(|empty| {
@@ -246,13 +219,8 @@ impl<'text> Reader<'text> {
                 Ok(Err(kind)) => SetsErrorKind::Entry { set, entry, kind },
                 Err(kind) => SetsErrorKind::Prefix { set, entry, kind },
             };
-            let no_room = matches!(
-                problem,
-                SetsErrorKind::Entry {
-                    kind: EntryError::Full { .. },
-                    ..
-                }
-            );
+            let no_room =
+                matches!(problem, SetsErrorKind::Entry { kind: EntryError::Full { .. }, .. });
             self.problems.push((self.offset(raw), problem));
             if no_room {
                 break;
@@ -284,12 +252,7 @@ impl<'text> Reader<'text> {
             .into_iter()
             .map(|(offset, kind)| {
                 let (line, column) = places.of(offset);
-                InputError {
-                    file: file.to_owned(),
-                    line,
-                    column,
-                    kind,
-                }
+                InputError { file: file.to_owned(), line, column, kind }
             })
             .collect()
     }
@@ -360,10 +323,7 @@ mod tests {
         check(aws, &["edge IPv4 203.0.113.0/24"]);
         let sets = Sets::from_json("sets.json", aws).expect("the output of the AWS CLI");
         let edge = sets.get("edge").expect("the one set");
-        assert_eq!(
-            edge.lock_token(),
-            Some("8d1c9f3e-0000-4000-8000-000000000002")
-        );
+        assert_eq!(edge.lock_token(), Some("8d1c9f3e-0000-4000-8000-000000000002"));
         assert_eq!(edge.description(), None);
     }
 
@@ -372,14 +332,8 @@ mod tests {
         let one = r#"{"IPSet":{"Name":"a","IPAddressVersion":"IPV4","Addresses":[]}}"#;
         let two =
             r#"{"IPSet":{"Name":"b","IPAddressVersion":"IPV6","Addresses":["2001:db8::/64"]}}"#;
-        check(
-            &format!("{one}\n{two}\n"),
-            &["a IPv4 ", "b IPv6 2001:db8::/64"],
-        );
-        check(
-            &format!("{one}{one}"),
-            &["sets.json:1:1: set `a` is there twice"],
-        );
+        check(&format!("{one}\n{two}\n"), &["a IPv4 ", "b IPv6 2001:db8::/64"]);
+        check(&format!("{one}{one}"), &["sets.json:1:1: set `a` is there twice"]);
     }
 
     #[test]
@@ -425,10 +379,8 @@ mod tests {
         );
         check(
             r#"{"sets":[{"name":"a b","family":"ipv4","addresses":[]}]}"#,
-            &[
-                "sets.json:1:18: `a b` is not a name for an IP set: use 1 to 128 letters, digits, \
-               `_` and `-`",
-            ],
+            &["sets.json:1:18: `a b` is not a name for an IP set: use 1 to 128 letters, digits, \
+               `_` and `-`"],
         );
         check(
             r#"{"sets":[{"name":"a","family":"v4","addresses":[]}]}"#,
@@ -436,10 +388,8 @@ mod tests {
         );
         check(
             r#"{"sets":[{"name":"a","family":"ipv4","adresses":[]}]}"#,
-            &[
-                "sets.json:1:47: unknown field `adresses`, expected one of `name`, `family`, \
-               `addresses`, `description`, `lock_token`",
-            ],
+            &["sets.json:1:47: unknown field `adresses`, expected one of `name`, `family`, \
+               `addresses`, `description`, `lock_token`"],
         );
     }
 

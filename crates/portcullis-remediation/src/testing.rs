@@ -62,10 +62,7 @@ pub(crate) fn detection(rule: &str, object: &str, offsets: &[u64]) -> Detection 
         first: None,
         last: None,
         rate: None,
-        evidence: offsets
-            .iter()
-            .map(|offset| evidence(&object.into(), *offset))
-            .collect(),
+        evidence: offsets.iter().map(|offset| evidence(&object.into(), *offset)).collect(),
     }
 }
 
@@ -87,15 +84,9 @@ fn evidence(object: &Arc<str>, offset: u64) -> Evidence {
 pub(crate) fn findings(offenders: Vec<Offender>, incomplete: &[&str]) -> Findings {
     let mut coverage = Coverage::default();
     for object in incomplete {
-        coverage
-            .incomplete
-            .insert((*object).into(), "ended inside a gzip member".into());
+        coverage.incomplete.insert((*object).into(), "ended inside a gzip member".into());
     }
-    Findings {
-        coverage,
-        offenders,
-        watched: Vec::new(),
-    }
+    Findings { coverage, offenders, watched: Vec::new() }
 }
 
 /// A ledger of the tests' target that owns nothing.

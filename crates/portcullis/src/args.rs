@@ -128,7 +128,8 @@ pub struct Logs {
     /// with the object, the offset and the reason.
     #[arg(long, value_name = "DIR")]
     pub quarantine: Option<PathBuf>,
-    /// Write tokens, credentials and cookies in clear. Otherwise they are `[redacted]`.
+    /// Write tokens, credentials and cookies in clear in JSON. Otherwise, and in tables, they
+    /// are `[redacted]`.
     #[arg(long)]
     pub show_secrets: bool,
 }

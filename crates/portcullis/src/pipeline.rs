@@ -174,7 +174,8 @@ impl Reading<'_> {
         let mut reports = Vec::new();
         for batch in std::iter::once(self.access_logs()).chain(self.waf_logs()) {
             let work = |index: usize, lines: &mut Lines<'_>| {
-                let object = batch.object(index).expect("write_in_order counts to the batch's length");
+                let object =
+                    batch.object(index).expect("write_in_order counts to the batch's length");
                 read(&object, lines)
             };
             reports.extend(write_in_order(batch.inputs.len(), self.threads, out, work)?);
@@ -351,7 +352,8 @@ impl Sink for Decode<'_, '_> {
 
     fn reject(&mut self, reject: &Reject<'_>) {
         if self.wants_rejects {
-            self.lines.line(Stream::Rejects, |out| request::write_reject(out, reject, self.secrets));
+            self.lines
+                .line(Stream::Rejects, |out| request::write_reject(out, reject, self.secrets));
         }
     }
 }

@@ -6,6 +6,8 @@
 //! so that a machine that slows down slows all of them, and medians are compared.
 //! Nothing here asserts a time.
 
+mod decode;
+mod detection;
 mod gunzip;
 mod machine;
 
@@ -31,6 +33,10 @@ pub(crate) struct Command {
 enum What {
     /// Time `portcullis scan` against gunzip alone
     Scan(ScanArguments),
+    /// Time decoding alone against gunzip and `serde_json`
+    Decode(decode::Arguments),
+    /// Measure what is found and what is flagged wrongly, where the evaluation data is
+    Detection(detection::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -83,8 +89,11 @@ impl Log {
 
 /// Runs `cargo xtask bench`.
 pub(crate) fn run(command: &Command) -> Result<(), String> {
-    let What::Scan(arguments) = &command.what;
-    scan(arguments)
+    match &command.what {
+        What::Scan(arguments) => scan(arguments),
+        What::Decode(arguments) => decode::run(arguments),
+        What::Detection(arguments) => detection::run(arguments),
+    }
 }
 
 /// Everything measured, as `--json` writes it. Times are seconds.
@@ -144,7 +153,7 @@ fn scan(arguments: &ScanArguments) -> Result<(), String> {
     let mut logs = Vec::new();
     for log in [Log::Json, Log::Clf] {
         if arguments.only.is_empty() || arguments.only.contains(&log) {
-            let (directory, manifest) = generated(log, arguments.bytes)?;
+            let (directory, manifest) = generated(log.name(), log.format(), arguments.bytes)?;
             let figures = measure(log, &directory, &manifest, &binary, threads, arguments.runs)?;
             print(&figures, threads, arguments.runs);
             logs.push(figures);
@@ -156,16 +165,23 @@ fn scan(arguments: &ScanArguments) -> Result<(), String> {
     Ok(())
 }
 
-fn build() -> Result<PathBuf, String> {
+/// Builds something of the workspace for release.
+fn cargo_build(what: &[&str]) -> Result<(), String> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Process::new(program)
-        .args(["build", "--release", "--package", "portcullis"])
+        .args(["build", "--release"])
+        .args(what)
         .current_dir(workspace::root())
         .status()
         .map_err(|error| format!("failed to start cargo: {error}"))?;
     if !status.success() {
-        return Err(format!("failed to build portcullis: cargo ended with {status}"));
+        return Err(format!("failed to build {}: cargo ended with {status}", what.join(" ")));
     }
+    Ok(())
+}
+
+fn build() -> Result<PathBuf, String> {
+    cargo_build(&["--package", "portcullis"])?;
     Ok(workspace::target()
         .join("release")
         .join(format!("portcullis{}", std::env::consts::EXE_SUFFIX)))
@@ -178,9 +194,9 @@ struct Line {
 }
 
 /// The objects to measure with; generated once for each recipe and generator.
-fn generated(log: Log, bytes: u64) -> Result<(PathBuf, Manifest), String> {
+fn generated(name: &str, format: &str, bytes: u64) -> Result<(PathBuf, Manifest), String> {
     let bytes = bytes.to_string();
-    let line = ["bench", "--format", log.format(), "--target-bytes", &bytes].into_iter().chain([
+    let line = ["bench", "--format", format, "--target-bytes", &bytes].into_iter().chain([
         "--seed",
         "77",
         "--hours",
@@ -194,7 +210,7 @@ fn generated(log: Log, bytes: u64) -> Result<(PathBuf, Manifest), String> {
         .map_err(|error| format!("failed to read the benchmark's own arguments: {error}"))?
         .options;
     let recipe = firehose::fingerprint(&options)?;
-    let home = workspace::target().join("bench").join(log.name());
+    let home = workspace::target().join("bench").join(name);
     let directory = home.join(&recipe[..16]);
     let manifest_file = directory.join("MANIFEST.json");
     if let Ok(text) = fs::read(&manifest_file) {
@@ -207,7 +223,7 @@ fn generated(log: Log, bytes: u64) -> Result<(PathBuf, Manifest), String> {
         fs::remove_dir_all(&home)
             .map_err(|error| format!("failed to remove {}: {error}", home.display()))?;
     }
-    println!("generating {bytes} bytes of {} text in {}", log.name(), directory.display());
+    println!("generating {bytes} bytes of {name} text in {}", directory.display());
     let objects = directory.join("objects");
     let (manifest, truth) = firehose::generate(&options, &objects)?;
     firehose::write_json(&directory.join("truth.json"), &truth)?;

@@ -1,6 +1,10 @@
 //! The automata that find candidates: one per logged field, holding every rule's literals.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use std::ops::Range;
+
+use aho_corasick::automaton::Automaton as _;
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, MatchKind};
 use portcullis_ingest::Field;
 
 use super::FIELDS;
@@ -20,9 +24,11 @@ pub(crate) struct Engine {
 
 #[derive(Debug)]
 struct Automaton {
-    search: AhoCorasick,
+    search: DFA,
     /// For each pattern of the search, the rules that want it.
     uses: Vec<Vec<Use>>,
+    /// How many uses there are in all.
+    interests: usize,
     /// For each pattern, the subjects and views any of its uses looks at; see [`bits`].
     masks: Vec<u64>,
 }
@@ -30,6 +36,8 @@ struct Automaton {
 /// One rule's interest in one pattern.
 #[derive(Debug)]
 struct Use {
+    /// Its place among all uses.
+    number: usize,
     rule: u32,
     place: Place,
     mask: u64,
@@ -60,6 +68,8 @@ pub(super) struct Candidates {
     found: Vec<Candidate>,
     /// For each pattern, the search in which it had nothing left to say.
     spent: Vec<u64>,
+    /// The same for each use of a pattern.
+    spent_uses: Vec<u64>,
     search: u64,
 }
 
@@ -90,11 +100,43 @@ const fn all_views(subject: Subject) -> u64 {
     ((1 << View::ALL.len()) - 1) << (subject as u32 * View::ALL.len() as u32)
 }
 
-/// Whether literals that rules look for in parts of the query stand where those parts are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Bits of names and values in every view.
+const fn all_views_of_parts() -> u64 {
+    all_views(Subject::Names) | all_views(Subject::Values)
+}
+
+/// The parameters of a query in whose name or value a literal stands that rules look for
+/// there, by where they start, ascending.
+#[derive(Debug, Default)]
 pub(super) struct Parts {
-    pub(super) names: bool,
-    pub(super) values: bool,
+    names: Vec<usize>,
+    values: Vec<usize>,
+}
+
+impl Parts {
+    /// Whether a literal was seen in that part of the parameter at `start`.
+    ///
+    /// Parameters are asked for in order, so only the last can still be added twice.
+    fn has(&self, part: Subject, start: usize) -> bool {
+        self.of(part).last() == Some(&start)
+    }
+
+    fn add(&mut self, part: Subject, start: usize) {
+        match part {
+            Subject::Names => self.names.push(start),
+            _ => self.values.push(start),
+        }
+    }
+
+    /// The parameters by their starts.
+    pub(super) fn of(&self, part: Subject) -> &[usize] {
+        if part == Subject::Names { &self.names } else { &self.values }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.names.clear();
+        self.values.clear();
+    }
 }
 
 impl Engine {
@@ -123,12 +165,6 @@ impl Engine {
         self.views[subject as usize]
     }
 
-    /// Whether the whole query is searched in every view in which its parts are.
-    pub(super) fn query_covers_parts(&self) -> bool {
-        let parts = self.views(Subject::Names).union(self.views(Subject::Values));
-        parts.both(self.views(Subject::Query)) == parts
-    }
-
     /// Whether a rule without literals looks at it.
     pub(super) const fn has_always(&self, subject: Subject) -> bool {
         !self.always[subject as usize].is_empty()
@@ -151,7 +187,7 @@ impl Engine {
         for always in &self.always[subject as usize] {
             let views = always.views.both(views);
             if !views.is_empty() && always.tokens.may_be_in(text) {
-                candidates.found.extend(views.iter().map(|view| Candidate {
+                candidates.found.extend(views.distinct().map(|view| Candidate {
                     rule: always.rule,
                     view,
                     start: 0,
@@ -162,19 +198,25 @@ impl Engine {
     }
 
     /// Finds the rules whose literals are in a text, which stands for `views` of `subject`.
-    /// Of a whole query, also says which parts are worth a search.
+    /// Of a whole query as logged, also notes which parts are worth a search.
     pub(super) fn literals(
         &self,
         subject: Subject,
         views: ViewSet,
         text: &[u8],
         candidates: &mut Candidates,
-        parts: &mut Parts,
+        parts: Option<&mut Parts>,
     ) {
         let place = FIELDS.iter().position(|field| *field == subject.field());
         if let Some(automaton) = place.and_then(|place| self.automata[place].as_ref()) {
             automaton.search(subject, views, text, candidates, parts);
         }
+    }
+
+    /// Notes which parts of a query as logged are worth a search.
+    pub(super) fn note_parts(&self, query: &[u8], parts: &mut Parts) {
+        let mut nothing = Candidates::default();
+        self.literals(Subject::Query, ViewSet::EMPTY, query, &mut nothing, Some(parts));
     }
 }
 
@@ -199,9 +241,11 @@ impl Automaton {
                 let exact: Box<[u8]> = literal.text().as_bytes().into();
                 let place = literal.place();
                 let lower = exact.to_ascii_lowercase();
-                patterns.push((lower, Use { rule: index, place, mask, views, exact }));
+                let number = patterns.len();
+                patterns.push((lower, Use { number, rule: index, place, mask, views, exact }));
             }
         }
+        let interests = patterns.len();
         patterns.sort_by(|a, b| a.0.cmp(&b.0));
         let mut texts: Vec<Vec<u8>> = Vec::new();
         let mut uses: Vec<Vec<Use>> = Vec::new();
@@ -216,15 +260,14 @@ impl Automaton {
         if texts.is_empty() {
             return None;
         }
-        let search = AhoCorasick::builder()
+        let search = DFA::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
             .build(&texts)
             .expect("rule files hold far fewer literals than an automaton can");
         let masks =
             uses.iter().map(|uses| uses.iter().fold(0, |mask, one| mask | one.mask)).collect();
-        Some(Self { search, uses, masks })
+        Some(Self { search, uses, interests, masks })
     }
 
     fn search(
@@ -233,47 +276,71 @@ impl Automaton {
         views: ViewSet,
         text: &[u8],
         candidates: &mut Candidates,
-        parts: &mut Parts,
+        mut parts: Option<&mut Parts>,
     ) {
         let wanted = bits(subject, views);
-        let is_query = subject == Subject::Query;
+        let mut parameter = Parameter::default();
         candidates.search += 1;
         candidates.spent.resize(candidates.spent.len().max(self.masks.len()), 0);
-        for seen in self.search.find_overlapping_iter(text) {
-            let pattern = seen.pattern().as_usize();
-            let mask = self.masks[pattern];
-            if is_query {
-                self.note_part(pattern, text, seen.range(), parts);
-            }
-            // A pattern that has nothing left to say is passed over, so that a text full
-            // of quotes costs little more than one with a single quote.
-            if mask & wanted == 0 || candidates.spent[pattern] == candidates.search {
+        candidates.spent_uses.resize(candidates.spent_uses.len().max(self.interests), 0);
+        let mut state = self.search.start_state(Anchored::No).expect("built for such searches");
+        for (end, byte) in (1..).zip(text) {
+            state = self.search.next_state(Anchored::No, state, *byte);
+            if !self.search.is_special(state) || !self.search.is_match(state) {
                 continue;
             }
-            let mut spent = true;
-            for one in &self.uses[pattern] {
-                if one.mask & wanted == 0 {
-                    continue;
+            for index in 0..self.search.match_len(state) {
+                let pattern = self.search.match_pattern(state, index);
+                let start = end - self.search.pattern_len(pattern);
+                let pattern = pattern.as_usize();
+                if let Some(parts) = parts.as_deref_mut() {
+                    self.note_part(pattern, text, start..end, &mut parameter, parts);
                 }
-                if !stands(one.place, text, seen.start(), seen.end()) {
-                    spent = false;
-                    continue;
+                // A pattern that has nothing left to say is passed over, so that a text
+                // full of quotes costs little more than one with a single quote.
+                let of_interest = self.masks[pattern] & wanted != 0;
+                if of_interest && candidates.spent[pattern] != candidates.search {
+                    self.seen(pattern, text, start..end, wanted, views, candidates);
                 }
-                let mut here = one.views.both(views);
-                if here.contains(View::Raw) && text[seen.range()] != *one.exact {
-                    here = here.without(View::Raw);
-                    spent = false;
-                }
-                candidates.found.extend(here.iter().map(|view| Candidate {
-                    rule: one.rule,
-                    view,
-                    start: seen.start() as u32,
-                    end: seen.end() as u32,
-                }));
             }
-            if spent {
-                candidates.spent[pattern] = candidates.search;
+        }
+    }
+
+    /// Takes in a literal that was seen.
+    fn seen(
+        &self,
+        pattern: usize,
+        text: &[u8],
+        seen: Range<usize>,
+        wanted: u64,
+        views: ViewSet,
+        candidates: &mut Candidates,
+    ) {
+        let mut spent = true;
+        for one in self.uses[pattern].iter().filter(|one| one.mask & wanted != 0) {
+            if candidates.spent_uses[one.number] == candidates.search {
+                continue;
             }
+            if !stands(one.place, text, seen.start, seen.end) {
+                spent = false;
+                continue;
+            }
+            let mut here = one.views.both(views);
+            if here.contains(View::Raw) && text[seen.clone()] != *one.exact {
+                here = here.without(View::Raw);
+                spent = false;
+            } else {
+                candidates.spent_uses[one.number] = candidates.search;
+            }
+            candidates.found.extend(here.distinct().map(|view| Candidate {
+                rule: one.rule,
+                view,
+                start: seen.start as u32,
+                end: seen.end as u32,
+            }));
+        }
+        if spent {
+            candidates.spent[pattern] = candidates.search;
         }
     }
 
@@ -282,32 +349,62 @@ impl Automaton {
         &self,
         pattern: usize,
         query: &[u8],
-        seen: std::ops::Range<usize>,
+        seen: Range<usize>,
+        at: &mut Parameter,
         parts: &mut Parts,
     ) {
         let mask = self.masks[pattern];
-        let for_names = mask & all_views(Subject::Names) != 0 && !parts.names;
-        let for_values = mask & all_views(Subject::Values) != 0 && !parts.values;
-        if !for_names && !for_values {
+        if mask & all_views_of_parts() == 0 || !at.holds(query, &seen) {
             return;
         }
-        let parameter = memchr::memrchr(b'&', &query[..seen.start]).map_or(0, |and| and + 1);
-        let in_value = memchr::memchr(b'=', &query[parameter..seen.start]).is_some() || {
+        let part = match at.equals {
+            Some(equals) if seen.end <= equals => Subject::Names,
+            Some(equals) if seen.start <= equals => return,
             // Without an equals sign the whole parameter is a value.
-            let end = memchr::memchr2(b'&', b'=', &query[seen.start..]);
-            end.is_none_or(|end| query[seen.start + end] == b'&')
+            _ => Subject::Values,
         };
-        let (part, flag) = match in_value {
-            true if for_values => (Subject::Values, &mut parts.values),
-            false if for_names => (Subject::Names, &mut parts.names),
-            _ => return,
-        };
+        if parts.has(part, at.start) || mask & all_views(part) == 0 {
+            return;
+        }
         // A part's ends are word boundaries in the query too; its start and its end are
         // not the query's.
-        *flag = self.uses[pattern].iter().any(|one| {
+        let stands_so = self.uses[pattern].iter().any(|one| {
             one.mask & all_views(part) != 0
                 && (one.place != Place::Word || stands(one.place, query, seen.start, seen.end))
         });
+        if stands_so {
+            parts.add(part, at.start);
+        }
+    }
+}
+
+/// The parameter of a query that a search has come to. It only moves forward, so that
+/// following a search costs no more than the query is long.
+#[derive(Debug, Default)]
+struct Parameter {
+    start: usize,
+    end: usize,
+    equals: Option<usize>,
+    begun: bool,
+}
+
+impl Parameter {
+    /// Whether the parameter at the literal's start holds it whole. Moves there.
+    ///
+    /// Literals come in the order of their ends. So one that starts before the parameter
+    /// of an earlier literal reaches over an ampersand, and is in no parameter.
+    fn holds(&mut self, query: &[u8], seen: &Range<usize>) -> bool {
+        while !self.begun || seen.start > self.end {
+            if self.begun {
+                self.start = self.end + 1;
+            }
+            self.begun = true;
+            let text = &query[self.start..];
+            let length = memchr::memchr(b'&', text).unwrap_or(text.len());
+            self.end = self.start + length;
+            self.equals = memchr::memchr(b'=', &text[..length]).map(|at| self.start + at);
+        }
+        self.start <= seen.start && seen.end <= self.end
     }
 }
 

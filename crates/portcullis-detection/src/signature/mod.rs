@@ -24,7 +24,7 @@ use crate::view::View;
 pub(crate) use automaton::Engine;
 use automaton::{Candidate, Candidates, Parts};
 use memo::Memo;
-use views::Views;
+use views::{ViewSet, Views};
 
 /// Most bytes of one field that are looked at: of a longer one the beginning and, because
 /// payloads hide at the end of padding, the end.
@@ -36,6 +36,11 @@ const HEAD_BYTES: usize = 16 * 1024;
 
 /// Bytes looked at from its end.
 const TAIL_BYTES: usize = 4 * 1024;
+
+/// Most names, and most values, of one query that are searched one by one. What comes
+/// behind is searched as one text and counts as truncated. A guess: honest forms have
+/// dozens of fields, and each part costs a fixed sum besides its bytes.
+const MOST_PARTS: usize = 256;
 
 /// Bytes of a field kept as evidence.
 const EVIDENCE_TEXT_BYTES: usize = 256;
@@ -168,7 +173,7 @@ impl<'r> Classifier<'r> {
         let text = bounded(text, &mut cut, &mut self.verdict.truncated_fields);
         let nothing_known = Request::default();
         for subject in [Subject::Path, Subject::Query, Subject::UserAgent] {
-            self.text(subject, text, text, 0, &nothing_known);
+            self.whole(subject, text, &nothing_known);
         }
         self.cut = cut;
         self.verdict.total(self.rules.rules());
@@ -195,12 +200,12 @@ impl<'r> Classifier<'r> {
         let looked_at = bounded(text, &mut cut, &mut self.verdict.truncated_fields);
         let clean = match field {
             Field::Query => self.query(looked_at, request),
-            Field::Path => self.text(Subject::Path, looked_at, looked_at, 0, request),
-            Field::UserAgent => self.text(Subject::UserAgent, looked_at, looked_at, 0, request),
-            Field::Referer => self.text(Subject::Referer, looked_at, looked_at, 0, request),
-            Field::Host => self.text(Subject::Host, looked_at, looked_at, 0, request),
-            Field::Headers => self.text(Subject::Headers, looked_at, looked_at, 0, request),
-            _ => self.text(Subject::Method, looked_at, looked_at, 0, request),
+            Field::Path => self.whole(Subject::Path, looked_at, request),
+            Field::UserAgent => self.whole(Subject::UserAgent, looked_at, request),
+            Field::Referer => self.whole(Subject::Referer, looked_at, request),
+            Field::Host => self.whole(Subject::Host, looked_at, request),
+            Field::Headers => self.whole(Subject::Headers, looked_at, request),
+            _ => self.whole(Subject::Method, looked_at, request),
         };
         if remember && clean && looked_at.len() == text.len() {
             self.memos[memo].remember_clean(text);
@@ -211,30 +216,53 @@ impl<'r> Classifier<'r> {
     /// The whole query, then each of its names and values by itself.
     fn query(&mut self, query: &[u8], request: &Request<'_>) -> bool {
         let engine = self.rules.engine();
-        self.text(Subject::Query, query, query, 0, request);
-        // Without encodings every name and value is a part of the query as it was just
-        // searched, so that what was not in it is not in them.
-        let searched = engine.query_covers_parts() && !self.search.views.several();
-        let Parts { names, values } = self.search.parts;
-        for (subject, seen) in [(Subject::Names, names), (Subject::Values, values)] {
-            let literals = seen || !searched;
-            if engine.views(subject).is_empty() || !(literals || engine.has_always(subject)) {
+        self.whole(Subject::Query, query, request);
+        let mut parts = std::mem::take(&mut self.search.parts);
+        if !self.search.parts_noted {
+            engine.note_parts(query, &mut parts);
+        }
+        // A part with one form is a piece of the query as it was just searched: a literal
+        // that was not seen there is not in it.
+        let several_forms = self.search.views.several();
+        let mut line = std::mem::take(&mut self.line);
+        for subject in [Subject::Names, Subject::Values] {
+            let wanted = engine.views(subject);
+            if wanted.is_empty() {
                 continue;
             }
-            let mut line = std::mem::take(&mut self.line);
-            let mut offset = 0;
-            for parameter in query.split(|byte| *byte == b'&') {
+            let has_always = engine.has_always(subject);
+            let seen = parts.of(subject);
+            if seen.is_empty() && !several_forms && !has_always {
+                continue;
+            }
+            let mut searched = 0;
+            let mut noted = seen.iter().copied().peekable();
+            let mut next = Some(0);
+            while let Some(offset) = next {
+                let rest = &query[offset..];
+                let length = memchr::memchr(b'&', rest);
+                next = length.map(|length| offset + length + 1);
+                let parameter = &rest[..length.unwrap_or(rest.len())];
+                let has_literal = noted.next_if_eq(&offset).is_some();
                 let equals = memchr::memchr(b'=', parameter);
-                let (part, start) = match (subject, equals) {
+                let (mut part, start) = match (subject, equals) {
                     (Subject::Names, Some(equals)) => (&parameter[..equals], offset),
                     (_, Some(equals)) => (&parameter[equals + 1..], offset + equals + 1),
                     (Subject::Names, None) => (&parameter[..0], offset),
                     (_, None) => (parameter, offset),
                 };
-                offset += parameter.len() + 1;
-                // Where no literal is, only a rule without one is left to ask.
-                if part.is_empty() || !(literals || engine.always_may_hold(subject, part)) {
+                let worth_it = !part.is_empty()
+                    && (has_literal
+                        || (several_forms && Views::has_several(subject, part, wanted))
+                        || (has_always && engine.always_may_hold(subject, part)));
+                if !worth_it {
                     continue;
+                }
+                searched += 1;
+                if searched == MOST_PARTS && next.is_some() {
+                    self.verdict.truncated_fields += 1;
+                    part = &query[start..];
+                    next = None;
                 }
                 let part = if memchr::memchr2(b'\n', b'\r', part).is_some() {
                     line.clear();
@@ -243,33 +271,44 @@ impl<'r> Classifier<'r> {
                 } else {
                     part
                 };
-                self.text(subject, part, query, start, request);
+                let wanted = if has_literal { wanted } else { wanted.without(View::Raw) };
+                self.text(subject, wanted, part, query, start, request);
             }
-            self.line = line;
         }
+        self.line = line;
+        self.search.parts = parts;
         self.search.clean
     }
 
-    /// Searches one text, which stands in the logged field `whole` at `start`. Returns
-    /// whether nothing in it depends on the rest of the request and nothing was found.
+    /// Searches one field.
+    fn whole(&mut self, subject: Subject, text: &[u8], request: &Request<'_>) -> bool {
+        self.text(subject, self.rules.engine().views(subject), text, text, 0, request)
+    }
+
+    /// Searches some views of one text, which stands in the logged field `whole` at
+    /// `start`. Returns whether nothing in it depends on the rest of the request and
+    /// nothing was found.
     fn text(
         &mut self,
         subject: Subject,
+        wanted: ViewSet,
         text: &[u8],
         whole: &[u8],
         start: usize,
         request: &Request<'_>,
     ) -> bool {
         let engine = self.rules.engine();
-        let wanted = engine.views(subject);
         if wanted.is_empty() {
             return true;
         }
         self.search.clean = true;
         for pass in self.search.views.begin(subject, text, wanted).into_iter().flatten() {
-            let Search { views, candidates, parts, .. } = &mut self.search;
+            let Search { views, candidates, parts, parts_noted, .. } = &mut self.search;
             let searched = views.get(text, pass.searched);
             engine.always(subject, pass.views, searched, candidates);
+            let noting = subject == Subject::Query && pass.searched == View::Raw;
+            *parts_noted |= noting;
+            let parts = noting.then_some(parts);
             engine.literals(subject, pass.views, searched, candidates, parts);
             if candidates.is_empty() {
                 continue;
@@ -384,8 +423,10 @@ struct Search {
     turn: u64,
     /// Whether the text at hand would come out clean in any other request.
     clean: bool,
-    /// Whether literals were seen that rules look for in names or values.
+    /// Names and values in which literals were seen that rules look for there.
     parts: Parts,
+    /// Whether `parts` is known for the query at hand.
+    parts_noted: bool,
 }
 
 impl Search {
@@ -397,11 +438,13 @@ impl Search {
             turn: 0,
             clean: true,
             parts: Parts::default(),
+            parts_noted: false,
         }
     }
 
     fn begin(&mut self) {
         self.turn += 1;
-        self.parts = Parts::default();
+        self.parts.clear();
+        self.parts_noted = false;
     }
 }

@@ -34,8 +34,12 @@ impl ViewSet {
         Self(self.0 & !(1 << view as u8))
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = View> {
-        View::ALL.iter().copied().filter(move |view| self.contains(*view))
+    /// Of views that one search stands for, those whose bytes differ: all but the raw are
+    /// in lower case, so the first of them speaks for the others.
+    pub(super) fn distinct(self) -> impl Iterator<Item = View> {
+        let raw = self.contains(View::Raw).then_some(View::Raw);
+        let lower = [View::Decoded, View::Folded, View::Path];
+        raw.into_iter().chain(lower.into_iter().find(|view| self.contains(*view)))
     }
 
     /// The bits, for packing into a larger mask.
@@ -81,9 +85,7 @@ impl Views {
         text: &[u8],
         wanted: ViewSet,
     ) -> [Option<Pass>; 4] {
-        let form_encoded =
-            matches!(subject, Subject::Query | Subject::Values | Subject::Names | Subject::Referer);
-        let plus = if form_encoded { Plus::Space } else { Plus::Literal };
+        let plus = plus_of(subject);
         self.plus = Some(plus);
         self.has_decoded = false;
         let encoded = view::needs_decoding(text, plus);
@@ -118,9 +120,16 @@ impl Views {
         for (view, place) in [(View::Folded, 2), (View::Path, 3)] {
             if self.distinct.contains(view) {
                 self.compute(text, View::Decoded);
-                match view {
-                    View::Folded => view::fold(&self.decoded, &mut self.folded, &mut self.spare),
-                    _ => view::path(&self.decoded, &mut self.path),
+                let seen_so = if view == View::Folded {
+                    view::fold(&self.decoded, &mut self.folded, &mut self.spare);
+                    &self.folded
+                } else {
+                    view::path(&self.decoded, &mut self.path);
+                    &self.path
+                };
+                if *seen_so == self.decoded {
+                    self.distinct = self.distinct.without(view);
+                    continue;
                 }
                 passes[place] = Some(Pass { searched: view, views: ViewSet::of(view) });
                 shared = shared.without(view);
@@ -129,6 +138,13 @@ impl Views {
         let searched = if encoded { View::Decoded } else { View::Raw };
         passes[1] = (!shared.is_empty()).then_some(Pass { searched, views: shared });
         passes
+    }
+
+    /// Whether any wanted view of a text is not its own bytes but for the case of letters.
+    pub(super) fn has_several(subject: Subject, text: &[u8], wanted: ViewSet) -> bool {
+        view::needs_decoding(text, plus_of(subject))
+            || (wanted.contains(View::Folded) && view::needs_folding(text))
+            || (wanted.contains(View::Path) && view::needs_path(text))
     }
 
     /// Whether the text at hand has more than one form.
@@ -159,5 +175,13 @@ impl Views {
             View::Path if self.distinct.contains(view) => &self.path,
             View::Decoded | View::Folded | View::Path => &self.decoded,
         }
+    }
+}
+
+/// What a plus means in a subject.
+const fn plus_of(subject: Subject) -> Plus {
+    match subject {
+        Subject::Query | Subject::Values | Subject::Names | Subject::Referer => Plus::Space,
+        _ => Plus::Literal,
     }
 }

@@ -1,1 +1,294 @@
+//! What is refused, and what is left behind by a refusal. What faults and other writers
+//! do is in `tests/safety`.
 
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+use crate::brake::Brake;
+use crate::changes::SetBase;
+use crate::ipset::{Family, Sets};
+use crate::ledger::{Ledger, LedgerStamp, Override, Past};
+use crate::memory::{MemoryIpSets, MemoryLedger};
+use crate::term::{HOUR_MS, later};
+use crate::testing::{cause, entry, ledger, network, now, target};
+
+const SOURCE: &str = "198.18.0.1/32";
+
+struct Standing(Cell<Timestamp>);
+
+impl Clock for Standing {
+    fn now(&self) -> Timestamp {
+        self.0.get()
+    }
+
+    async fn wait(&self, milliseconds: u64) {
+        self.0.set(later(self.0.get(), milliseconds.cast_signed()));
+    }
+}
+
+fn at_once<Output>(future: impl Future<Output = Output>) -> Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("memory does not make anybody wait"),
+    }
+}
+
+fn add(source: &str) -> Change {
+    Change::Add {
+        set: "portcullis-v4".to_owned(),
+        network: network(source),
+        term_ms: HOUR_MS,
+        strikes: 1,
+        cause: cause(),
+    }
+}
+
+fn changes(changes: Vec<Change>) -> Changes {
+    Changes { changes, ..Changes::none(Kind::Plan, "op-9", &target(), now()) }
+}
+
+/// The default sets, a ledger, and somebody who applies.
+struct Bench {
+    sets: MemoryIpSets,
+    store: MemoryLedger,
+}
+
+impl Bench {
+    fn new(ledger: &Ledger) -> Self {
+        let mut sets: Vec<IpSet> = Sets::empty().iter().cloned().collect();
+        for network in ledger.entries().keys() {
+            sets[0].insert(*network).expect("a valid entry");
+        }
+        let sets = Sets::new(sets).expect("two names");
+        Self { sets: MemoryIpSets::new(&sets), store: MemoryLedger::new(ledger) }
+    }
+
+    fn apply(
+        &self,
+        changes: &Changes,
+        change_order: impl FnOnce(&mut Order<'_>),
+    ) -> Result<Applied, ApplyError> {
+        let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
+        let target = target();
+        let mut order = Order::new(&target, "tests", Some(&list));
+        change_order(&mut order);
+        // The closure may have put in nothing that lives shorter than the list.
+        let clock = Standing(Cell::new(now()));
+        at_once(apply(changes, &order, &self.sets, &self.store, &clock))
+    }
+
+    fn v4(&self) -> Vec<String> {
+        let set = self.sets.get("portcullis-v4").expect("it is there");
+        set.addresses().iter().map(ToString::to_string).collect()
+    }
+
+    fn ledger(&self) -> Ledger {
+        self.store.get().expect("it is there")
+    }
+
+    fn account(&self) -> Vec<String> {
+        let text = at_once(self.store.audit()).expect("memory");
+        let lines = crate::verify_audit(&text, self.ledger().audit_head()).expect("it holds");
+        lines.into_iter().map(|line| format!("{:?}: {}", line.event, line.reason)).collect()
+    }
+}
+
+/// The changes are refused with these words, and nothing is left behind.
+#[track_caller]
+fn refused(changes: &Changes, change_order: impl FnOnce(&mut Order<'_>), expected: &str) {
+    let bench = Bench::new(&ledger());
+    let error = bench.apply(changes, change_order).expect_err("it is refused").to_string();
+    assert!(error.starts_with(expected), "{error}");
+    assert_eq!(bench.v4(), [""; 0]);
+    let ledger = bench.ledger();
+    assert_eq!((ledger.entries().len(), ledger.lease(), ledger.intent()), (0, None, None));
+}
+
+#[test]
+fn what_was_not_approved_is_refused() {
+    let changes = changes(vec![add(SOURCE)]);
+    let hash = changes.sha256();
+    refused(&changes, |order| order.expected_sha256 = Some("11"), "the plan has the hash ");
+    let read = |order: &mut Order<'_>| {
+        order.plan_sha256 = Some("22");
+        order.expected_sha256 = Some("11");
+    };
+    refused(&changes, read, "the plan has the hash 22, and 11 was approved");
+    let bench = Bench::new(&ledger());
+    let target = target();
+    let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
+    let order = Order { expected_sha256: Some(&hash), ..Order::new(&target, "tests", Some(&list)) };
+    let clock = Standing(Cell::new(now()));
+    at_once(apply(&changes, &order, &bench.sets, &bench.store, &clock)).expect("it was approved");
+}
+
+#[test]
+fn what_is_old_or_meant_for_others_is_refused() {
+    let good = changes(vec![add(SOURCE)]);
+    let old = Changes { not_after: now(), ..good.clone() };
+    refused(&old, |_| {}, "the plan was good until 2025-11-04T09:12:00.000Z, and it is");
+    let other = Target::new("444455556666", "eu-west-1", target().scope());
+    let theirs = Changes { target: other, ..good.clone() };
+    let expected = "the plan is for 444455556666/eu-west-1/REGIONAL, and this is 111122223333/";
+    refused(&theirs, |_| {}, expected);
+    let stamp = LedgerStamp { lineage: "lineage-1".to_owned(), serial: 7 };
+    let moved = Changes { ledger: Some(stamp), ..good.clone() };
+    refused(&moved, |_| {}, "the ledger has moved from 7 to 0 since the plan was made");
+    let base = SetBase {
+        set: "portcullis-v4".to_owned(),
+        family: Family::V4,
+        sha256: "another".to_owned(),
+    };
+    let changed = Changes { base: vec![base], ..good };
+    refused(&changed, |_| {}, "set `portcullis-v4` has changed since the plan was made");
+    let bench = Bench::new(&ledger());
+    bench.apply(&changed, |order| order.allow_moved_base = true).expect("it is allowed");
+    assert_eq!(bench.v4(), [SOURCE]);
+}
+
+#[test]
+fn a_brake_stops_the_run_until_a_person_releases_it() {
+    let sources: Vec<_> = (0..11).map(|number| add(&format!("198.18.0.{number}/32"))).collect();
+    let many = changes(sources);
+    refused(&many, |_| {}, "brake change-share: 11 changes to 0 entries, limit 10");
+    let overrides =
+        [BrakeOverride { brake: Brake::ChangeShare, reason: "seen by two of us".to_owned() }];
+    let bench = Bench::new(&ledger());
+    let target = target();
+    let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
+    let clock = Standing(Cell::new(now()));
+    let mut order = Order::new(&target, "tests", Some(&list));
+    order.overrides = &overrides;
+    let error = at_once(apply(&many, &order, &bench.sets, &bench.store, &clock));
+    let error = error.expect_err("nobody is there").to_string();
+    assert_eq!(error, "brake change-share cannot be released in an unattended run");
+    order.is_attended = true;
+    at_once(apply(&many, &order, &bench.sets, &bench.store, &clock)).expect("it is released");
+    assert_eq!(bench.v4().len(), 11);
+    let told = bench.account();
+    assert!(told[0].starts_with("Release: brake change-share: 11 changes"), "{told:?}");
+    assert!(told[0].ends_with("released: seen by two of us"), "{told:?}");
+    assert_eq!(told.len(), 12);
+}
+
+#[test]
+fn the_kill_switch_stops_even_what_only_takes_out() {
+    let mut owning = ledger();
+    owning.entries.insert(network(SOURCE), entry("op-1"));
+    let bench = Bench::new(&owning);
+    bench.store.halt(Some("by hand"));
+    let release = Changes::release_all(&owning, "op-9", now());
+    let error = bench.apply(&release, |_| {}).expect_err("it is pulled").to_string();
+    assert_eq!(error, "brake halt: the kill switch is pulled: by hand");
+    assert_eq!(bench.v4(), [SOURCE]);
+    bench.store.halt(None);
+    bench.apply(&release, |_| {}).expect("it is let go");
+    assert_eq!(bench.v4(), [""; 0]);
+}
+
+#[test]
+fn somebody_elses_lease_is_respected_until_it_ends_or_is_taken() {
+    let mut leased = ledger();
+    let expires = later(now(), 1);
+    let lease =
+        crate::ledger::Lease { who: "another".to_owned(), operation: "op-1".to_owned(), expires };
+    leased.lease = Some(lease);
+    let bench = Bench::new(&leased);
+    let changes = changes(vec![add(SOURCE)]);
+    let error = bench.apply(&changes, |_| {}).expect_err("it is leased").to_string();
+    assert_eq!(
+        error,
+        "another is changing the sets (operation op-1) and has until 2025-11-04T09:12:00.001Z"
+    );
+    bench.apply(&changes, |order| order.takes_lease = true).expect("it is taken");
+    leased.lease.as_mut().expect("it is there").expires = now();
+    let bench = Bench::new(&leased);
+    bench.apply(&changes, |_| {}).expect("it has ended");
+}
+
+#[test]
+fn carrying_out_twice_is_carrying_out_once() {
+    let bench = Bench::new(&ledger());
+    let mut once = changes(vec![add(SOURCE)]);
+    once.ledger = Some(ledger().stamp());
+    bench.apply(&once, |_| {}).expect("nothing is in the way");
+    let (set, entries) = (bench.sets.get("portcullis-v4"), bench.ledger().entries().clone());
+    let (writes, told) = (bench.sets.writes(), bench.account());
+    let again = bench.apply(&once, |_| {}).expect("it is the same operation");
+    assert_eq!(again.done[0].1, Done::AlreadyOurs);
+    assert_eq!((bench.sets.get("portcullis-v4"), bench.ledger().entries()), (set, &entries));
+    assert_eq!((bench.sets.writes(), bench.account()), (writes, told));
+}
+
+#[test]
+fn an_entry_that_was_renewed_in_between_is_not_due() {
+    let mut owning = ledger();
+    owning.entries.insert(network(SOURCE), entry("op-1"));
+    let bench = Bench::new(&owning);
+    let late = Changes::expire(&owning, None, "op-9", later(now(), HOUR_MS));
+    let mut early = late.clone();
+    early.not_after = later(now(), HOUR_MS);
+    let applied = bench.apply(&early, |_| {}).expect("nothing is in the way");
+    assert_eq!(applied.done[0].1, Done::NotDue);
+    assert_eq!(bench.v4(), [SOURCE]);
+}
+
+#[test]
+fn what_a_person_took_out_is_not_put_back_and_what_he_put_in_is_not_ours() {
+    let mut owning = ledger();
+    owning.entries.insert(network(SOURCE), entry("op-1"));
+    let bench = Bench::new(&owning);
+    let mut theirs = bench.sets.get("portcullis-v4").expect("it is there");
+    theirs.remove(&network(SOURCE));
+    theirs.insert(network("198.18.0.2/32")).expect("a valid entry");
+    at_once(bench.sets.write(&theirs)).expect("the token is new");
+
+    let both = changes(vec![add(SOURCE), add("198.18.0.2/32")]);
+    let applied = bench.apply(&both, |_| {}).expect("nothing is in the way");
+    assert_eq!(applied.overridden, [network(SOURCE)]);
+    let done: Vec<_> = applied.done.iter().map(|(_, done)| done.clone()).collect();
+    assert_eq!(done, [Done::Overridden, Done::AlreadyThere(network("198.18.0.2/32"))]);
+    assert_eq!(bench.v4(), ["198.18.0.2/32"]);
+    assert!(bench.ledger().entries().is_empty());
+    assert!(bench.ledger().override_of(network(SOURCE), now()).is_some());
+    assert_eq!(bench.account(), ["Override: somebody else took it out of the set"]);
+}
+
+#[test]
+fn a_pardon_forgets_what_is_over_without_touching_a_set() {
+    let mut quiet = ledger();
+    quiet.past.insert(network(SOURCE), Past { strikes: 3, ended: now() });
+    let bench = Bench::new(&quiet);
+    let writes = bench.sets.writes();
+    let pardon = Changes::pardon(&quiet, network(SOURCE), "op-9", now());
+    let applied = bench.apply(&pardon, |_| {}).expect("nothing is in the way");
+    assert_eq!(applied.done[0].1, Done::Forgiven);
+    assert_eq!((bench.sets.writes(), bench.ledger().strikes(network(SOURCE), now())), (writes, 0));
+    assert_eq!(bench.account(), ["Pardon: its strikes were forgotten"]);
+    let Override { until, .. } = bench.ledger().overrides()[&network(SOURCE)].clone();
+    assert!(until > now());
+}
+
+#[test]
+fn a_failed_run_is_counted_and_the_third_stops_additions_until_one_succeeds() {
+    let bench = Bench::new(&ledger());
+    let mut wrong = changes(vec![add(SOURCE)]);
+    if let Change::Add { set, .. } = &mut wrong.changes[0] {
+        "missing".clone_into(set);
+    }
+    for failed in 1..=3 {
+        let error = bench.apply(&wrong, |_| {}).expect_err("there is no such set").to_string();
+        assert_eq!(error, "failed to read set `missing`: there is no IP set `missing`");
+        assert_eq!(bench.ledger().failed_runs(), failed);
+    }
+    let good = changes(vec![add(SOURCE)]);
+    let error = bench.apply(&good, |_| {}).expect_err("three failed").to_string();
+    assert_eq!(error, "brake failing-runs: 3 runs in a row failed, limit 3");
+    let expire = Changes::expire(&bench.ledger(), None, "op-8", now());
+    bench.apply(&expire, |_| {}).expect("expiry goes on");
+    bench.apply(&good, |_| {}).expect("the row has ended");
+    assert_eq!(bench.v4(), [SOURCE]);
+}

@@ -25,13 +25,7 @@ fn sets(entries: &[(&str, Family, &[&str])]) -> Sets {
 }
 
 fn default_plan(offenders: Vec<Offender>) -> Plan {
-    plan(
-        &findings(offenders, &[]),
-        &Sets::empty(),
-        &never_block(),
-        &BlockPolicy::default(),
-        now(),
-    )
+    plan(&findings(offenders, &[]), &Sets::empty(), &never_block(), &BlockPolicy::default(), now())
 }
 
 /// Each decision as a person sees it.
@@ -39,12 +33,7 @@ fn lines(plan: &Plan) -> Vec<String> {
     plan.decisions()
         .iter()
         .map(|decision| {
-            format!(
-                "{}  {}  {}",
-                decision.source,
-                decision.verdict(),
-                decision.grounds
-            )
+            format!("{}  {}  {}", decision.source, decision.verdict(), decision.grounds)
         })
         .collect()
 }
@@ -53,9 +42,7 @@ fn lines(plan: &Plan) -> Vec<String> {
 #[track_caller]
 fn check(offender: Offender, code: &str, verdict: &str) {
     let plan = default_plan(vec![offender]);
-    let [decision] = plan.decisions() else {
-        panic!("one offender, one decision")
-    };
+    let [decision] = plan.decisions() else { panic!("one offender, one decision") };
     let found = match &decision.outcome {
         Outcome::Add { .. } => "add",
         Outcome::AlreadyBlocked { .. } => "already-blocked",
@@ -69,10 +56,7 @@ fn check(offender: Offender, code: &str, verdict: &str) {
 
 #[test]
 fn an_offender_enters_the_set_of_its_family() {
-    let plan = default_plan(vec![
-        offender("203.0.113.9/32"),
-        offender("2001:db8:0:7::/64"),
-    ]);
+    let plan = default_plan(vec![offender("203.0.113.9/32"), offender("2001:db8:0:7::/64")]);
     assert_eq!(
         lines(&plan),
         [
@@ -136,15 +120,8 @@ fn only_one_address_or_one_64_is_blocked() {
 
 #[test]
 fn the_score_is_held_against_the_limit() {
-    let scored = |score| Offender {
-        score,
-        ..offender("203.0.113.9/32")
-    };
-    check(
-        scored(49),
-        "below-block-score",
-        "not blocked: score 49 is below 50",
-    );
+    let scored = |score| Offender { score, ..offender("203.0.113.9/32") };
+    check(scored(49), "below-block-score", "not blocked: score 49 is below 50");
     check(scored(50), "add", "to be blocked in portcullis-v4");
 }
 
@@ -160,11 +137,7 @@ fn the_worst_severity_is_held_against_the_limit() {
         "below-severity",
         "not blocked: severity low is below medium",
     );
-    check(
-        of_severity(Severity::Medium),
-        "add",
-        "to be blocked in portcullis-v4",
-    );
+    check(of_severity(Severity::Medium), "add", "to be blocked in portcullis-v4");
 }
 
 #[test]
@@ -194,40 +167,22 @@ fn what_an_incomplete_object_says_blocks_nobody() {
     let broken = "2025/11/04/08/access-1.gz";
     let whole = "2025/11/04/08/access-2.gz";
     let decide = |detections: Vec<Detection>, score| {
-        let offender = Offender {
-            detections,
-            score,
-            ..offender("203.0.113.9/32")
-        };
+        let offender = Offender { detections, score, ..offender("203.0.113.9/32") };
         let findings = findings(vec![offender], &[broken]);
-        let policy = BlockPolicy {
-            min_score: 100,
-            ..BlockPolicy::default()
-        };
+        let policy = BlockPolicy { min_score: 100, ..BlockPolicy::default() };
         plan(&findings, &Sets::empty(), &never_block(), &policy, now()).decisions()[0].clone()
     };
 
     let all_broken = decide(vec![detection("a", broken, &[0, 9])], 320);
-    assert_eq!(
-        all_broken.outcome,
-        Outcome::Withheld(Withheld::IncompleteEvidence)
-    );
+    assert_eq!(all_broken.outcome, Outcome::Withheld(Withheld::IncompleteEvidence));
     assert_eq!(
         all_broken.verdict(),
         "not blocked: all evidence is in objects that ended early; scan again when they are complete"
     );
 
     // 31 requests are worth four times 80 points, of which at most the whole object counts.
-    let one_whole = decide(
-        vec![detection("a", broken, &[0]), detection("b", whole, &[5])],
-        640,
-    );
-    assert_eq!(
-        one_whole.outcome,
-        Outcome::Add {
-            set: "portcullis-v4".into()
-        }
-    );
+    let one_whole = decide(vec![detection("a", broken, &[0]), detection("b", whole, &[5])], 640);
+    assert_eq!(one_whole.outcome, Outcome::Add { set: "portcullis-v4".into() });
     assert_eq!(one_whole.grounds.score, 320);
     assert_eq!(one_whole.grounds.to_string(), "b (31 requests)");
 
@@ -237,40 +192,26 @@ fn what_an_incomplete_object_says_blocks_nobody() {
     let mixed = decide(vec![mixed], 320);
     assert_eq!(
         mixed.outcome,
-        Outcome::Withheld(Withheld::BelowBlockScore {
-            score: 80,
-            limit: 100
-        })
+        Outcome::Withheld(Withheld::BelowBlockScore { score: 80, limit: 100 })
     );
 
     let mut window = detection("rate/flood", broken, &[0]);
-    window
-        .evidence
-        .extend(detection("rate/flood", whole, &[5]).evidence);
+    window.evidence.extend(detection("rate/flood", whole, &[5]).evidence);
     window.rate = Some(flood());
     let window = decide(vec![window], 320);
-    assert_eq!(
-        window.outcome,
-        Outcome::Withheld(Withheld::IncompleteEvidence)
-    );
+    assert_eq!(window.outcome, Outcome::Withheld(Withheld::IncompleteEvidence));
 }
 
 #[test]
 fn a_watched_source_is_shown_and_not_blocked() {
-    let watched = Offender {
-        good_requests: 400,
-        flagged_requests: 2,
-        ..offender("203.0.113.9/32")
-    };
+    let watched =
+        Offender { good_requests: 400, flagged_requests: 2, ..offender("203.0.113.9/32") };
     let mut findings = findings(vec![offender("203.0.113.8/32")], &[]);
     findings.watched = vec![watched, offender("10.0.0.1/32")];
     let policy = BlockPolicy::default();
     let plan = plan(&findings, &Sets::empty(), &never_block(), &policy, now());
-    let verdicts: Vec<_> = plan
-        .decisions()
-        .iter()
-        .map(|d| format!("{} {}", d.source, d.verdict()))
-        .collect();
+    let verdicts: Vec<_> =
+        plan.decisions().iter().map(|d| format!("{} {}", d.source, d.verdict())).collect();
     assert_eq!(
         verdicts,
         [
@@ -283,90 +224,44 @@ fn a_watched_source_is_shown_and_not_blocked() {
 }
 
 fn flood() -> RateFigure {
-    RateFigure {
-        measure: Measure::Count,
-        peak: 412,
-        threshold: 300,
-        window_seconds: 60,
-        bursts: 1,
-    }
+    RateFigure { measure: Measure::Count, peak: 412, threshold: 300, window_seconds: 60, bursts: 1 }
 }
 
 #[test]
 fn rate_rules_show_their_worst_window() {
     for (measure, peak, threshold, shown) in [
         (Measure::Count, 412, 300, "412 requests in 60 s, limit 300"),
-        (
-            Measure::DistinctPaths,
-            71,
-            40,
-            "71 different paths in 60 s, limit 40",
-        ),
-        (
-            Measure::ErrorShare,
-            97,
-            80,
-            "97 % errors in 60 s, limit 80 %",
-        ),
+        (Measure::DistinctPaths, 71, 40, "71 different paths in 60 s, limit 40"),
+        (Measure::ErrorShare, 97, 80, "97 % errors in 60 s, limit 80 %"),
     ] {
         let mut offender = offender("203.0.113.9/32");
-        offender.detections[0].rate = Some(RateFigure {
-            measure,
-            peak,
-            threshold,
-            ..flood()
-        });
+        offender.detections[0].rate = Some(RateFigure { measure, peak, threshold, ..flood() });
         let plan = default_plan(vec![offender]);
-        assert_eq!(
-            plan.decisions()[0].grounds.to_string(),
-            format!("probe/dotfiles ({shown})")
-        );
+        assert_eq!(plan.decisions()[0].grounds.to_string(), format!("probe/dotfiles ({shown})"));
     }
 }
 
 #[test]
 fn the_weightiest_rules_are_named_and_the_rest_counted() {
     let mut offender = offender("203.0.113.9/32");
-    offender.detections = ["d", "b", "c", "a"]
-        .map(|rule| detection(rule, "object", &[0]))
-        .to_vec();
+    offender.detections = ["d", "b", "c", "a"].map(|rule| detection(rule, "object", &[0])).to_vec();
     offender.detections[0].points = 400;
     offender.detections[2].points = 1;
     let shown = lines(&default_plan(vec![offender.clone()])).remove(0);
-    assert!(
-        shown.ends_with("  d (31 requests), a (31 requests) and 2 more rules"),
-        "{shown}"
-    );
+    assert!(shown.ends_with("  d (31 requests), a (31 requests) and 2 more rules"), "{shown}");
     offender.detections.truncate(3);
     let shown = lines(&default_plan(vec![offender])).remove(0);
-    assert!(
-        shown.ends_with("  d (31 requests), b (31 requests) and 1 more rule"),
-        "{shown}"
-    );
+    assert!(shown.ends_with("  d (31 requests), b (31 requests) and 1 more rule"), "{shown}");
 }
 
 #[test]
 fn what_is_in_a_set_stays_and_is_not_added_again() {
-    let current = sets(&[
-        ("one", Family::V4, &["203.0.113.9/32"]),
-        ("two", Family::V4, &["198.18.0.0/16"]),
-    ]);
-    let low = Offender {
-        score: 1,
-        ..offender("203.0.113.9/32")
-    };
-    let offenders = vec![
-        low,
-        offender("198.18.3.4/32"),
-        offender("2001:db8:0:7::/64"),
-    ];
-    let plan = plan(
-        &findings(offenders, &[]),
-        &current,
-        &never_block(),
-        &BlockPolicy::default(),
-        now(),
-    );
+    let current =
+        sets(&[("one", Family::V4, &["203.0.113.9/32"]), ("two", Family::V4, &["198.18.0.0/16"])]);
+    let low = Offender { score: 1, ..offender("203.0.113.9/32") };
+    let offenders = vec![low, offender("198.18.3.4/32"), offender("2001:db8:0:7::/64")];
+    let plan =
+        plan(&findings(offenders, &[]), &current, &never_block(), &BlockPolicy::default(), now());
     let verdicts: Vec<_> = plan.decisions().iter().map(Decision::verdict).collect();
     assert_eq!(
         verdicts,
@@ -382,18 +277,10 @@ fn what_is_in_a_set_stays_and_is_not_added_again() {
 
 #[test]
 fn an_entry_of_others_inside_a_protected_network_is_shown_and_left() {
-    let current = sets(&[(
-        "edge",
-        Family::V4,
-        &["192.0.2.1/32", "198.51.100.0/25", "203.0.113.0/24"],
-    )]);
-    let plan = plan(
-        &findings(Vec::new(), &[]),
-        &current,
-        &never_block(),
-        &BlockPolicy::default(),
-        now(),
-    );
+    let current =
+        sets(&[("edge", Family::V4, &["192.0.2.1/32", "198.51.100.0/25", "203.0.113.0/24"])]);
+    let plan =
+        plan(&findings(Vec::new(), &[]), &current, &never_block(), &BlockPolicy::default(), now());
     let shown: Vec<_> = plan.conflicts().iter().map(ToString::to_string).collect();
     assert_eq!(
         shown,
@@ -414,10 +301,7 @@ fn sets_of_one_family_fill_one_after_the_other_and_the_worst_offenders_get_the_r
         ("b", Family::V4, &[]),
         ("c", Family::V6, &[]),
     ]);
-    let scored = |source: &str, score| Offender {
-        score,
-        ..offender(source)
-    };
+    let scored = |source: &str, score| Offender { score, ..offender(source) };
     let offenders = vec![
         scored("203.0.113.9/32", 70),
         scored("203.0.113.10/32", 70),
@@ -425,22 +309,10 @@ fn sets_of_one_family_fill_one_after_the_other_and_the_worst_offenders_get_the_r
         scored("203.0.113.1/32", 60),
         scored("2001:db8:0:1::/64", 55),
     ];
-    let policy = BlockPolicy {
-        max_addresses: 2,
-        ..BlockPolicy::default()
-    };
-    let plan = plan(
-        &findings(offenders, &[]),
-        &current,
-        &never_block(),
-        &policy,
-        now(),
-    );
-    let verdicts: Vec<_> = plan
-        .decisions()
-        .iter()
-        .map(|d| format!("{} {}", d.source, d.verdict()))
-        .collect();
+    let policy = BlockPolicy { max_addresses: 2, ..BlockPolicy::default() };
+    let plan = plan(&findings(offenders, &[]), &current, &never_block(), &policy, now());
+    let verdicts: Vec<_> =
+        plan.decisions().iter().map(|d| format!("{} {}", d.source, d.verdict())).collect();
     assert_eq!(
         verdicts,
         [
@@ -466,42 +338,25 @@ fn twenty_thousand_offenders_give_a_full_set_and_ten_thousand_reasons() {
     let plan = default_plan(offenders.collect());
     let target = plan.target().get("portcullis-v4").expect("the IPv4 set");
     assert_eq!(target.addresses().len(), MAX_ADDRESSES);
-    assert_eq!(
-        target.addresses().first(),
-        Some(&network("198.18.39.16/32"))
-    );
-    let full: Vec<_> = plan.decisions()[MAX_ADDRESSES..]
-        .iter()
-        .map(|d| &d.outcome)
-        .collect();
-    let ranks = (MAX_ADDRESSES + 1..=20_000).map(|rank| {
-        Outcome::Withheld(Withheld::SetFull {
-            limit: MAX_ADDRESSES,
-            rank,
-        })
-    });
+    assert_eq!(target.addresses().first(), Some(&network("198.18.39.16/32")));
+    let full: Vec<_> = plan.decisions()[MAX_ADDRESSES..].iter().map(|d| &d.outcome).collect();
+    let ranks = (MAX_ADDRESSES + 1..=20_000)
+        .map(|rank| Outcome::Withheld(Withheld::SetFull { limit: MAX_ADDRESSES, rank }));
     assert!(full.into_iter().eq(&ranks.collect::<Vec<_>>()));
 }
 
 #[test]
 fn a_limit_above_what_aws_accepts_counts_as_that() {
-    let addresses: Vec<_> = (0..MAX_ADDRESSES)
-        .map(|n| format!("198.18.{}.{}/32", n / 256, n % 256))
-        .collect();
+    let addresses: Vec<_> =
+        (0..MAX_ADDRESSES).map(|n| format!("198.18.{}.{}/32", n / 256, n % 256)).collect();
     let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
     let current = sets(&[("full", Family::V4, &addresses)]);
-    let policy = BlockPolicy {
-        max_addresses: usize::MAX,
-        ..BlockPolicy::default()
-    };
+    let policy = BlockPolicy { max_addresses: usize::MAX, ..BlockPolicy::default() };
     let findings = findings(vec![offender("203.0.113.9/32")], &[]);
     let plan = plan(&findings, &current, &never_block(), &policy, now());
     assert_eq!(
         plan.decisions()[0].outcome,
-        Outcome::Withheld(Withheld::SetFull {
-            limit: MAX_ADDRESSES,
-            rank: 1
-        })
+        Outcome::Withheld(Withheld::SetFull { limit: MAX_ADDRESSES, rank: 1 })
     );
 }
 
@@ -515,25 +370,16 @@ fn only_what_complete_objects_bear_out_earns_room() {
     all_whole.detections = vec![detection("a", whole, &[8])];
     all_whole.score = 400;
     let findings = findings(vec![mostly_broken, all_whole], &[broken]);
-    let policy = BlockPolicy {
-        max_addresses: 1,
-        ..BlockPolicy::default()
-    };
+    let policy = BlockPolicy { max_addresses: 1, ..BlockPolicy::default() };
     let plan = plan(&findings, &Sets::empty(), &never_block(), &policy, now());
-    let added: Vec<_> = plan
-        .additions()
-        .map(|(decision, _)| decision.source)
-        .collect();
+    let added: Vec<_> = plan.additions().map(|(decision, _)| decision.source).collect();
     assert_eq!(added, [network("203.0.113.2/32")]);
 }
 
 #[test]
 fn a_source_with_host_bits_is_blocked_as_its_network() {
     let plan = default_plan(vec![offender("2001:db8:0:7::9/64")]);
-    let added: Vec<_> = plan
-        .additions()
-        .map(|(decision, _)| decision.source)
-        .collect();
+    let added: Vec<_> = plan.additions().map(|(decision, _)| decision.source).collect();
     assert_eq!(added, [network("2001:db8:0:7::/64")]);
 }
 
@@ -541,13 +387,7 @@ fn a_source_with_host_bits_is_blocked_as_its_network() {
 fn a_source_given_twice_takes_one_entry() {
     let plan = default_plan(vec![offender("203.0.113.9/32"), offender("203.0.113.9/32")]);
     let verdicts: Vec<_> = plan.decisions().iter().map(Decision::verdict).collect();
-    assert_eq!(
-        verdicts,
-        [
-            "to be blocked in portcullis-v4",
-            "already blocked in portcullis-v4"
-        ]
-    );
+    assert_eq!(verdicts, ["to be blocked in portcullis-v4", "already blocked in portcullis-v4"]);
 }
 
 /// What one case of the properties is made of.
@@ -562,11 +402,7 @@ struct Case {
 /// Networks in a small space, so that they meet; some reserved, some too wide.
 fn any_source() -> impl Strategy<Value = IpNet> {
     let v4 = |base: u32| {
-        move |low: u8| {
-            IpNet::from(std::net::IpAddr::from(
-                (base | u32::from(low)).to_be_bytes(),
-            ))
-        }
+        move |low: u8| IpNet::from(std::net::IpAddr::from((base | u32::from(low)).to_be_bytes()))
     };
     let v6 = |low: u8| {
         let bits = (0x2001_0db8_u128 << 96) | (u128::from(low) << 64);
@@ -617,11 +453,7 @@ fn any_case() -> impl Strategy<Value = Case> {
             let mut one = IpSet::new("a-v4", Family::V4).expect("a valid name");
             let mut six = IpSet::new("b-v6", Family::V6).expect("a valid name");
             for entry in entries {
-                let set = if Family::of(entry) == Family::V4 {
-                    &mut one
-                } else {
-                    &mut six
-                };
+                let set = if Family::of(entry) == Family::V4 { &mut one } else { &mut six };
                 set.insert(entry).expect("a valid entry");
             }
             let mut current = vec![one, six];
@@ -629,16 +461,8 @@ fn any_case() -> impl Strategy<Value = Case> {
                 current.push(IpSet::new("c-v4", Family::V4).expect("a valid name"));
             }
             let current = Sets::new(current).expect("different names");
-            let policy = BlockPolicy {
-                max_addresses,
-                ..BlockPolicy::default()
-            };
-            Case {
-                offenders,
-                list,
-                current,
-                policy,
-            }
+            let policy = BlockPolicy { max_addresses, ..BlockPolicy::default() };
+            Case { offenders, list, current, policy }
         })
 }
 
@@ -646,13 +470,7 @@ impl Case {
     fn plan(&self, current: &Sets) -> Plan {
         let never_block =
             NeverBlock::parse("list", &one_a_line(&self.list)).expect("canonical networks");
-        plan(
-            &findings(self.offenders.clone(), &[]),
-            current,
-            &never_block,
-            &self.policy,
-            now(),
-        )
+        plan(&findings(self.offenders.clone(), &[]), current, &never_block, &self.policy, now())
     }
 
     /// Whether the offender should be blocked if there were room, said anew without
@@ -663,9 +481,7 @@ impl Case {
         };
         let covered = |entry: &IpNet| entry.contains(&offender.source);
         !self.list.iter().any(overlap)
-            && !RESERVED
-                .iter()
-                .any(|range| overlap(&network(range.network)))
+            && !RESERVED.iter().any(|range| overlap(&network(range.network)))
             && !self.current.iter().flat_map(IpSet::addresses).any(covered)
             && [("v4", 32), ("v6", 64)].contains(&match offender.source {
                 IpNet::V4(source) => ("v4", source.prefix_len()),

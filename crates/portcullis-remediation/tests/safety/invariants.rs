@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use portcullis_remediation::{
-    ApplyError, BrakeLimits, Change, Changes, Clock as _, Done, Event, Family, Order, apply, verify_audit,
+    ApplyError, BrakeLimits, Change, Changes, Clock as _, Done, Event, Family, Order, apply,
+    verify_audit,
 };
 
 use crate::world::{
@@ -207,7 +208,14 @@ fn check_account(world: &World) {
             of.borrow().get(&network).copied().unwrap_or_default()
         };
         let truth = (count(&world.put_in), count(&world.taken_out));
-        assert_eq!((put_in, taken_out), truth, "I5: {network}");
+        assert_eq!(put_in - taken_out, truth.0 - truth.1, "I5: {network}");
+        // While an answer is lost somebody may take out what was put in, and nobody
+        // will ever know that it was there. Nothing is told that did not happen.
+        assert!(put_in <= truth.0, "I5: {network} is told more often than it happened");
+        let figures = world.figures.get();
+        if figures.injected == 0 {
+            assert_eq!((put_in, taken_out), truth, "I5: {network}");
+        }
     }
 }
 
@@ -226,8 +234,8 @@ fn storm(seed: u64, operations: u64, faults: Faults) -> (World, Tally) {
 #[test]
 fn nothing_is_lost_in_a_storm_of_faults() {
     let wanted = std::env::var("PORTCULLIS_FAULT_OPERATIONS").ok();
-    let wanted: u64 = wanted.map_or(3_000, |text| text.parse().expect("a number of operations"));
-    let per_storm = 500;
+    let wanted: u64 = wanted.map_or(500, |text| text.parse().expect("a number of operations"));
+    let per_storm = 250;
     let (mut begun, mut done, mut conflicts) = (0, 0, 0);
     let mut figures = crate::world::WorldFigures::default();
     let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
@@ -256,14 +264,25 @@ fn nothing_is_lost_in_a_storm_of_faults() {
 
 #[test]
 fn eight_writers_without_faults_get_everything_done() {
-    let (world, tally) = storm(7, 400, Faults::default());
-    let failed: u64 = tally.errors.borrow().iter().map(|(_, count)| count).sum();
+    let (world, tally) = storm(7, 150, Faults::default());
+    let failed: u64 = tally.errors.borrow().values().sum();
     let excused: u64 = ["lease lost", "braked"]
         .iter()
         .filter_map(|name| tally.errors.borrow().get(name).copied())
         .sum();
     assert_eq!(failed, excused, "{:?}", tally.errors.borrow());
-    assert!(world.figures.get().our_writes > 50);
+    assert!(world.figures.get().our_writes > 30);
+}
+
+#[test]
+fn somebody_else_who_adds_what_we_are_adding_keeps_it() {
+    let mut conflicts = 0;
+    for seed in 100..103 {
+        let (world, tally) = storm(seed, 60, Faults::CROWD);
+        conflicts += tally.most_conflicts.get();
+        assert!(world.figures.get().foreign_writes > 0);
+    }
+    assert!(conflicts > 0, "nobody ever came in between");
 }
 
 #[test]
@@ -289,7 +308,7 @@ fn with_a_clock_and_no_new_logs_every_entry_leaves_at_its_minute() {
         run_alone(&world, &expire, &order).expect("nothing is in the way");
         assert_eq!(world.set(SETS[0]).addresses().len(), before - due, "minute {minute}");
         let left = world.ledger.get().expect("it is there").entries().len();
-        assert_eq!(left as i64, (9 - minute - 1).max(0), "minute {minute}");
+        assert_eq!(left, 8_usize.saturating_sub(minute as usize), "minute {minute}");
     }
 }
 

@@ -106,6 +106,17 @@ impl Faults {
         foreign: 20,
         kill: 4,
     };
+
+    /// Somebody else is busy in the same sets, and every answer arrives.
+    pub(crate) const CROWD: Self = Self {
+        busy: 50,
+        lost_answer: 0,
+        lost_request: 0,
+        delayed: 0,
+        stale_read: 60,
+        foreign: 60,
+        kill: 0,
+    };
 }
 
 /// Who put a network into a set.
@@ -255,14 +266,18 @@ impl World {
             after.remove(&entries[self.below(entries.len() as u32) as usize]);
         } else {
             let network = if self.below(4) == 0 {
-                // One that we may want too. While it is in the ledger or on its way
-                // there, who put it in could not be told even by the world.
+                // One that we may want too. Once it is ours, to add it changes nothing;
+                // while one of us is at it and may not hear the answer, nobody can tell
+                // afterwards who put it in.
                 let candidate = candidate(self, before.family());
-                let is_free = ledger.as_ref().is_none_or(|ledger| {
-                    ledger.intent().is_none() && !ledger.entries().contains_key(&candidate)
-                });
-                let nothing_moves = self.on_their_way.borrow().is_empty();
-                if !is_free || !nothing_moves {
+                let is_ours =
+                    ledger.as_ref().is_some_and(|ledger| ledger.entries().contains_key(&candidate));
+                let Faults { lost_answer, lost_request, delayed, kill, .. } = self.faults.get();
+                let is_told = lost_answer + lost_request + delayed + kill == 0;
+                let is_quiet = ledger.as_ref().is_none_or(|ledger| ledger.lease().is_none())
+                    && self.on_their_way.borrow().is_empty()
+                    && self.saves_on_their_way.borrow().is_empty();
+                if is_ours || !(is_told || is_quiet) {
                     return;
                 }
                 candidate
@@ -312,10 +327,10 @@ impl World {
 
     /// Runs processes until all are done, one step of a random one after the other.
     /// One that is killed starts again.
-    pub(crate) fn run<'w>(
-        &'w self,
+    pub(crate) fn run<'f>(
+        &self,
         processes: usize,
-        start: impl Fn(usize) -> Pin<Box<dyn Future<Output = ()> + 'w>>,
+        start: impl Fn(usize) -> Pin<Box<dyn Future<Output = ()> + 'f>>,
     ) {
         let mut running: Vec<_> = (0..processes).map(|number| Some(start(number))).collect();
         let mut context = Context::from_waker(Waker::noop());
@@ -451,7 +466,7 @@ impl Clock for World {
     }
 
     async fn wait(&self, milliseconds: u64) {
-        self.pass(milliseconds as i64);
+        self.pass(milliseconds.cast_signed());
         self.give_way().await;
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use portcullis_detection::{Detection, Findings, Measure, Offender, RateFigure};
+use portcullis_ingest::{Untrusted, redacted};
 
 use crate::output::table::{Align, Cell, Table};
 use crate::output::{counted, severity_style, source, write_not_seen};
@@ -123,7 +124,9 @@ fn rate_in_words(rate: &RateFigure) -> String {
 
 fn example(detection: &Detection) -> Option<String> {
     let evidence = detection.evidence.iter().find(|evidence| evidence.field.is_some())?;
-    let text = evidence.text.as_untrusted().escaped().to_string();
+    // Tables are pasted into tickets: secrets stay hidden whatever the options.
+    let text = redacted(evidence.text.as_untrusted().bytes());
+    let text = Untrusted::new(&text).escaped().to_string();
     let mut shown: String = text.chars().take(EXAMPLE_CHARACTERS).collect();
     if shown.len() < text.len() {
         shown.push('…');

@@ -1,6 +1,9 @@
 //! Script without markup: calls that run because the value leaves the text it stands in.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 /// Functions that attacks call to show that they run, with what they usually reach for.
 const CALLS: &[&[u8]] = &[
@@ -75,7 +78,9 @@ pub(super) fn calls(text: &[u8]) -> Option<Range<usize>> {
         if before.len() + usize::from(wrapped) != at {
             continue;
         }
-        let Some(name) = CALLS.iter().find(|name| before.ends_with(name)) else {
+        // Every name ends with a letter.
+        let named = before.last().is_some_and(u8::is_ascii_lowercase);
+        let Some(name) = CALLS.iter().find(|name| named && before.ends_with(name)) else {
             if let Some(start) = call_between_quotes(before, &text[at + 1..]) {
                 return Some(start..at + 1);
             }
@@ -92,15 +97,16 @@ pub(super) fn calls(text: &[u8]) -> Option<Range<usize>> {
             return Some(start..at + 1);
         }
     }
-    for object in OBJECTS {
-        if let Some(start) = memchr::memmem::find(text, object)
-            && leaves_text(&text[..start], true)
-        {
-            return Some(start..start + object.len());
-        }
-    }
-    None
+    // Every object is named with a dot.
+    memchr::memchr(b'.', text)?;
+    OBJECT_FINDERS.iter().find_map(|finder| {
+        let start = finder.find(text)?;
+        leaves_text(&text[..start], true).then(|| start..start + finder.needle().len())
+    })
 }
+
+static OBJECT_FINDERS: LazyLock<Vec<Finder<'static>>> =
+    LazyLock::new(|| OBJECTS.iter().map(|object| Finder::new(*object)).collect());
 
 /// `"+anything(1)+"`: whatever is called, the value leaves a text, calls it and returns.
 fn call_between_quotes(before: &[u8], arguments: &[u8]) -> Option<usize> {

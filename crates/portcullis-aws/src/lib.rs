@@ -1,0 +1,26 @@
+//! AWS behind the traits of remediation: IP sets in WAFv2, ledgers on S3 or on disk.
+//!
+//! This is the only crate that knows the AWS SDK. It decides nothing about blocks: it
+//! reads whole sets and writes whole sets, and above all it says what an error means.
+//! A write of which the answer was lost may have happened, and the SDK's habit of
+//! trying again would hide that; so writes are sent once, and remediation settles what
+//! became of them.
+//!
+//! The calls it makes are `wafv2:ListIPSets`, `wafv2:GetIPSet`, `wafv2:UpdateIPSet`,
+//! and, for a ledger on S3, `s3:GetObject`, `s3:PutObject` and `s3:ListBucket` below its
+//! prefix. It never creates or deletes a set, and never touches a web ACL.
+
+mod connection;
+mod failure;
+mod file_ledger;
+mod pace;
+mod s3_ledger;
+mod system_clock;
+mod waf;
+
+pub use connection::{Connection, Keys, Options};
+pub use file_ledger::FileLedger;
+pub use pace::Pace;
+pub use s3_ledger::S3Ledger;
+pub use system_clock::SystemClock;
+pub use waf::{Listed, WafIpSets};

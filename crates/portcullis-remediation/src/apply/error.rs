@@ -1,0 +1,89 @@
+//! Why changes were not carried out.
+
+use portcullis_ingest::Timestamp;
+
+use crate::brake::{BrakeOverride, Braked};
+use crate::ledger::{Lease, LedgerStamp};
+use crate::store::{ReadError, StoreError, WriteError};
+use crate::target::Target;
+
+/// Why changes were not carried out, or not to their end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// Another plan was approved.
+    #[error("the plan has the hash {found}, and {expected} was approved")]
+    OtherPlan {
+        /// What was approved.
+        expected: String,
+        /// What is here.
+        found: String,
+    },
+    /// The changes are too old.
+    #[error("the plan was good until {not_after}, and it is {now}; make a new one")]
+    Outdated {
+        /// The end of its time.
+        not_after: Timestamp,
+        /// The time now.
+        now: Timestamp,
+    },
+    /// The changes are for another account, region or scope.
+    #[error("the {what} is for {found}, and this is {expected}")]
+    OtherTarget {
+        /// `plan` or `ledger`.
+        what: &'static str,
+        /// Where we are.
+        expected: Box<Target>,
+        /// What it is for.
+        found: Box<Target>,
+    },
+    /// Only a person releases a brake.
+    #[error("brake {} cannot be released in an unattended run", .0.brake)]
+    Unattended(BrakeOverride),
+    /// Somebody else is at it.
+    #[error("{} is changing the sets (operation {}) and has until {}", .0.who, .0.operation, .0.expires)]
+    Leased(Lease),
+    /// The ledger has changed since the changes were made.
+    #[error("the ledger has moved from {} to {} since the plan was made; make a new one", .planned.serial, .found.serial)]
+    LedgerMoved {
+        /// What the changes were made from.
+        planned: Box<LedgerStamp>,
+        /// What is there.
+        found: Box<LedgerStamp>,
+    },
+    /// A set has changed since the changes were made.
+    #[error(
+        "set `{set}` has changed since the plan was made; make a new one, or apply to what is there now"
+    )]
+    BaseMoved {
+        /// The set.
+        set: String,
+    },
+    /// A brake stops the run.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Braked(Vec<Braked>),
+    /// A set cannot be read.
+    #[error("failed to read set `{set}`: {error}")]
+    Read {
+        /// The set.
+        set: String,
+        /// Why.
+        error: ReadError,
+    },
+    /// A set cannot be written. What was begun is in the ledger, and the next run
+    /// settles it.
+    #[error("failed to write set `{set}`, tried {tries} times: {error}")]
+    Write {
+        /// The set.
+        set: String,
+        /// How often it was tried.
+        tries: u32,
+        /// Why, the last time.
+        error: WriteError,
+    },
+    /// The lease ran out and somebody else took it. What was begun is settled by them.
+    #[error("the lease was lost; somebody else has the sets now")]
+    LeaseLost,
+    /// The ledger cannot be read or saved.
+    #[error("failed to keep the ledger: {0}")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,221 @@
+//! What is ours already, and whether an offender has done anything since.
+//!
+//! A block that works leaves traces that look like an attack: the client tries again,
+//! the firewall turns it away, and the log says so. If such requests counted, a
+//! blocked client would renew its own block for ever. So whoever is or was blocked
+//! must have done something *new*: something that passed the firewall after the block
+//! began, or after it ended. Whether a request passed is known to whoever read the
+//! log; if that is not known, nothing counts as new.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use portcullis_detection::{Findings, Offender};
+use portcullis_ingest::Timestamp;
+
+use crate::brake::Figures;
+use crate::changes::{Change, Changes, Digests, Kind, SetBase, due};
+use crate::grounds::Grounds;
+use crate::ipset::Sets;
+use crate::ledger::{Cause, Ledger, Removal};
+use crate::plan::{Decision, Outcome, Withheld};
+use crate::protect::NeverBlock;
+use crate::term::{HOUR_MS, MINUTE_MS, later, term_ms};
+
+/// How long a new entry may take to work everywhere, in milliseconds. What passes in
+/// that time does not show that the block is not enough.
+///
+/// Source: AWS WAF Developer Guide, changes take "a few seconds to a number of minutes".
+const PROPAGATION_MS: i64 = 5 * MINUTE_MS;
+
+/// Oldest evidence that blocks, in hours, where a signature fired. A guess: the address
+/// may belong to somebody else the next day.
+const SIGNATURE_HOURS: i64 = 24;
+
+/// The same where only rates were exceeded, which say less about the time after.
+const RATE_HOURS: i64 = 6;
+
+/// Whether requests that the firewall turned away are among the findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockedRequests {
+    /// They may be, so that nothing shows that an offender did anything new.
+    MayCount,
+    /// They were kept out of the scan.
+    LeftOut,
+}
+
+/// What is ours, and who asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Holdings<'a> {
+    /// The ledger of the target.
+    pub ledger: &'a Ledger,
+    /// Names the operation; never used twice.
+    pub operation: &'a str,
+    /// Whether requests that the firewall turned away are among the findings.
+    pub blocked_requests: BlockedRequests,
+}
+
+/// What the ledger says about the findings.
+pub(crate) struct News<'a> {
+    holdings: Holdings<'a>,
+    /// Entries that leave.
+    due: Vec<Change>,
+    /// Entries of ours that stay longer.
+    renewals: Vec<Change>,
+    now: Timestamp,
+}
+
+impl<'a> News<'a> {
+    /// `offenders` are those that deserve a block.
+    pub(crate) fn new<'f>(
+        holdings: &Holdings<'a>,
+        offenders: impl Iterator<Item = (&'f Offender, &'f Grounds)>,
+        current: &Sets,
+        never_block: &NeverBlock,
+        now: Timestamp,
+    ) -> Self {
+        let mut news = Self { holdings: *holdings, due: Vec::new(), renewals: Vec::new(), now };
+        let mut renewed = BTreeSet::new();
+        for (offender, grounds) in offenders {
+            let network = offender.source.trunc();
+            let Some(entry) = holdings.ledger.entries().get(&network) else {
+                continue;
+            };
+            let set = current.get(&entry.set);
+            let is_there = set.is_some_and(|set| set.addresses().contains(&network));
+            let last = last_fired(offender, grounds);
+            let since = later(entry.since(), PROPAGATION_MS);
+            let is_new = is_there && news.is_later(last, since);
+            if is_new && !news.is_old(grounds, last) && renewed.insert(network) {
+                let strikes = entry.strikes.saturating_add(1);
+                news.renewals.push(Change::Renew {
+                    set: entry.set.clone(),
+                    network,
+                    term_ms: term_ms(strikes, holdings.operation, network),
+                    strikes,
+                    cause: Cause::new(grounds, last),
+                });
+            }
+        }
+        let leaves = |change: &Change| match change {
+            Change::Remove { network, why: Removal::Expired, .. } => !renewed.contains(network),
+            _ => true,
+        };
+        news.due = due(holdings.ledger, Some(never_block), now).filter(leaves).collect();
+        news
+    }
+
+    /// The sets without what leaves.
+    pub(crate) fn remaining(&self, current: &Sets) -> Sets {
+        let mut leaving: BTreeMap<&str, Vec<IpNet>> = BTreeMap::new();
+        for change in &self.due {
+            leaving.entry(change.set()).or_default().push(change.network());
+        }
+        let without = current.iter().cloned().map(|mut set| {
+            for network in leaving.remove(set.name()).unwrap_or_default() {
+                set.remove(&network);
+            }
+            set
+        });
+        Sets::new(without.collect()).expect("the sets have the names that they had")
+    }
+
+    /// Why an offender that deserves a block is not blocked now.
+    pub(crate) fn withheld(
+        &self,
+        offender: &Offender,
+        grounds: &Grounds,
+        network: IpNet,
+    ) -> Option<Withheld> {
+        let ledger = self.holdings.ledger;
+        if let Some(decision) = ledger.override_of(network, self.now) {
+            return Some(Withheld::Overridden { until: decision.until });
+        }
+        let last = last_fired(offender, grounds);
+        // Ours by the ledger and not in its set, or about to leave it.
+        if let Some(entry) = ledger.entries().get(&network) {
+            let leaves = self.due.iter().any(|change| change.network() == network);
+            let since = if leaves { entry.expires.min(self.now) } else { self.now };
+            return Some(Withheld::NothingNew { since });
+        }
+        if ledger.strikes(network, self.now) > 0 {
+            let since = ledger.past().get(&network)?.ended;
+            if !self.is_later(last, since) {
+                return Some(Withheld::NothingNew { since });
+            }
+        }
+        let limit_hours = limit_hours(grounds);
+        self.is_old(grounds, last).then_some(Withheld::OldEvidence { last, limit_hours })
+    }
+
+    fn is_later(&self, last: Option<Timestamp>, since: Timestamp) -> bool {
+        self.holdings.blocked_requests == BlockedRequests::LeftOut
+            && last.is_some_and(|last| last > since)
+    }
+
+    fn is_old(&self, grounds: &Grounds, last: Option<Timestamp>) -> bool {
+        let limit = limit_hours(grounds) * HOUR_MS;
+        last.is_none_or(|last| self.now.epoch_ms() - last.epoch_ms() > limit)
+    }
+
+    /// All that is to be done: what leaves, then what comes, then what stays longer.
+    pub(crate) fn changes(
+        self,
+        findings: &Findings,
+        current: &Sets,
+        decisions: &[Decision],
+    ) -> Changes {
+        let Holdings { ledger, operation, .. } = self.holdings;
+        let mut changes = Changes::none(Kind::Plan, operation, ledger.target(), self.now);
+        changes.ledger = Some(ledger.stamp());
+        changes.base = current
+            .iter()
+            .map(|set| SetBase {
+                set: set.name().to_owned(),
+                family: set.family(),
+                sha256: set.digest(),
+            })
+            .collect();
+        changes.figures = Figures {
+            records: findings.coverage.records,
+            unreadable: findings.coverage.rejected(),
+            ..Figures::default()
+        };
+        changes.digests = Digests::default();
+        changes.changes = self.due;
+        let offenders: BTreeMap<IpNet, &Offender> =
+            findings.offenders.iter().map(|offender| (offender.source.trunc(), offender)).collect();
+        changes.changes.extend(decisions.iter().filter_map(|decision| {
+            let Outcome::Add { set } = &decision.outcome else {
+                return None;
+            };
+            let network = decision.source;
+            let last = last_fired(offenders.get(&network)?, &decision.grounds);
+            let strikes = ledger.strikes(network, self.now).saturating_add(1);
+            Some(Change::Add {
+                set: set.to_string(),
+                network,
+                term_ms: term_ms(strikes, operation, network),
+                strikes,
+                cause: Cause::new(&decision.grounds, last),
+            })
+        }));
+        changes.changes.extend(self.renewals);
+        changes
+    }
+}
+
+/// When one of the rules fired last that complete objects bear out.
+fn last_fired(offender: &Offender, grounds: &Grounds) -> Option<Timestamp> {
+    let counts = |rule: &str| grounds.rules.iter().any(|ground| *ground.rule == *rule);
+    let detections = offender.detections.iter().filter(|detection| counts(&detection.rule));
+    detections.filter_map(|detection| detection.last).max()
+}
+
+fn limit_hours(grounds: &Grounds) -> i64 {
+    let all_rates = grounds.rules.iter().all(|rule| rule.rate.is_some());
+    if all_rates { RATE_HOURS } else { SIGNATURE_HOURS }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! A small AWS for tests: WAF IP sets and S3 objects, strict, on a port of its own.
+//!
+//! It refuses what AWS refuses. Other stand-ins store any text as an address and any
+//! number of them, so that a client that is wrong about the limits passes its tests.
+//! And it fails on demand, by a seed: it throttles, breaks, hangs up before or after
+//! the change was made, answers slowly or half, and shows old values.
+//!
+//! What AWS leaves open is answered in the least convenient way: pages are as small as
+//! the test wants, IPv6 addresses come back written in full, and an update without a
+//! description clears it.
+
+mod fault;
+mod s3;
+mod waf;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use tokio::sync::oneshot;
+
+pub use fault::Faults;
+pub use waf::IpSetRecord;
+
+use fault::{Dice, Fault};
+
+/// How strict, how slow and how broken it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Seed of the faults.
+    pub seed: u64,
+    /// How often each fault happens.
+    pub faults: Faults,
+    /// Most results in one page of a list, whatever the client asks for.
+    pub page_size: usize,
+    /// Least time between two changes of one region, as AWS has one second; sooner ones
+    /// are throttled.
+    pub least_between_updates: Duration,
+}
+
+impl Default for Options {
+    /// No faults, pages of one, and no limit on the rate of updates.
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            faults: Faults::default(),
+            page_size: 1,
+            least_between_updates: Duration::ZERO,
+        }
+    }
+}
+
+/// What the server holds.
+#[derive(Debug, Default)]
+struct World {
+    waf: waf::Waf,
+    s3: s3::S3,
+    calls: u64,
+    injected: u64,
+}
+
+struct Shared {
+    options: Mutex<Options>,
+    world: Mutex<World>,
+    dice: Mutex<Dice>,
+}
+
+/// A running server; it stops when this is dropped.
+pub struct FakeAws {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The account that every set belongs to.
+pub const ACCOUNT: &str = "111122223333";
+
+impl FakeAws {
+    /// Starts a server on a free port of the loopback interface.
+    pub fn start(options: Options) -> Self {
+        let shared = Arc::new(Shared {
+            options: Mutex::new(options),
+            world: Mutex::default(),
+            dice: Mutex::new(Dice::new(options.seed)),
+        });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        let state = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime starts").block_on(async move {
+                let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+                let listener = listener.expect("a port is free");
+                tell.send(listener.local_addr().expect("it is bound")).expect("it is awaited");
+                let router = Router::new().fallback(answer).with_state(state);
+                let until = async {
+                    let _ = stopped.await;
+                };
+                tokio::select! {
+                    served = axum::serve(listener, router).into_future() => {
+                        served.expect("the server runs");
+                    }
+                    () = until => {}
+                }
+            });
+        });
+        let address = told.recv().expect("the server starts");
+        Self { address, shared, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Where it listens, such as `http://127.0.0.1:49152`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Changes the faults from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        locked(&self.shared.options).faults = faults;
+    }
+
+    /// Changes the least time between two updates from now on.
+    pub fn set_least_between_updates(&self, least: Duration) {
+        locked(&self.shared.options).least_between_updates = least;
+    }
+
+    /// Makes an IP set without asking the API. `scope` and `version` as the API names
+    /// them: `REGIONAL`, `IPV4`.
+    pub fn create_ip_set(&self, region: &str, scope: &str, name: &str, version: &str) {
+        let mut world = locked(&self.shared.world);
+        let made = world.waf.create(region, scope, name, version, Some("made by a test"), &[]);
+        made.expect("the test makes a valid set");
+    }
+
+    /// The set as it is.
+    pub fn ip_set(&self, region: &str, scope: &str, name: &str) -> Option<IpSetRecord> {
+        locked(&self.shared.world).waf.find(region, scope, name).cloned()
+    }
+
+    /// Adds and removes entries as another client would, whatever happens meanwhile.
+    pub fn edit(&self, region: &str, scope: &str, name: &str, add: &[&str], remove: &[&str]) {
+        let mut world = locked(&self.shared.world);
+        world
+            .waf
+            .edit(region, scope, name, add, remove)
+            .expect("the test edits a set that is there");
+    }
+
+    /// Makes a bucket.
+    pub fn create_bucket(&self, bucket: &str) {
+        locked(&self.shared.world).s3.create_bucket(bucket);
+    }
+
+    /// Puts an object without asking the API.
+    pub fn put_object(&self, bucket: &str, key: &str, content: &[u8]) {
+        locked(&self.shared.world).s3.store(bucket, key, content.to_vec());
+    }
+
+    /// The content of an object.
+    pub fn object(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        locked(&self.shared.world).s3.content(bucket, key).map(<[u8]>::to_vec)
+    }
+
+    /// Calls so far, and faults among them.
+    pub fn figures(&self) -> (u64, u64) {
+        let world = locked(&self.shared.world);
+        (world.calls, world.injected)
+    }
+}
+
+impl Drop for FakeAws {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn locked<Inner>(mutex: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Most bytes of a request; an IP set of 10,000 IPv6 networks has less than 1 MiB.
+const MAX_REQUEST: usize = 16 << 20;
+
+/// One call: the fault first, then the service, then what is left of the answer.
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let options = *locked(&shared.options);
+    let fault = locked(&shared.dice).throw(&options.faults);
+    {
+        let mut world = locked(&shared.world);
+        world.calls += 1;
+        world.injected += u64::from(fault.is_some());
+    }
+    let (head, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MAX_REQUEST).await else {
+        return plain(StatusCode::BAD_REQUEST, "the request ended early");
+    };
+    let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    let is_waf = target.is_some();
+    match fault {
+        Some(Fault::ResetBefore) => return fault::hang_up(),
+        Some(Fault::Throttle) if is_waf => return waf::throttled(),
+        Some(Fault::Throttle) => return s3::slow_down(),
+        Some(Fault::Broken) if is_waf => return waf::broken(),
+        Some(Fault::Broken) => return s3::broken(),
+        Some(Fault::Slow) => tokio::time::sleep(options.faults.slowness).await,
+        _ => {}
+    }
+    let shows_old = matches!(fault, Some(Fault::StaleRead));
+    let response = {
+        let mut world = locked(&shared.world);
+        match target {
+            Some(target) => {
+                let call = waf::Call {
+                    target,
+                    region: &region(&head.headers),
+                    body: &body,
+                    page_size: options.page_size,
+                    least_between_updates: options.least_between_updates,
+                    shows_old,
+                };
+                world.waf.call(&call)
+            }
+            None => world.s3.call(&head, body.to_vec(), options.page_size),
+        }
+    };
+    match fault {
+        Some(Fault::ResetAfter) => fault::hang_up(),
+        Some(Fault::BrokenAfter) if is_waf => waf::broken(),
+        Some(Fault::BrokenAfter) => s3::broken(),
+        Some(Fault::ShortBody) => fault::cut_short(response).await,
+        _ => response,
+    }
+}
+
+/// The region that the request was signed for: `Credential=ID/DATE/REGION/SERVICE/...`.
+fn region(headers: &axum::http::HeaderMap) -> String {
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let scope = authorization.and_then(|text| text.split("Credential=").nth(1));
+    scope.and_then(|scope| scope.split('/').nth(2)).unwrap_or_default().to_owned()
+}
+
+fn plain(status: StatusCode, text: &str) -> Response {
+    let response = Response::builder().status(status).body(Body::from(text.to_owned()));
+    response.expect("a status and a body make a response")
+}

@@ -1,0 +1,107 @@
+//! Measures decoding alone, one format after another.
+//!
+//! The decoder's own example program times it in one process, in turn with gunzip of
+//! the same objects and, for JSON, with `serde_json` parsing the same records into a
+//! struct that borrows. Ratios of one run are what counts.
+
+use std::process::Command as Process;
+
+use serde::{Deserialize, Serialize};
+
+use super::{generated, machine};
+use crate::{firehose, workspace};
+
+/// Formats that are measured.
+const FORMATS: [&str; 10] = [
+    "recommended",
+    "apigw-rest-json",
+    "apigw-rest-clf",
+    "apigw-rest-csv",
+    "apigw-rest-xml",
+    "apigw-http-json",
+    "apigw-http-clf",
+    "apigw-http-csv",
+    "apigw-http-xml",
+    "combined",
+];
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Text of each format to generate
+    #[arg(long, value_name = "N", default_value_t = 100_000_000)]
+    bytes: u64,
+    /// Measure only these formats
+    #[arg(long, value_name = "FORMAT")]
+    only: Vec<String>,
+    /// Write the figures to a file, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<std::path::PathBuf>,
+}
+
+/// What the example program prints. Times are seconds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Figures {
+    bytes: u64,
+    requests: u64,
+    rejects: u64,
+    gunzip: f64,
+    decode: f64,
+    serde_json: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    schema_version: u32,
+    machine: machine::Machine,
+    formats: Vec<(&'static str, Figures)>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
+    let program = build()?;
+    let machine = machine::describe();
+    println!("{machine}");
+    println!(
+        "{:<16} {:>9} {:>9} {:>9} {:>8} {:>16} {:>20}",
+        "format", "records", "rejects", "MB/s", "ns/rec", "decode ÷ gunzip", "serde_json ÷ decode"
+    );
+    let mut formats = Vec::new();
+    for format in FORMATS {
+        if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == format) {
+            continue;
+        }
+        let (directory, manifest) = generated(format, format, arguments.bytes)?;
+        let objects = manifest.objects.iter().map(|object| directory.join(&object.key));
+        let output = Process::new(&program)
+            .arg(format)
+            .args(objects)
+            .output()
+            .map_err(|error| format!("failed to start {}: {error}", program.display()))?;
+        if !output.status.success() {
+            return Err(format!("measuring {format} ended with {}", output.status));
+        }
+        let figures: Figures = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("failed to read the figures of {format}: {error}"))?;
+        let serde = figures
+            .serde_json
+            .map_or_else(|| "-".to_owned(), |serde| format!("{:.2}", serde / figures.decode));
+        println!(
+            "{format:<16} {:>9} {:>9} {:>9.0} {:>8.0} {:>16.2} {serde:>20}",
+            figures.requests,
+            figures.rejects,
+            figures.bytes as f64 / figures.decode / 1e6,
+            figures.decode / figures.requests as f64 * 1e9,
+            figures.decode / figures.gunzip,
+        );
+        formats.push((format, figures));
+    }
+    if let Some(file) = &arguments.json {
+        firehose::write_json(file, &Report { schema_version: 1, machine, formats })?;
+    }
+    Ok(())
+}
+
+fn build() -> Result<std::path::PathBuf, String> {
+    super::cargo_build(&["--package", "portcullis-ingest", "--example", "throughput"])?;
+    let name = format!("throughput{}", std::env::consts::EXE_SUFFIX);
+    Ok(workspace::target().join("release/examples").join(name))
+}
