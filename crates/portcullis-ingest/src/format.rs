@@ -364,7 +364,11 @@ impl Compiled {
     /// Whether any value is what a request must at least tell.
     pub(crate) fn tells_requests(&self) -> bool {
         let captures = &self.template.captures;
-        captures.iter().filter(|c| c.slot.is_trusted() || c.slot == Slot::Path).count() >= 2
+        let says_who_or_what = captures.iter().any(|capture| {
+            matches!(capture.slot, Slot::Client | Slot::Status | Slot::Path | Slot::Route)
+        });
+        says_who_or_what
+            && captures.iter().filter(|c| c.slot.is_trusted() || c.slot == Slot::Path).count() >= 2
     }
 }
 

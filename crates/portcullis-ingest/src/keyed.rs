@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 
-use crate::RejectReason;
 use crate::cut::Piece;
 use crate::template::{Capture, Form, Setting, Template};
 use crate::variable::{self, Meaning, Shape, Slot};
+use crate::{FieldSet, RejectReason};
 use crate::{json, xml};
 
 /// What the keys of a template's records mean.
@@ -120,8 +120,11 @@ pub(crate) fn read(
         return Err(RejectReason::Forged);
     }
     if let Some(keys) = keys {
-        let complete = keys.known.iter().all(|(path, (name, _))| {
-            seen.contains_key(path) || !variable::meaning(name).slot.is_trusted()
+        // Of two ids or two times, one is enough: older stages log only one.
+        let seen: FieldSet = captures.iter().filter_map(|c| c.slot.field()).collect();
+        let complete = keys.known.values().all(|(name, _)| {
+            let slot = variable::meaning(name).slot;
+            !slot.is_trusted() || slot.field().is_some_and(|field| seen.contains(field))
         });
         if !complete {
             return Err(RejectReason::Shape);
@@ -158,17 +161,12 @@ mod tests {
     ];
 
     fn escaped(form: Form, text: &str) -> String {
-        match form {
-            Form::Xml => text
-                .replace('&', "&amp;")
-                .replace('<', "&lt;")
-                .replace('>', "&gt;")
-                .replace('"', "&quot;"),
-            _ => {
-                let quoted = serde_json::to_string(text).expect("text");
-                quoted[1..quoted.len() - 1].to_owned()
-            }
+        if form == Form::Xml {
+            let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            return text.replace('"', "&quot;");
         }
+        let quoted = serde_json::to_string(text).expect("text");
+        quoted[1..quoted.len() - 1].to_owned()
     }
 
     /// The request that some way of reading gives, as text.
@@ -235,6 +233,17 @@ mod tests {
     fn a_key_that_stands_twice_with_two_values_is_forgery() {
         let record = br#"{"ip":"192.0.2.1","status":"200","ip":"203.0.113.9"}"#;
         assert_eq!(read(Form::Json, record, None).map(|_| ()), Err(RejectReason::Forged));
+    }
+
+    #[test]
+    fn one_of_two_ids_is_enough() {
+        let template = Template::parse(
+            r#"{"id":"$context.requestId","xid":"$context.extendedRequestId","s":"$context.status"}"#,
+        );
+        let keys = Keys::of(&template.expect("a template"));
+        let read = |record: &[u8]| read(Form::Json, record, keys.as_ref()).map(|_| ());
+        assert_eq!(read(br#"{"id":"a","s":"200"}"#), Ok(()));
+        assert_eq!(read(br#"{"s":"200"}"#), Err(RejectReason::Shape));
     }
 
     #[test]

@@ -130,9 +130,12 @@ fn render(template: &str, truth: &Truth, escaping: Escaping) -> String {
     out
 }
 
+/// Fields of a request by name.
+type Fields = Vec<(&'static str, String)>;
+
 #[derive(Default)]
 struct Seen {
-    requests: Vec<Vec<(&'static str, String)>>,
+    requests: Vec<Fields>,
     rejects: usize,
 }
 
@@ -330,7 +333,7 @@ fn rendered(
     template: &str,
     truths: &[Truth],
     separator: &str,
-) -> Option<(LogFormat, String, Vec<Vec<(&'static str, String)>>)> {
+) -> Option<(LogFormat, String, Vec<Fields>)> {
     let format = LogFormat::parse(template).expect("a template");
     let no_line_end = !separator.contains('\n');
     if no_line_end && format.warnings().iter().any(|w| w.contains("nothing marks")) {

@@ -65,6 +65,8 @@ pub enum Command {
     Decode(Decode),
     /// Print a verdict for every request as one line of JSON.
     Classify(Classify),
+    /// Account for one client or request: every rule, the sum, and what speaks for it.
+    Explain(Explain),
     /// Compute the IP-set changes that would block the offenders. Changes nothing.
     Plan(Plan),
     /// List, show and test rules.
@@ -253,6 +255,46 @@ const CLASSIFY_HELP: &str = "\
 Each line is one request, in the order of the input: id client time flagged score
 categories rules. `flagged` means that the signature score reaches the block level.
 Rate rules judge clients, not requests, and take no part here.";
+
+/// `portcullis explain`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXPLAIN_HELP)]
+pub struct Explain {
+    /// An address, or the id of a request.
+    ///
+    /// An IPv6 address stands for its /64, as everywhere. A request is explained with the
+    /// client that sent it.
+    #[arg(value_name = "ADDRESS|REQUEST-ID")]
+    pub question: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub logs: Logs,
+    /// Use the rules of this directory instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    /// Shape of the output.
+    #[arg(short, long, value_name = "SHAPE", default_value = "human")]
+    pub output: ExplainOutput,
+}
+
+/// Shape of an explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplainOutput {
+    /// For people.
+    Human,
+    /// One document.
+    Json,
+}
+
+const EXPLAIN_HELP: &str = "\
+The score of a client is the sum over the rules that fired on it: the rule's points
+(severity times confidence, see `portcullis rules list`), once, and once more each time
+the requests double, at most four times. A rate rule counts its bursts instead of
+requests. The score of a request is the sum of the points of its rules, but of one
+category at most twice its highest rule.
+
+Ends with 0 when there is something to account for, and with 1 when no request of that
+client, or with that id, is in the logs.";
 
 /// `portcullis plan`.
 #[derive(Debug, Args)]

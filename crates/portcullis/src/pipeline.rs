@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use portcullis_detection::{Findings, ObjectSeen, RuleSet, Scan};
+use portcullis_detection::{Answer, Findings, ObjectSeen, Question, RuleSet, Scan};
 use portcullis_ingest::{
     Join, LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
 };
@@ -42,7 +42,9 @@ pub struct Reading<'r> {
 
 /// What a scan's findings are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum Purpose<'q> {
+    /// To answer a question: like to be shown, and more is kept.
+    Answer(&'q Question),
     /// To be shown: what was found in half an object is worth seeing.
     Show,
     /// To be blocked on: an object that ends early proves nothing, because what is
@@ -67,13 +69,8 @@ pub struct Tally {
 
 impl Reading<'_> {
     /// Looks for offenders in all objects.
-    pub fn findings(&self, rules: &RuleSet, purpose: Purpose) -> (Findings, Tally) {
-        let mut done = self.scan_batch(self.access_logs(), purpose, rules);
-        if let Some(batch) = self.waf_logs() {
-            done.merge(self.scan_batch(batch, purpose, rules));
-        }
-        done.reports.sort_by_key(|(index, _)| *index);
-        let tally = self.tally(done.reports.into_iter().map(|(_, report)| report));
+    pub fn findings(&self, rules: &RuleSet, purpose: Purpose<'_>) -> (Findings, Tally) {
+        let (done, tally) = self.scanned(rules, purpose);
         let mut findings = done.scan.finish();
         if let Some(provisional) = done.provisional {
             add_provisional(&mut findings, provisional.finish());
@@ -81,15 +78,36 @@ impl Reading<'_> {
         (findings, tally)
     }
 
+    /// Accounts for one source or request.
+    pub fn answer(&self, rules: &RuleSet, question: &Question) -> (Answer, Tally) {
+        let (done, tally) = self.scanned(rules, Purpose::Answer(question));
+        (done.scan.answer().expect("the scan was begun with the question"), tally)
+    }
+
+    fn scanned<'rules>(
+        &self,
+        rules: &'rules RuleSet,
+        purpose: Purpose<'_>,
+    ) -> (Scanned<'rules>, Tally) {
+        let mut done = self.scan_batch(self.access_logs(), purpose, rules);
+        if let Some(batch) = self.waf_logs() {
+            done.merge(self.scan_batch(batch, purpose, rules));
+        }
+        done.reports.sort_by_key(|(index, _)| *index);
+        let reports = std::mem::take(&mut done.reports);
+        let tally = self.tally(reports.into_iter().map(|(_, report)| report));
+        (done, tally)
+    }
+
     fn scan_batch<'rules>(
         &self,
         batch: Batch<'_>,
-        purpose: Purpose,
+        purpose: Purpose<'_>,
         rules: &'rules RuleSet,
     ) -> Scanned<'rules> {
         let next = AtomicUsize::new(0);
         let worker = || {
-            let mut done = Scanned::new(rules);
+            let mut done = Scanned::new(purpose, rules);
             while let Some(object) = batch.object(next.fetch_add(1, Ordering::Relaxed)) {
                 let report = self.scan_object(&object, purpose, rules, &mut done);
                 done.reports.push((object.number, report));
@@ -126,13 +144,13 @@ impl Reading<'_> {
     fn scan_object<'rules>(
         &self,
         object: &Object<'_>,
-        purpose: Purpose,
+        purpose: Purpose<'_>,
         rules: &'rules RuleSet,
         done: &mut Scanned<'rules>,
     ) -> Report {
         let wanted = AtomicBool::new(false);
         let report = match purpose {
-            Purpose::Show => self.read(object, &wanted, &mut Observe(&mut done.scan)),
+            Purpose::Show | Purpose::Answer(_) => self.read(object, &wanted, &mut Observe(&mut done.scan)),
             Purpose::Block => {
                 let mut alone = Scan::new(rules);
                 let report = self.read(object, &wanted, &mut Observe(&mut alone));
@@ -263,8 +281,12 @@ struct Scanned<'rules> {
 }
 
 impl<'rules> Scanned<'rules> {
-    fn new(rules: &'rules RuleSet) -> Self {
-        Self { scan: Scan::new(rules), provisional: None, reports: Vec::new() }
+    fn new(purpose: Purpose<'_>, rules: &'rules RuleSet) -> Self {
+        let scan = match purpose {
+            Purpose::Answer(question) => Scan::asked(rules, question.clone()),
+            Purpose::Show | Purpose::Block => Scan::new(rules),
+        };
+        Self { scan, provisional: None, reports: Vec::new() }
     }
 
     fn merge(&mut self, mut other: Self) {
@@ -448,10 +470,9 @@ struct Joined<'s, 'j, S> {
 impl<S: Sink> Sink for Joined<'_, '_, S> {
     fn request(&mut self, request: &Request<'_>) {
         match self.role {
-            Role::Alone => self.sink.request(request),
             Role::Access(table) => self.sink.request(&table.join(request)),
             Role::Waf(table) if table.is_joined(request) => {}
-            Role::Waf(_) => self.sink.request(request),
+            Role::Alone | Role::Waf(_) => self.sink.request(request),
         }
     }
 

@@ -42,13 +42,12 @@ pub struct Kept<'q, S> {
 
 impl<S> Kept<'_, S> {
     fn keep(&mut self, reject: &Reject<'_>) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let name = format!("object-{:06}.rejects.jsonl", self.number);
-                let file = File::create(self.quarantine.folder.join(name))?;
-                self.file.insert(BufWriter::new(file))
-            }
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            let name = format!("object-{:06}.rejects.jsonl", self.number);
+            let file = File::create(self.quarantine.folder.join(name))?;
+            self.file.insert(BufWriter::new(file))
         };
         let mut line = Vec::new();
         write_reject(&mut line, reject, self.quarantine.secrets);

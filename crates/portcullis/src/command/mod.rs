@@ -3,6 +3,7 @@
 
 mod classify;
 mod decode;
+mod explain;
 mod formats;
 mod man;
 mod plan;
@@ -38,6 +39,7 @@ pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> 
         Command::Scan(scan) => scan::run(scan, global, terminal),
         Command::Decode(decode) => decode::run(decode, global, terminal),
         Command::Classify(classify) => classify::run(classify, global, terminal),
+        Command::Explain(explain) => explain::run(explain, global, terminal),
         Command::Plan(plan) => plan::run(plan, global, terminal),
         Command::Rules(rules) => rules::run(rules, terminal),
         Command::Formats(formats) => formats::run(formats, terminal),

@@ -35,7 +35,8 @@ pub fn write_offender(out: &mut Vec<u8>, of: &Offender, secrets: Secrets) {
     object.close();
 }
 
-fn coverage(object: &mut Object<'_>, coverage: &Coverage, joined: Option<Joined>) {
+/// Writes what was looked at, and what could not be seen.
+pub fn coverage(object: &mut Object<'_>, coverage: &Coverage, joined: Option<Joined>) {
     object.number("objects", coverage.objects);
     object.number("incomplete_objects", coverage.incomplete.len() as u64);
     object.number("records", coverage.records);
@@ -99,7 +100,8 @@ fn offender(object: &mut Object<'_>, offender: &Offender) {
     object.objects("detections", detections, detection);
 }
 
-fn evidence(object: &mut Object<'_>, (detection, evidence): (&Detection, &Evidence)) {
+/// Writes one request that a rule fired on.
+pub fn evidence(object: &mut Object<'_>, (detection, evidence): (&Detection, &Evidence)) {
     object.text("rule", &detection.rule);
     object.text("object", &evidence.object);
     object.number("offset", evidence.offset);

@@ -1,5 +1,7 @@
 //! How results look: JSON for programs, tables for people.
 
+pub mod account;
+pub mod account_page;
 pub mod findings;
 pub mod json;
 pub mod request;

@@ -108,7 +108,8 @@ fn reason(detection: &Detection) -> String {
     }
 }
 
-fn rate_in_words(rate: &RateFigure) -> String {
+/// A rate's figures in words.
+pub fn rate_in_words(rate: &RateFigure) -> String {
     let RateFigure { peak, threshold, window_seconds, .. } = *rate;
     let peak = human_count(u64::from(peak));
     match rate.measure {
