@@ -193,10 +193,9 @@ impl<'f> Reader<'f> {
         for template in std::iter::once(&compiled.template).chain(&self.variant) {
             if let Some(length) = template.cut_json(text, &mut self.pieces) {
                 let record = &text[..length];
-                match value::request(template, record, &self.pieces, &mut self.scratch, origin) {
-                    Ok(request) => out.tally.request(out.sink, &request),
-                    Err(reason) => out.reject(reason, record, length, origin),
-                }
+                let request =
+                    value::request(template, record, &self.pieces, &mut self.scratch, origin);
+                out.take(record, origin, &request);
                 return Some(length);
             }
         }
@@ -430,11 +429,9 @@ impl<'f> Reader<'f> {
             return match glued::next(template, seam, text, known_end, &mut self.pieces) {
                 Next::Record(length) => {
                     let record = &text[..length];
-                    match value::request(template, record, &self.pieces, &mut self.scratch, origin)
-                    {
-                        Ok(request) => out.tally.request(out.sink, &request),
-                        Err(reason) => out.reject(reason, record, length, origin),
-                    }
+                    let request =
+                        value::request(template, record, &self.pieces, &mut self.scratch, origin);
+                    out.take(record, origin, &request);
                     Some(length)
                 }
                 Next::Reject(length, reason) => {

@@ -27,19 +27,29 @@ pub struct Join {
 /// What a WAF record adds to a request.
 #[derive(Debug)]
 struct Added {
-    query: Option<Box<[u8]>>,
-    headers: Option<Box<[u8]>>,
-    referer: Option<Box<[u8]>>,
-    user_agent: Option<Box<[u8]>>,
-    host: Option<Box<[u8]>>,
-    forwarded_for: Option<Box<[u8]>>,
-    rule: Option<Box<[u8]>>,
-    labels: Option<Box<[u8]>>,
-    ja3: Option<Box<[u8]>>,
-    ja4: Option<Box<[u8]>>,
-    country: Option<Box<[u8]>>,
+    /// In the order of [`texts`].
+    texts: [Option<Box<[u8]>>; ADDED_TEXTS],
     action: Option<WafAction>,
     matched: AtomicBool,
+}
+
+const ADDED_TEXTS: usize = 11;
+
+/// The texts of a request that AWS WAF's record may add.
+fn texts<'r, 'o>(request: &'r mut Request<'o>) -> [&'r mut Option<Untrusted<'o>>; ADDED_TEXTS] {
+    [
+        &mut request.query,
+        &mut request.headers,
+        &mut request.referer,
+        &mut request.user_agent,
+        &mut request.host,
+        &mut request.forwarded_for,
+        &mut request.waf_rule,
+        &mut request.waf_labels,
+        &mut request.ja3,
+        &mut request.ja4,
+        &mut request.country,
+    ]
 }
 
 /// How many records found their partner.
@@ -80,54 +90,17 @@ impl Join {
         if self.records.contains_key(id.bytes()) {
             return;
         }
-        let texts = [
-            waf.query,
-            waf.headers,
-            waf.referer,
-            waf.user_agent,
-            waf.host,
-            waf.forwarded_for,
-            waf.waf_rule,
-            waf.waf_labels,
-            waf.ja3,
-            waf.ja4,
-            waf.country,
-        ];
-        let length: usize = texts.iter().flatten().map(|text| text.bytes().len()).sum();
+        let mut waf = *waf;
+        let texts: [Option<Box<[u8]>>; ADDED_TEXTS] =
+            texts(&mut waf).map(|text| text.map(|text| text.bytes().into()));
+        let length: usize = texts.iter().flatten().map(|text| text.len()).sum();
         let cost = RECORD_BYTES + id.bytes().len() + length;
         if self.bytes + cost > self.max_bytes {
             self.not_kept += 1;
             return;
         }
         self.bytes += cost;
-        let [
-            query,
-            headers,
-            referer,
-            user_agent,
-            host,
-            forwarded_for,
-            rule,
-            labels,
-            ja3,
-            ja4,
-            country,
-        ] = texts.map(|text| text.map(|text| text.bytes().into()));
-        let added = Added {
-            query,
-            headers,
-            referer,
-            user_agent,
-            host,
-            forwarded_for,
-            rule,
-            labels,
-            ja3,
-            ja4,
-            country,
-            action: waf.waf_action,
-            matched: AtomicBool::new(false),
-        };
+        let added = Added { texts, action: waf.waf_action, matched: AtomicBool::new(false) };
         self.records.insert(id.bytes().into(), added);
     }
 
@@ -139,24 +112,12 @@ impl Join {
             return *request;
         };
         added.matched.store(true, Ordering::Relaxed);
-        let text = |logged: Option<Untrusted<'o>>, added: &'o Option<Box<[u8]>>| {
-            logged.or_else(|| added.as_deref().map(Untrusted::new))
-        };
-        Request {
-            query: text(request.query, &added.query),
-            headers: text(request.headers, &added.headers),
-            referer: text(request.referer, &added.referer),
-            user_agent: text(request.user_agent, &added.user_agent),
-            host: text(request.host, &added.host),
-            forwarded_for: text(request.forwarded_for, &added.forwarded_for),
-            waf_rule: text(request.waf_rule, &added.rule),
-            waf_labels: text(request.waf_labels, &added.labels),
-            ja3: text(request.ja3, &added.ja3),
-            ja4: text(request.ja4, &added.ja4),
-            country: text(request.country, &added.country),
-            waf_action: request.waf_action.or(added.action),
-            ..*request
+        let mut joined = *request;
+        for (logged, added) in texts(&mut joined).into_iter().zip(&added.texts) {
+            *logged = logged.or_else(|| added.as_deref().map(Untrusted::new));
         }
+        joined.waf_action = request.waf_action.or(added.action);
+        joined
     }
 
     /// Whether a WAF record has been joined with an access-log record, so that it is

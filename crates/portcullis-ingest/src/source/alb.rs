@@ -10,7 +10,7 @@ use crate::value::parse_whole;
 use crate::variable::parse_status;
 use crate::{Field, FieldSet, Origin, RejectReason, Request, Timestamp, WafAction};
 
-use super::{client, milliseconds};
+use super::{client, milliseconds, unescape_hex};
 
 pub(crate) fn fields() -> FieldSet {
     use Field as F;
@@ -96,7 +96,7 @@ pub(crate) fn request<'o>(
             return Text::record(start..start + raw.len());
         }
         let start = scratch.len();
-        unescape_hex(raw, scratch);
+        unescape_hex(b"\\x", raw, scratch);
         Text::scratch(start..scratch.len())
     };
     let mut present = |raw: &[u8]| (!raw.is_empty() && raw != b"-").then(|| text(raw));
@@ -181,27 +181,6 @@ fn split_url(url: &[u8]) -> (&[u8], &[u8]) {
         Some(end) => rest.split_at(end),
         None => (rest, b""),
     }
-}
-
-/// Undoes `\xHH`.
-fn unescape_hex(mut raw: &[u8], out: &mut Vec<u8>) {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    while let Some(at) = memchr::memmem::find(raw, b"\\x") {
-        out.extend_from_slice(&raw[..at]);
-        raw = &raw[at..];
-        match raw {
-            [_, _, high, low, rest @ ..] if digit(*high).is_some() && digit(*low).is_some() => {
-                let code = digit(*high).zip(digit(*low)).map_or(0, |(h, l)| h * 16 + l);
-                out.push(code as u8);
-                raw = rest;
-            }
-            _ => {
-                out.extend_from_slice(b"\\x");
-                raw = &raw[2..];
-            }
-        }
-    }
-    out.extend_from_slice(raw);
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::value::parse_whole;
 use crate::variable::parse_status;
 use crate::{Field, FieldSet, Origin, RejectReason, Request, Timestamp};
 
-use super::{client, milliseconds};
+use super::{client, milliseconds, unescape_hex};
 
 /// What a field of the log means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,7 +264,7 @@ impl<'s> Reader<'s> {
         } else if memchr::memchr2(b'%', b'\\', value).is_none() {
             return Text::record(start..start + value.len());
         }
-        percent_decode(value, self.scratch);
+        unescape_hex(b"%", value, self.scratch);
         Text::scratch(at..self.scratch.len())
     }
 
@@ -284,26 +284,6 @@ impl<'s> Reader<'s> {
         }
         Ok(self.draft.finish(record, self.scratch, origin))
     }
-}
-
-fn percent_decode(mut raw: &[u8], out: &mut Vec<u8>) {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    while let Some(at) = memchr::memchr(b'%', raw) {
-        out.extend_from_slice(&raw[..at]);
-        raw = &raw[at..];
-        match raw {
-            [_, high, low, rest @ ..] if digit(*high).is_some() && digit(*low).is_some() => {
-                let code = digit(*high).zip(digit(*low)).map_or(0, |(h, l)| h * 16 + l);
-                out.push(code as u8);
-                raw = rest;
-            }
-            _ => {
-                out.push(b'%');
-                raw = &raw[1..];
-            }
-        }
-    }
-    out.extend_from_slice(raw);
 }
 
 #[cfg(test)]

@@ -62,6 +62,26 @@ fn milliseconds(text: &[u8]) -> Option<u64> {
     Some(value)
 }
 
+/// Undoes escapes of a mark and two hexadecimal digits: `%41`, `\\x41`. What is no
+/// escape stays as it is.
+fn unescape_hex(mark: &[u8], mut raw: &[u8], out: &mut Vec<u8>) {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    while let Some(at) = memchr::memmem::find(raw, mark) {
+        out.extend_from_slice(&raw[..at]);
+        let after = &raw[at + mark.len()..];
+        if let [high, low, rest @ ..] = after
+            && let Some((high, low)) = digit(*high).zip(digit(*low))
+        {
+            out.push((high * 16 + low) as u8);
+            raw = rest;
+        } else {
+            out.extend_from_slice(mark);
+            raw = after;
+        }
+    }
+    out.extend_from_slice(raw);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
