@@ -7,6 +7,7 @@ mod datasets;
 mod decode;
 mod determinism;
 mod exit_codes;
+mod explain;
 mod formats;
 mod plan;
 mod rules;

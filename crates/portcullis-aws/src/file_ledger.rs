@@ -7,6 +7,7 @@
 //!
 //! The calls block for as long as the disk takes, which is short beside any call to AWS.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -71,8 +72,11 @@ impl FileLedger {
 }
 
 fn version(text: &str) -> Version {
-    let hash = Sha256::digest(text);
-    Version(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut name = String::with_capacity(64);
+    for byte in Sha256::digest(text) {
+        write!(name, "{byte:02x}").expect("writing to a string never fails");
+    }
+    Version(name)
 }
 
 /// Replaces a file whole or not at all.

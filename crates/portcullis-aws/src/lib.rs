@@ -1,4 +1,4 @@
-//! AWS behind the traits of remediation: IP sets in WAFv2, ledgers on S3 or on disk.
+//! AWS behind the traits of remediation: IP sets in AWS WAF, ledgers on S3 or on disk.
 //!
 //! This is the only crate that knows the AWS SDK. It decides nothing about blocks: it
 //! reads whole sets and writes whole sets, and above all it says what an error means.

@@ -1,4 +1,4 @@
-//! The IP sets of one target, in WAFv2.
+//! The IP sets of one target, in AWS WAF.
 //!
 //! The API wants a set's id, its name and its scope together, lists sets in pages that
 //! the SDK does not turn, and replaces name, description and addresses as a whole. So

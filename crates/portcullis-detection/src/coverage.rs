@@ -31,7 +31,8 @@ pub struct Coverage {
     pub requests_without_time: u64,
     /// Requests that AWS WAF blocked: counted, and held against nobody.
     pub requests_blocked_by_waf: u64,
-    /// Fields longer than [`crate::MAX_TEXT_BYTES`], of which the middle was not looked at.
+    /// Fields that were not looked at in full: longer than [`crate::MAX_TEXT_BYTES`], or a
+    /// query of so many names or values that the last were searched together.
     pub truncated_fields: u64,
     /// Records that could not be read, in the order of [`RejectReason::ALL`].
     pub rejects: [u64; RejectReason::ALL.len()],

@@ -133,10 +133,12 @@ pub fn request_score(fired: impl IntoIterator<Item = (Category, u32)>) -> u32 {
 /// What a rule that fired `times` times on one source adds to the source's score: its
 /// points once, and once more for each doubling, at most four times.
 pub fn source_points(points: u32, times: u64) -> u32 {
-    match times.checked_ilog2() {
-        Some(doublings) => points * (1 + doublings).min(4),
-        None => 0,
-    }
+    points * repetition(times)
+}
+
+/// How many times over the points of a rule count that fired `times` times on one source.
+pub fn repetition(times: u64) -> u32 {
+    times.checked_ilog2().map_or(0, |doublings| (1 + doublings).min(4))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! Nothing here opens a file or a socket, reads a clock or the environment. What to do
 //! about an offender is left to remediation.
 
+mod account;
 mod coverage;
 mod level;
 mod offender;
@@ -15,14 +16,17 @@ mod rate;
 mod rule;
 mod scan;
 mod signature;
+mod tally;
+mod timeline;
 mod tokens;
 mod view;
 
+pub use account::{Account, Answer, AskedRequest, Question, RateCount};
 pub use coverage::{BlindRule, Coverage, ObjectSeen};
 pub use level::{
-    BLOCK_LEVEL, Category, Confidence, Severity, points, request_score, source_points,
+    BLOCK_LEVEL, Category, Confidence, Severity, points, repetition, request_score, source_points,
 };
-pub use offender::{Detection, Evidence, Findings, Offender, RateFigure};
+pub use offender::{Change, Detection, Evidence, Findings, Ground, Offender, RateFigure, Standing};
 pub use rule::{
     Conditions, Example, ExampleFailure, ExampleRequest, ExampleStep, Literal, Measure, Place,
     Rate, Rule, RuleError, RuleErrorKind, RuleErrors, RuleKind, RuleSet, Signature, StatusSet,
@@ -30,5 +34,6 @@ pub use rule::{
 };
 pub use scan::Scan;
 pub use signature::{Classifier, Hit, MAX_TEXT_BYTES, Verdict};
+pub use timeline::{Counts, Timeline};
 pub use tokens::Tokens;
 pub use view::View;

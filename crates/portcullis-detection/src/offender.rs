@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use portcullis_ingest::{Timestamp, UntrustedBuf};
 
 use crate::coverage::Coverage;
-use crate::level::{BLOCK_LEVEL, Category, Confidence, Severity};
+use crate::level::{BLOCK_LEVEL, Category, Confidence, Severity, named};
 use crate::rule::Measure;
 
 /// Least number of different observed rules that make an offender without any single
@@ -140,15 +140,50 @@ pub struct Evidence {
     pub matched: UntrustedBuf,
 }
 
-/// What is thought of a source.
+named! {
+    /// What is thought of a source.
+    Standing {
+        /// Nothing to report.
+        Quiet = "quiet",
+        /// Would be an offender but for its good history.
+        Watched = "watched",
+        /// To act on.
+        Offender = "offender",
+    }
+}
+
+/// Why a source stands where it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// Nothing to report.
-    Quiet,
-    /// Would be an offender but for its good history.
-    Watched,
-    /// To act on.
-    Offender,
+pub enum Ground {
+    /// The score is under [`BLOCK_LEVEL`].
+    ScoreUnderLevel,
+    /// The score is not, but nothing of it is weighty: no request was flagged, no rate
+    /// weighs enough alone, and too few rules were observed.
+    NothingWeighty,
+    /// Requests were flagged.
+    Flagged,
+    /// A rate weighs as much as a flagged request.
+    Rate,
+    /// Several rules were observed, which together weigh as much.
+    ManyRules,
+    /// So many good requests, and so small a share of flagged ones, that they outweigh.
+    GoodHistory,
+    /// A near-certain rule about a serious attack fired so often that no history outweighs.
+    Certain,
+}
+
+/// What alone would have made a source stand otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// One flagged request.
+    OneFlaggedRequest,
+    /// This many more good requests would outweigh.
+    GoodRequests(u64),
+    /// With this many more flagged requests the good ones would no longer outweigh.
+    FlaggedRequests(u64),
+    /// With this many more requests on which a near-certain rule about a serious attack
+    /// fires, nothing would outweigh.
+    CertainRequests(u64),
 }
 
 /// One detection's figures, as the decision needs them.
@@ -162,32 +197,167 @@ pub(crate) struct Weight {
     pub(crate) requests: u64,
 }
 
-/// Decides about a source with that score.
-pub(crate) fn standing(
-    score: u32,
-    flagged_requests: u64,
-    good_requests: u64,
-    requests: u64,
-    weights: &[Weight],
-) -> Standing {
-    if score < BLOCK_LEVEL {
-        return Standing::Quiet;
+/// What the decision about a source needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures<'w> {
+    pub(crate) score: u32,
+    pub(crate) flagged_requests: u64,
+    pub(crate) good_requests: u64,
+    pub(crate) requests: u64,
+    pub(crate) weights: &'w [Weight],
+}
+
+impl Weight {
+    fn is_weighty_rate(&self) -> bool {
+        self.is_rate && self.rule_points >= BLOCK_LEVEL
     }
-    let rate_alone = |weight: &Weight| weight.is_rate && weight.rule_points >= BLOCK_LEVEL;
-    let observed_points: u32 = weights.iter().map(|weight| weight.rule_points).sum();
-    let many_observed = weights.len() >= LEAST_OBSERVED_RULES && observed_points >= BLOCK_LEVEL;
-    if flagged_requests == 0 && !weights.iter().any(rate_alone) && !many_observed {
-        return Standing::Quiet;
+
+    /// Whether it is near-certain and about a serious attack.
+    fn is_certain(&self) -> bool {
+        self.severity >= Severity::High && self.confidence == Confidence::High
     }
-    let certain = |weight: &Weight| {
-        weight.severity >= Severity::High
-            && weight.confidence == Confidence::High
-            && weight.requests >= LEAST_CERTAIN_REQUESTS
-    };
-    let good_history = good_requests >= LEAST_GOOD_REQUESTS
-        && flagged_requests.saturating_mul(GOOD_HISTORY_SHARE) < requests;
-    if good_history && !weights.iter().any(certain) {
-        return Standing::Watched;
+}
+
+impl Figures<'_> {
+    /// Decides about the source.
+    pub(crate) fn standing(&self) -> Standing {
+        if self.score < BLOCK_LEVEL || !self.is_weighty() {
+            Standing::Quiet
+        } else if self.has_good_history() && !self.is_certain() {
+            Standing::Watched
+        } else {
+            Standing::Offender
+        }
     }
-    Standing::Offender
+
+    /// Why [`Figures::standing`] decides so.
+    pub(crate) fn grounds(&self) -> Vec<Ground> {
+        if self.score < BLOCK_LEVEL {
+            return vec![Ground::ScoreUnderLevel];
+        }
+        if !self.is_weighty() {
+            return vec![Ground::NothingWeighty];
+        }
+        let held = [
+            (Ground::Flagged, self.flagged_requests > 0),
+            (Ground::Rate, self.weights.iter().any(Weight::is_weighty_rate)),
+            (Ground::ManyRules, self.many_rules()),
+            (Ground::GoodHistory, self.has_good_history() && !self.is_certain()),
+            (Ground::Certain, self.is_certain()),
+        ];
+        held.into_iter().filter_map(|(ground, holds)| holds.then_some(ground)).collect()
+    }
+
+    /// What alone would change [`Figures::standing`].
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        match self.standing() {
+            Standing::Quiet => vec![Change::OneFlaggedRequest],
+            Standing::Watched => {
+                // The share is reached when 100 × (flagged + n) >= requests + n.
+                let missing = self.requests - self.flagged_requests * GOOD_HISTORY_SHARE;
+                let flagged = missing.div_ceil(GOOD_HISTORY_SHARE - 1);
+                let most =
+                    self.weights.iter().filter(|weight| weight.is_certain()).map(|w| w.requests);
+                let certain = LEAST_CERTAIN_REQUESTS - most.max().unwrap_or(0);
+                vec![Change::FlaggedRequests(flagged), Change::CertainRequests(certain)]
+            }
+            Standing::Offender if self.is_certain() => Vec::new(),
+            Standing::Offender => {
+                let history = LEAST_GOOD_REQUESTS.saturating_sub(self.good_requests);
+                let share = (self.flagged_requests.saturating_mul(GOOD_HISTORY_SHARE) + 1)
+                    .saturating_sub(self.requests);
+                vec![Change::GoodRequests(history.max(share))]
+            }
+        }
+    }
+
+    fn is_weighty(&self) -> bool {
+        self.flagged_requests > 0
+            || self.weights.iter().any(Weight::is_weighty_rate)
+            || self.many_rules()
+    }
+
+    fn many_rules(&self) -> bool {
+        let points: u32 = self.weights.iter().map(|weight| weight.rule_points).sum();
+        self.weights.len() >= LEAST_OBSERVED_RULES && points >= BLOCK_LEVEL
+    }
+
+    fn has_good_history(&self) -> bool {
+        self.good_requests >= LEAST_GOOD_REQUESTS
+            && self.flagged_requests.saturating_mul(GOOD_HISTORY_SHARE) < self.requests
+    }
+
+    fn is_certain(&self) -> bool {
+        let often = |weight: &Weight| weight.requests >= LEAST_CERTAIN_REQUESTS;
+        self.weights.iter().any(|weight| weight.is_certain() && often(weight))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn weight() -> impl Strategy<Value = Weight> {
+        let levels =
+            (proptest::sample::select(Severity::ALL), proptest::sample::select(Confidence::ALL));
+        (levels, any::<bool>(), 1..6_u64).prop_map(|((severity, confidence), is_rate, requests)| {
+            let rule_points = crate::level::points(severity, confidence);
+            Weight { rule_points, severity, confidence, is_rate, requests }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_change_that_is_named_is_the_least_that_changes_the_standing(
+            weights in proptest::collection::vec(weight(), 0..5),
+            (flagged, good, other) in (0..4_u64, 0..500_u64, 0..200_u64),
+        ) {
+            let score = weights
+                .iter()
+                .map(|w| crate::level::source_points(w.rule_points, w.requests))
+                .sum();
+            let figures = Figures {
+                score,
+                flagged_requests: flagged,
+                good_requests: good,
+                requests: flagged + good + other,
+                weights: &weights,
+            };
+            let before = figures.standing();
+            prop_assert!(!figures.grounds().is_empty());
+            for change in figures.changes() {
+                let after = |n: u64| match change {
+                    Change::OneFlaggedRequest => Figures {
+                        score: score + BLOCK_LEVEL,
+                        flagged_requests: flagged + n,
+                        requests: figures.requests + n,
+                        ..figures
+                    },
+                    Change::GoodRequests(_) => Figures {
+                        good_requests: good + n,
+                        requests: figures.requests + n,
+                        ..figures
+                    },
+                    Change::FlaggedRequests(_) => Figures {
+                        flagged_requests: flagged + n,
+                        requests: figures.requests + n,
+                        ..figures
+                    },
+                    Change::CertainRequests(_) => figures,
+                }
+                .standing();
+                match change {
+                    Change::OneFlaggedRequest => prop_assert_ne!(after(1), before),
+                    Change::GoodRequests(n) | Change::FlaggedRequests(n) => {
+                        prop_assert!(n > 0);
+                        prop_assert_ne!(after(n), before);
+                        prop_assert_eq!(after(n - 1), before);
+                    }
+                    Change::CertainRequests(n) => prop_assert!((1..=3).contains(&n)),
+                }
+            }
+        }
+    }
 }

@@ -108,7 +108,7 @@ impl RatePlan {
         self.rules.iter().filter_map(|planned| {
             let counted = rates.panes(planned.counted);
             let all = planned.all.map_or(&[][..], |all| rates.panes(all));
-            let bursts = bursts(&planned.rate, counted, all);
+            let (bursts, _) = bursts(&planned.rate, counted, all);
             if bursts.is_empty() {
                 return None;
             }
@@ -118,6 +118,30 @@ impl RatePlan {
             };
             let places = counted.iter().filter(inside).take(MOST_PLACES).copied().collect();
             Some(Bursts { rule: planned.rule, rate: &planned.rate, found: bursts, places })
+        })
+    }
+}
+
+/// What one rule measured on one source, fired or not.
+#[derive(Debug)]
+pub(crate) struct Peak<'p> {
+    pub(crate) rule: usize,
+    pub(crate) rate: &'p Rate,
+    /// The highest value of a window.
+    pub(crate) value: u32,
+    /// Counted requests.
+    pub(crate) requests: u64,
+}
+
+impl RatePlan {
+    /// What each rule measured on one source.
+    pub(crate) fn peaks<'p>(&'p self, rates: &'p SourceRates) -> impl Iterator<Item = Peak<'p>> {
+        self.rules.iter().map(|planned| {
+            let counted = rates.panes(planned.counted);
+            let all = planned.all.map_or(&[][..], |all| rates.panes(all));
+            let (_, value) = bursts(&planned.rate, counted, all);
+            let requests = counted.iter().map(|pane| u64::from(pane.count)).sum();
+            Peak { rule: planned.rule, rate: &planned.rate, value, requests }
         })
     }
 }
@@ -278,8 +302,10 @@ fn path_hash(path: &[u8]) -> u64 {
     FixedState::with_seed(0x7061_7468).hash_one(path)
 }
 
-/// Slides the window over ordered panes.
-fn bursts(rate: &Rate, counted: &[Pane], all: &[Pane]) -> Vec<Burst> {
+/// Slides the window over ordered panes. Gives the bursts, and the highest value of a
+/// window with enough in it to count.
+fn bursts(rate: &Rate, counted: &[Pane], all: &[Pane]) -> (Vec<Burst>, u32) {
+    let mut peak = 0;
     let length = i64::from(rate.window_seconds());
     let mut window = Window::default();
     let mut bursts: Vec<Burst> = Vec::new();
@@ -309,6 +335,9 @@ fn bursts(rate: &Rate, counted: &[Pane], all: &[Pane]) -> Vec<Burst> {
         let value = window.value(rate.measure());
         let enough =
             rate.measure() != Measure::ErrorShare || window.requests >= u64::from(rate.minimum());
+        if enough {
+            peak = peak.max(value);
+        }
         if enough && value >= rate.threshold() {
             let last = counted[head - 1].second;
             match bursts.last_mut().filter(|_| start < reach) {
@@ -334,7 +363,7 @@ fn bursts(rate: &Rate, counted: &[Pane], all: &[Pane]) -> Vec<Burst> {
             }
         }
     }
-    bursts
+    (bursts, peak)
 }
 
 /// What a window holds.
@@ -409,7 +438,10 @@ mod tests {
             counted.map(|(second, path, _)| pane(*second, if by_path { *path } else { 0 }, 1)),
         );
         let all = ordered(events.iter().map(|(second, _, _)| pane(*second, 0, 1)));
-        bursts(rate, &counted, &all)
+        let (bursts, peak) = bursts(rate, &counted, &all);
+        let highest = bursts.iter().map(|burst| burst.peak).max();
+        assert!(highest.is_none_or(|highest| highest == peak), "{peak}: {bursts:?}");
+        bursts
     }
 
     /// The definition, word for word: every window that begins at a counted request.

@@ -14,22 +14,16 @@ use std::sync::Arc;
 
 use foldhash::fast::{FixedState, RandomState};
 use ipnet::IpNet;
-use portcullis_ingest::{Reject, RejectReason, Request, Timestamp, source_network};
+use portcullis_ingest::{Reject, RejectReason, Request, source_network};
 
+use crate::account::{Account, Answer, Question, RateCount, Watch};
 use crate::coverage::{Coverage, ObjectSeen};
-use crate::level::source_points;
-use crate::offender::{
-    Detection, Evidence, Findings, Offender, RateFigure, Standing, Weight, standing,
-};
-use crate::rate::{Bursts, SourceRates, is_blocked};
+use crate::offender::{Detection, Figures, Findings, Offender, Standing, Weight};
+use crate::rate::{SourceRates, is_blocked};
 use crate::rule::RuleSet;
-use crate::signature::{Classifier, Hit, Verdict};
-
-/// Requests kept as evidence, for each source and rule.
-const MOST_EVIDENCE: usize = 3;
-
-/// Principals told apart for each source. More are no argument for more caution.
-const MOST_PRINCIPALS: usize = 1_000;
+use crate::signature::{Classifier, Verdict};
+use crate::tally::{Principals, Span, Tally, rate_detection};
+use crate::timeline::Timeline;
 
 /// Requests being gathered. One for each worker; merge them at the end.
 pub struct Scan<'r> {
@@ -38,6 +32,8 @@ pub struct Scan<'r> {
     sources: HashMap<SourceKey, Source, RandomState>,
     objects: Objects,
     coverage: Coverage,
+    /// What only an answer needs, when there is a question.
+    watch: Option<Watch>,
 }
 
 impl<'r> Scan<'r> {
@@ -49,7 +45,13 @@ impl<'r> Scan<'r> {
             sources: HashMap::default(),
             objects: Objects::default(),
             coverage: Coverage::default(),
+            watch: None,
         }
+    }
+
+    /// Begins with nothing seen, to answer a question; see [`Scan::answer`].
+    pub fn asked(rules: &'r RuleSet, question: Question) -> Self {
+        Self { watch: Some(Watch::new(question)), ..Self::new(rules) }
     }
 
     /// Takes in one request, and says what its signatures are.
@@ -60,6 +62,9 @@ impl<'r> Scan<'r> {
         self.coverage.truncated_fields += u64::from(verdict.truncated_fields());
         self.coverage.requests_without_time +=
             u64::from(request.time.is_none() || request.time_is_of_object);
+        if let Some(watch) = &mut self.watch {
+            watch.observe(request, verdict);
+        }
         if let Some(client) = request.client {
             let object = self.objects.number(request.origin.object);
             let source = self.sources.entry(SourceKey::of(client)).or_default();
@@ -96,6 +101,20 @@ impl<'r> Scan<'r> {
             mine.merge(theirs, &renumbered, &self.objects.names);
         }
         self.coverage.merge(other.coverage);
+        if let (Some(watch), Some(theirs)) = (&mut self.watch, other.watch) {
+            watch.merge(theirs);
+        }
+    }
+
+    /// Answers the question this scan was begun with, if any.
+    pub fn answer(mut self) -> Option<Answer> {
+        let (request, key, timeline) = self.watch?.finish();
+        let source = key.and_then(|key| Some((key, self.sources.remove(&key)?)));
+        let account = source.map(|(key, mut source)| {
+            source.rates.order(&self.objects.names);
+            source.account(key, self.rules, &self.objects.names, timeline)
+        });
+        Some(Answer { coverage: self.coverage, request, account })
     }
 
     /// Decides about every source.
@@ -128,13 +147,13 @@ impl<'r> Scan<'r> {
 
 /// A source as the map keys it: an IPv4 address, or the upper half of an IPv6 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum SourceKey {
+pub(crate) enum SourceKey {
     V4(u32),
     V6(u64),
 }
 
 impl SourceKey {
-    fn of(client: IpAddr) -> Self {
+    pub(crate) fn of(client: IpAddr) -> Self {
         match client {
             IpAddr::V4(address) => Self::V4(address.into()),
             IpAddr::V6(address) => Self::V6((u128::from(address) >> 64) as u64),
@@ -238,20 +257,8 @@ impl Source {
         rules: &RuleSet,
         objects: &[Arc<str>],
     ) -> (Standing, Option<Offender>) {
-        let mut detections = Vec::new();
-        let mut weights = Vec::new();
-        for (index, tally) in self.tallies {
-            let requests = tally.requests;
-            detections.push(tally.detection(rules, index));
-            weights.push(weight(rules, index, requests));
-        }
-        for bursts in rules.rates().bursts(&self.rates) {
-            let detection = rate_detection(rules, &bursts, objects);
-            weights.push(weight(rules, bursts.rule, detection.requests));
-            detections.push(detection);
-        }
-        let score = detections.iter().map(|detection| detection.points).sum();
-        let standing = standing(score, self.flagged, self.good, self.requests, &weights);
+        let (detections, weights) = self.detections(rules, objects);
+        let standing = self.figures(&detections, &weights).standing();
         let severity = detections.iter().map(|detection| detection.severity).max();
         let confidence = detections.iter().map(|detection| detection.confidence).max();
         let (Some(severity), Some(confidence)) = (severity, confidence) else {
@@ -264,10 +271,9 @@ impl Source {
             detections.iter().map(|detection| detection.category).collect();
         categories.sort_unstable();
         categories.dedup();
-        detections.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.rule.cmp(&b.rule)));
         let offender = Offender {
             source: key.network(),
-            score,
+            score: score(&detections),
             severity,
             confidence,
             categories,
@@ -281,6 +287,74 @@ impl Source {
         };
         (standing, Some(offender))
     }
+
+    fn account(
+        self,
+        key: SourceKey,
+        rules: &RuleSet,
+        objects: &[Arc<str>],
+        timeline: Timeline,
+    ) -> Account {
+        let (detections, weights) = self.detections(rules, objects);
+        let figures = self.figures(&detections, &weights);
+        let rates = rules.rates().peaks(&self.rates).map(|peak| RateCount {
+            rule: Arc::clone(rules.rules()[peak.rule].shared_id()),
+            measure: peak.rate.measure(),
+            peak: peak.value,
+            threshold: peak.rate.threshold(),
+            minimum: peak.rate.minimum(),
+            window_seconds: peak.rate.window_seconds(),
+            requests: peak.requests,
+        });
+        Account {
+            source: key.network(),
+            standing: figures.standing(),
+            score: figures.score,
+            grounds: figures.grounds(),
+            changes: figures.changes(),
+            rates: rates.collect(),
+            timeline,
+            detections,
+            requests: self.requests,
+            flagged_requests: self.flagged,
+            good_requests: self.good,
+            principals: self.principals.hashes.len() as u64,
+            first: self.span.first,
+            last: self.span.last,
+        }
+    }
+
+    fn figures<'w>(&self, detections: &[Detection], weights: &'w [Weight]) -> Figures<'w> {
+        Figures {
+            score: score(detections),
+            flagged_requests: self.flagged,
+            good_requests: self.good,
+            requests: self.requests,
+            weights,
+        }
+    }
+
+    /// What each rule found, by the score it adds from the highest, then by id; and what
+    /// the decision needs of each, in any order.
+    fn detections(&self, rules: &RuleSet, objects: &[Arc<str>]) -> (Vec<Detection>, Vec<Weight>) {
+        let mut detections = Vec::new();
+        let mut weights = Vec::new();
+        for (index, tally) in &self.tallies {
+            detections.push(tally.detection(rules, *index));
+            weights.push(weight(rules, *index, tally.requests));
+        }
+        for bursts in rules.rates().bursts(&self.rates) {
+            let detection = rate_detection(rules, &bursts, objects);
+            weights.push(weight(rules, bursts.rule, detection.requests));
+            detections.push(detection);
+        }
+        detections.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.rule.cmp(&b.rule)));
+        (detections, weights)
+    }
+}
+
+fn score(detections: &[Detection]) -> u32 {
+    detections.iter().map(|detection| detection.points).sum()
 }
 
 fn weight(rules: &RuleSet, index: usize, requests: u64) -> Weight {
@@ -291,161 +365,5 @@ fn weight(rules: &RuleSet, index: usize, requests: u64) -> Weight {
         confidence: rule.confidence(),
         is_rate: matches!(rule.kind(), crate::rule::RuleKind::Rate(_)),
         requests,
-    }
-}
-
-/// First and last time.
-#[derive(Debug, Clone, Copy, Default)]
-struct Span {
-    first: Option<Timestamp>,
-    last: Option<Timestamp>,
-}
-
-impl Span {
-    fn add(&mut self, time: Option<Timestamp>) {
-        self.merge(Self { first: time, last: time });
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.first = match (self.first, other.first) {
-            (Some(mine), Some(theirs)) => Some(mine.min(theirs)),
-            (mine, theirs) => mine.or(theirs),
-        };
-        self.last = self.last.max(other.last);
-    }
-}
-
-/// Hashes of principals, sorted. When full it takes no more: the count then says "this
-/// many or more", whichever they are.
-#[derive(Debug, Default)]
-struct Principals {
-    hashes: Vec<u64>,
-}
-
-impl Principals {
-    fn add(&mut self, hash: u64) {
-        if let Err(place) = self.hashes.binary_search(&hash)
-            && self.hashes.len() < MOST_PRINCIPALS
-        {
-            self.hashes.insert(place, hash);
-        }
-    }
-}
-
-/// What one rule found on one source.
-#[derive(Debug, Default)]
-struct Tally {
-    requests: u64,
-    span: Span,
-    /// The first by [`rank`], at most [`MOST_EVIDENCE`].
-    evidence: Vec<Evidence>,
-}
-
-impl Tally {
-    fn observe(&mut self, request: &Request<'_>, hit: &Hit, object: &Arc<str>) {
-        self.requests += 1;
-        self.span.add(request.time);
-        let place = (request.time.is_none(), request.time, &**object, request.origin.offset);
-        let full = self.evidence.len() >= MOST_EVIDENCE;
-        if full && self.evidence.last().is_some_and(|last| place > rank(last)) {
-            return;
-        }
-        self.keep(Evidence {
-            object: Arc::clone(object),
-            offset: request.origin.offset,
-            time: request.time,
-            id: request.id.map(portcullis_ingest::Untrusted::to_buf),
-            field: Some(hit.subject.name()),
-            view: Some(hit.view.name()),
-            text: hit.text.clone(),
-            matched: hit.matched.clone(),
-        });
-    }
-
-    fn keep(&mut self, evidence: Evidence) {
-        // Ties in rank are the same record seen twice, unless two inputs share a name.
-        let order =
-            |e: &Evidence| (e.id.clone(), e.field, e.view, e.text.clone(), e.matched.clone());
-        let place = self.evidence.partition_point(|kept| {
-            rank(kept)
-                .cmp(&rank(&evidence))
-                .then_with(|| order(kept).cmp(&order(&evidence)))
-                .is_lt()
-        });
-        if place < MOST_EVIDENCE {
-            self.evidence.insert(place, evidence);
-            self.evidence.truncate(MOST_EVIDENCE);
-        }
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.requests += other.requests;
-        self.span.merge(other.span);
-        for evidence in other.evidence {
-            self.keep(evidence);
-        }
-    }
-
-    fn detection(self, rules: &RuleSet, index: usize) -> Detection {
-        let rule = &rules.rules()[index];
-        Detection {
-            rule: Arc::clone(rule.shared_id()),
-            title: Arc::clone(&rule.title),
-            category: rule.category(),
-            severity: rule.severity(),
-            confidence: rule.confidence(),
-            points: source_points(rule.points(), self.requests),
-            requests: self.requests,
-            first: self.span.first,
-            last: self.span.last,
-            rate: None,
-            evidence: self.evidence,
-        }
-    }
-}
-
-/// The order in which evidence is kept: by time, unknown times last, then by place.
-fn rank(evidence: &Evidence) -> (bool, Option<Timestamp>, &str, u64) {
-    (evidence.time.is_none(), evidence.time, &evidence.object, evidence.offset)
-}
-
-fn rate_detection(rules: &RuleSet, bursts: &Bursts<'_>, objects: &[Arc<str>]) -> Detection {
-    let rule = &rules.rules()[bursts.rule];
-    let time = |second: i64| Timestamp::from_epoch_ms(second * 1_000);
-    let mut evidence: Vec<Evidence> = bursts
-        .places
-        .iter()
-        .map(|pane| Evidence {
-            object: Arc::clone(&objects[pane.object as usize]),
-            offset: pane.offset,
-            time: time(pane.second),
-            id: None,
-            field: None,
-            view: None,
-            text: Vec::new().into(),
-            matched: Vec::new().into(),
-        })
-        .collect();
-    evidence.sort_by(|a, b| rank(a).cmp(&rank(b)));
-    evidence.truncate(MOST_EVIDENCE);
-    let count = bursts.found.len() as u64;
-    Detection {
-        rule: Arc::clone(rule.shared_id()),
-        title: Arc::clone(&rule.title),
-        category: rule.category(),
-        severity: rule.severity(),
-        confidence: rule.confidence(),
-        points: source_points(rule.points(), count),
-        requests: bursts.found.iter().map(|burst| burst.requests).sum(),
-        first: bursts.found.first().and_then(|burst| time(burst.first)),
-        last: bursts.found.last().and_then(|burst| time(burst.last)),
-        rate: Some(RateFigure {
-            measure: bursts.rate.measure(),
-            peak: bursts.found.iter().map(|burst| burst.peak).max().unwrap_or(0),
-            threshold: bursts.rate.threshold(),
-            window_seconds: bursts.rate.window_seconds(),
-            bursts: count,
-        }),
-        evidence,
     }
 }

@@ -311,15 +311,26 @@ fn hex(digits: &[u8]) -> Option<u32> {
     Some(value)
 }
 
-/// Whether [`fold`] may change the text. May say yes for nothing.
+/// Whether [`fold`] may change the text. May say yes for nothing, but not for every dollar
+/// sign and caret that stands alone: each yes costs a round.
 pub(crate) fn needs_folding(text: &[u8]) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let mut previous = 0;
-    for &byte in text {
-        match byte {
-            b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | b'$' | b'^' | b'\\' | 0xa0 => return true,
-            b' ' | b'\'' | b'"' | b'`' if previous == byte => return true,
-            b'*' if previous == b'/' => return true,
-            _ => {}
+    for (at, &byte) in text.iter().enumerate() {
+        let next = || text.get(at + 1).copied().unwrap_or(0);
+        let joins = || word(next()) || matches!(next(), b'\'' | b'"' | b'`' | b'^');
+        let found = match byte {
+            b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | 0xa0 => true,
+            b' ' => previous == b' ',
+            b'\'' | b'"' | b'`' => previous == byte && joins(),
+            b'*' => previous == b'/',
+            b'$' => matches!(next(), b'{' | b'i' | b'I' | b'@' | b'*'),
+            b'^' => word(previous) && joins(),
+            b'\\' => next().is_ascii_alphabetic(),
+            _ => false,
+        };
+        if found {
+            return true;
         }
         previous = byte;
     }

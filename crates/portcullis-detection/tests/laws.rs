@@ -1,9 +1,13 @@
 //! Laws of detection: what must hold for any requests, in any order, in any shape.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::OnceLock;
 
-use portcullis_detection::{Findings, MAX_TEXT_BYTES, ObjectSeen, RuleSet, Scan, request_score};
+use portcullis_detection::{
+    Findings, MAX_TEXT_BYTES, ObjectSeen, Offender, Question, RuleSet, Scan, Standing,
+    request_score,
+};
 use portcullis_ingest::{
     Field, Origin, Reject, RejectReason, Request, Timestamp, Untrusted, WafAction,
 };
@@ -179,6 +183,50 @@ proptest! {
         };
         first.merge(second);
         prop_assert_eq!(first.finish(), scanned(&whole));
+    }
+
+    #[test]
+    fn an_account_says_what_the_findings_say_however_the_work_was_split(
+        requests in proptest::collection::vec(sent(), 1..80),
+        split in any::<prop::sample::Index>(),
+    ) {
+        let findings = scanned(&requests);
+        let clients: BTreeSet<IpAddr> = requests.iter().filter_map(|sent| sent.client).collect();
+        for client in clients {
+            let asked = || Scan::asked(rules(), Question::Source(client));
+            let (left, right) = requests.split_at(split.index(requests.len()));
+            let (mut whole, mut first, mut second) = (asked(), asked(), asked());
+            for (scan, part) in
+                [(&mut whole, &requests[..]), (&mut first, left), (&mut second, right)]
+            {
+                for sent in part {
+                    observe(scan, sent);
+                }
+            }
+            second.merge(first);
+            let answer = whole.answer().expect("a question was asked");
+            prop_assert_eq!(&second.answer(), &Some(answer.clone()));
+            let account = answer.account.expect("it sent requests");
+            let parts: u32 = account.detections.iter().map(|detection| detection.points).sum();
+            prop_assert_eq!(account.score, parts);
+            prop_assert!(!account.grounds.is_empty());
+            let named = |offenders: &[Offender]| {
+                offenders.iter().find(|offender| offender.source == account.source).cloned()
+            };
+            let offender = match account.standing {
+                Standing::Offender => named(&findings.offenders),
+                Standing::Watched => named(&findings.watched),
+                Standing::Quiet => {
+                    prop_assert_eq!(named(&findings.offenders), None);
+                    prop_assert_eq!(named(&findings.watched), None);
+                    continue;
+                }
+            };
+            let offender = offender.expect("the findings name it in the same list");
+            prop_assert_eq!(offender.score, account.score);
+            prop_assert_eq!(offender.detections, account.detections);
+            prop_assert_eq!(offender.good_requests, account.good_requests);
+        }
     }
 
     #[test]

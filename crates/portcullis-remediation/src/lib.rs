@@ -31,6 +31,7 @@ mod policy;
 mod prefix;
 mod protect;
 mod sets_file;
+mod status;
 mod store;
 mod target;
 mod term;
@@ -60,6 +61,7 @@ pub use protect::{
     NeverBlock, NeverBlockError, NeverBlockErrorKind, Protection, RESERVED, Reserved,
 };
 pub use sets_file::{SetsError, SetsErrorKind};
+pub use status::{SetStatus, Status, status};
 pub use store::{
     Clock, IpSets, LedgerStore, ReadError, SaveError, StoreError, Version, WriteError,
 };

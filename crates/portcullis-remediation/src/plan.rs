@@ -360,7 +360,7 @@ fn fit(source: IpNet, room: &mut Room) -> Outcome {
 }
 
 /// Entries of the current sets that overlap a protected network.
-fn conflicts(current: &Sets, never_block: &NeverBlock) -> Vec<Conflict> {
+pub(crate) fn conflicts(current: &Sets, never_block: &NeverBlock) -> Vec<Conflict> {
     let conflicts_of = |set: &IpSet| {
         let name: Arc<str> = set.name().into();
         let conflict = move |entry: &IpNet| {

@@ -150,7 +150,9 @@ impl Reading<'_> {
     ) -> Report {
         let wanted = AtomicBool::new(false);
         let report = match purpose {
-            Purpose::Show | Purpose::Answer(_) => self.read(object, &wanted, &mut Observe(&mut done.scan)),
+            Purpose::Show | Purpose::Answer(_) => {
+                self.read(object, &wanted, &mut Observe(&mut done.scan))
+            }
             Purpose::Block => {
                 let mut alone = Scan::new(rules);
                 let report = self.read(object, &wanted, &mut Observe(&mut alone));

@@ -6,8 +6,10 @@
 //! computed that was not needed for the search, and texts that were found clean are
 //! remembered. A clean text costs one pass over its logged bytes, or none.
 //!
-//! Every step is linear in the text, and a text is bounded by [`MAX_TEXT_BYTES`], so a
-//! request costs no more than its length, whatever it holds.
+//! Every step is linear in the text, a text is bounded by [`MAX_TEXT_BYTES`], and a rule is
+//! confirmed once for each text and view, so a request costs no more than its length,
+//! whatever it holds. What hostile text costs beside honest text is measured by the
+//! benchmark `cost`.
 //!
 //! What a view is, is decided in `view`; what a literal or expression means, in the rules.
 
@@ -90,7 +92,7 @@ impl Verdict {
         &self.categories
     }
 
-    /// Fields of which the middle was not looked at.
+    /// Fields that were not looked at in full: too long, or a query of too many parts.
     pub const fn truncated_fields(&self) -> u32 {
         self.truncated_fields
     }

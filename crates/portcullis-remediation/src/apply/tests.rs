@@ -292,3 +292,93 @@ fn a_failed_run_is_counted_and_the_third_stops_additions_until_one_succeeds() {
     bench.apply(&good, |_| {}).expect("the row has ended");
     assert_eq!(bench.v4(), [SOURCE]);
 }
+
+/// Sets that show an old value first, or of which answers are lost.
+struct Unreliable<'bench> {
+    sets: &'bench MemoryIpSets,
+    /// Shown by the next read instead of what is there.
+    old: Cell<Option<IpSet>>,
+    /// Whether writes are kept back and not answered.
+    keeps_back: bool,
+    kept_back: std::cell::RefCell<Vec<IpSet>>,
+}
+
+impl IpSets for Unreliable<'_> {
+    async fn read(&self, name: &str) -> Result<IpSet, crate::store::ReadError> {
+        match self.old.take() {
+            Some(old) => Ok(old),
+            None => self.sets.read(name).await,
+        }
+    }
+
+    async fn write(&self, set: &IpSet) -> Result<(), crate::store::WriteError> {
+        if self.keeps_back {
+            self.kept_back.borrow_mut().push(set.clone());
+            return Err(crate::store::WriteError::Unknown("no answer".to_owned()));
+        }
+        self.sets.write(set).await
+    }
+}
+
+#[test]
+fn an_old_read_does_not_make_an_entry_somebody_elses() {
+    let bench = Bench::new(&ledger());
+    let before = bench.sets.get("portcullis-v4").expect("it is there");
+    bench.apply(&changes(vec![add(SOURCE)]), |_| {}).expect("nothing is in the way");
+    let sets = Unreliable {
+        sets: &bench.sets,
+        old: Cell::new(Some(before)),
+        keeps_back: false,
+        kept_back: std::cell::RefCell::default(),
+    };
+    let target = target();
+    let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
+    let order = Order::new(&target, "tests", Some(&list));
+    let clock = Standing(Cell::new(now()));
+    // There is nothing to do but to believe the read, or not.
+    let idle = Changes { operation: "op-10".to_owned(), ..changes(vec![add(SOURCE)]) };
+    let applied = at_once(apply(&idle, &order, &sets, &bench.store, &clock));
+    assert_eq!(applied.expect("it is read again").overridden, []);
+    assert!(bench.ledger().entries().contains_key(&network(SOURCE)));
+}
+
+#[test]
+fn a_write_that_may_still_arrive_is_not_forgotten() {
+    let bench = Bench::new(&ledger());
+    let sets = Unreliable {
+        sets: &bench.sets,
+        old: Cell::new(None),
+        keeps_back: true,
+        kept_back: std::cell::RefCell::default(),
+    };
+    let target = target();
+    let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
+    let order = Order::new(&target, "tests", Some(&list));
+    let clock = Standing(Cell::new(now()));
+    let block = changes(vec![add(SOURCE)]);
+    at_once(apply(&block, &order, &sets, &bench.store, &clock)).expect_err("no answer, ever");
+    assert!(bench.ledger().intent().is_some());
+    // It arrives after everybody gave up, and the next run finds whose it is.
+    let late = sets.kept_back.borrow()[0].clone();
+    at_once(bench.sets.write(&late)).expect("its token is still good");
+    let nothing = Changes { operation: "op-10".to_owned(), ..changes(Vec::new()) };
+    let applied = bench.apply(&nothing, |_| {}).expect("it is settled");
+    assert_eq!(applied.recovered, [network(SOURCE)]);
+    assert!(bench.ledger().entries().contains_key(&network(SOURCE)));
+    assert_eq!((bench.v4(), bench.ledger().intent()), (vec![SOURCE.to_owned()], None));
+    // What arrives later still is too old.
+    let later_still = sets.kept_back.borrow()[1].clone();
+    assert!(at_once(bench.sets.write(&later_still)).is_err());
+}
+
+#[test]
+fn an_entry_is_due_at_its_very_millisecond() {
+    let mut owning = ledger();
+    let due = crate::ledger::Entry { expires: now(), ..entry("op-1") };
+    owning.entries.insert(network(SOURCE), due);
+    let bench = Bench::new(&owning);
+    let expire = Changes::expire(&owning, None, "op-9", now());
+    let applied = bench.apply(&expire, |_| {}).expect("nothing is in the way");
+    assert_eq!(applied.done[0].1, Done::Removed);
+    assert_eq!(bench.v4(), [""; 0]);
+}

@@ -93,7 +93,7 @@ fn not_seen(coverage: &Coverage) -> Vec<String> {
     }
     if coverage.truncated_fields > 0 {
         gaps.push(format!(
-            "the middle of {} too long to be looked at whole",
+            "{} too long, or of too many parts, to be looked at in full",
             counted(coverage.truncated_fields, "field", "fields")
         ));
     }

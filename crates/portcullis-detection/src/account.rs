@@ -1,0 +1,197 @@
+//! One source or one request, accounted for in full.
+//!
+//! A finding says who and why in a line; whoever acts on it wants to see the sum, what
+//! speaks for the source, how near the limits it came, and what would have changed the
+//! verdict. All of it is taken from the scan that gives the verdict, so that there is one
+//! truth: an account is that scan, asked about one source.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use ipnet::IpNet;
+use portcullis_ingest::{Request, Timestamp, UntrustedBuf};
+
+use crate::coverage::Coverage;
+use crate::offender::{Change, Detection, Ground, Standing};
+use crate::rule::Measure;
+use crate::scan::SourceKey;
+use crate::signature::{Hit, Verdict};
+use crate::timeline::Timeline;
+
+/// Whom a scan is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// The source of an address.
+    Source(IpAddr),
+    /// A request, and its source.
+    Request(UntrustedBuf),
+}
+
+/// The answer to a [`Question`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What was looked at, and what could not be seen.
+    pub coverage: Coverage,
+    /// The request, when one was asked for and found.
+    pub request: Option<AskedRequest>,
+    /// The source; `None` when no request of it was found, or the request's client is
+    /// unknown.
+    pub account: Option<Account>,
+}
+
+/// The request that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedRequest {
+    /// Key or path of its object.
+    pub object: Arc<str>,
+    /// Byte offset of the record in the object's text.
+    pub offset: u64,
+    /// Time of the request.
+    pub time: Option<Timestamp>,
+    /// Client of the request.
+    pub client: Option<IpAddr>,
+    /// Answered status.
+    pub status: Option<u16>,
+    /// Method as logged.
+    pub method: Option<UntrustedBuf>,
+    /// Path as logged.
+    pub path: Option<UntrustedBuf>,
+    /// Score of its signatures; see [`crate::request_score`].
+    pub score: u32,
+    /// Whether the score reaches the block level.
+    pub flagged: bool,
+    /// The rules that fired.
+    pub hits: Vec<Hit>,
+}
+
+/// Everything known of one source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// An IPv4 address, or the /64 of IPv6 addresses.
+    pub source: IpNet,
+    /// What is thought of it.
+    pub standing: Standing,
+    /// Sum over the detections of [`crate::source_points`].
+    pub score: u32,
+    /// The rules that fired, by the score they add from the highest, then by id.
+    pub detections: Vec<Detection>,
+    /// All requests.
+    pub requests: u64,
+    /// Of those, the ones with a score at or over the block level.
+    pub flagged_requests: u64,
+    /// Of those, the ones answered 2xx or 3xx and not flagged.
+    pub good_requests: u64,
+    /// Different principals, as in [`crate::Offender`].
+    pub principals: u64,
+    /// Time of the first request.
+    pub first: Option<Timestamp>,
+    /// Time of the last request.
+    pub last: Option<Timestamp>,
+    /// Why it stands so.
+    pub grounds: Vec<Ground>,
+    /// What would have made it stand otherwise.
+    pub changes: Vec<Change>,
+    /// What every rate rule measured, fired or not, in the order of the rule set.
+    pub rates: Vec<RateCount>,
+    /// Its requests by time.
+    pub timeline: Timeline,
+}
+
+/// How near a source came to the threshold of a rate rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateCount {
+    /// The rule's id.
+    pub rule: Arc<str>,
+    /// What is counted.
+    pub measure: Measure,
+    /// Highest value in one window; of an error share, in windows with enough errors.
+    pub peak: u32,
+    /// Least value that fires.
+    pub threshold: u32,
+    /// For an error share, the least number of errors in the window; else 1.
+    pub minimum: u32,
+    /// Length of the window, in seconds.
+    pub window_seconds: u32,
+    /// Counted requests, in any window.
+    pub requests: u64,
+}
+
+/// Gathers, during a scan, what only an answer needs.
+pub(crate) struct Watch {
+    question: Question,
+    /// Which source a request has is known only once it was read, so that all are kept
+    /// when a request is asked for.
+    timelines: HashMap<SourceKey, Timeline, RandomState>,
+    asked: Option<AskedRequest>,
+}
+
+impl Watch {
+    pub(crate) fn new(question: Question) -> Self {
+        Self { question, timelines: HashMap::default(), asked: None }
+    }
+
+    pub(crate) fn observe(&mut self, request: &Request<'_>, verdict: &Verdict) {
+        let source = request.client.map(SourceKey::of);
+        let is_asked = match &self.question {
+            Question::Source(address) => source == Some(SourceKey::of(*address)),
+            Question::Request(id) => {
+                if request.id.is_some_and(|found| found == id.as_untrusted()) {
+                    self.keep(AskedRequest::of(request, verdict));
+                }
+                true
+            }
+        };
+        if let Some(source) = source.filter(|_| is_asked) {
+            self.timelines.entry(source).or_default().observe(request, verdict);
+        }
+    }
+
+    /// Of several requests with one id, the first by time and place is kept.
+    fn keep(&mut self, found: AskedRequest) {
+        let rank = |asked: &AskedRequest| {
+            (asked.time.is_none(), asked.time, Arc::clone(&asked.object), asked.offset)
+        };
+        if self.asked.as_ref().is_none_or(|kept| rank(&found) < rank(kept)) {
+            self.asked = Some(found);
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (source, timeline) in other.timelines {
+            self.timelines.entry(source).or_default().merge(timeline);
+        }
+        if let Some(asked) = other.asked {
+            self.keep(asked);
+        }
+    }
+
+    /// The request, the source that is asked about, and its timeline.
+    pub(crate) fn finish(mut self) -> (Option<AskedRequest>, Option<SourceKey>, Timeline) {
+        let address = match &self.question {
+            Question::Source(address) => Some(*address),
+            Question::Request(_) => self.asked.as_ref().and_then(|asked| asked.client),
+        };
+        let source = address.map(SourceKey::of);
+        let timeline = source.and_then(|source| self.timelines.remove(&source));
+        (self.asked, source, timeline.unwrap_or_default())
+    }
+}
+
+impl AskedRequest {
+    fn of(request: &Request<'_>, verdict: &Verdict) -> Self {
+        Self {
+            object: request.origin.object.into(),
+            offset: request.origin.offset,
+            time: request.time,
+            client: request.client,
+            status: request.status,
+            method: request.method.map(portcullis_ingest::Untrusted::to_buf),
+            path: request.path.map(portcullis_ingest::Untrusted::to_buf),
+            score: verdict.score(),
+            flagged: verdict.flagged(),
+            hits: verdict.hits().to_vec(),
+        }
+    }
+}

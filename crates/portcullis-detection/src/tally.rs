@@ -1,0 +1,181 @@
+//! What is kept of one source and rule: how often, when, and the first places as evidence.
+//!
+//! Everything here is a sum, a minimum, a maximum or a set of the smallest, so that it
+//! comes out the same in whatever order requests are seen and scans are merged. What it
+//! amounts to is decided elsewhere.
+
+use std::sync::Arc;
+
+use portcullis_ingest::{Request, Timestamp};
+
+use crate::level::source_points;
+use crate::offender::{Detection, Evidence, RateFigure};
+use crate::rate::Bursts;
+use crate::rule::RuleSet;
+use crate::signature::Hit;
+
+/// Requests kept as evidence, for each source and rule.
+const MOST_EVIDENCE: usize = 3;
+
+/// Principals told apart for each source. More are no argument for more caution.
+const MOST_PRINCIPALS: usize = 1_000;
+
+/// First and last time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Span {
+    pub(crate) first: Option<Timestamp>,
+    pub(crate) last: Option<Timestamp>,
+}
+
+impl Span {
+    pub(crate) fn add(&mut self, time: Option<Timestamp>) {
+        self.merge(Self { first: time, last: time });
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.first = match (self.first, other.first) {
+            (Some(mine), Some(theirs)) => Some(mine.min(theirs)),
+            (mine, theirs) => mine.or(theirs),
+        };
+        self.last = self.last.max(other.last);
+    }
+}
+
+/// Hashes of principals, sorted. When full it takes no more: the count then says "this
+/// many or more", whichever they are.
+#[derive(Debug, Default)]
+pub(crate) struct Principals {
+    pub(crate) hashes: Vec<u64>,
+}
+
+impl Principals {
+    pub(crate) fn add(&mut self, hash: u64) {
+        if let Err(place) = self.hashes.binary_search(&hash)
+            && self.hashes.len() < MOST_PRINCIPALS
+        {
+            self.hashes.insert(place, hash);
+        }
+    }
+}
+
+/// What one rule found on one source.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) requests: u64,
+    span: Span,
+    /// The first by [`rank`], at most [`MOST_EVIDENCE`].
+    evidence: Vec<Evidence>,
+}
+
+impl Tally {
+    pub(crate) fn observe(&mut self, request: &Request<'_>, hit: &Hit, object: &Arc<str>) {
+        self.requests += 1;
+        self.span.add(request.time);
+        let place = (request.time.is_none(), request.time, &**object, request.origin.offset);
+        let full = self.evidence.len() >= MOST_EVIDENCE;
+        if full && self.evidence.last().is_some_and(|last| place > rank(last)) {
+            return;
+        }
+        self.keep(Evidence {
+            object: Arc::clone(object),
+            offset: request.origin.offset,
+            time: request.time,
+            id: request.id.map(portcullis_ingest::Untrusted::to_buf),
+            field: Some(hit.subject.name()),
+            view: Some(hit.view.name()),
+            text: hit.text.clone(),
+            matched: hit.matched.clone(),
+        });
+    }
+
+    fn keep(&mut self, evidence: Evidence) {
+        // Ties in rank are the same record seen twice, unless two inputs share a name.
+        let order =
+            |e: &Evidence| (e.id.clone(), e.field, e.view, e.text.clone(), e.matched.clone());
+        let place = self.evidence.partition_point(|kept| {
+            rank(kept)
+                .cmp(&rank(&evidence))
+                .then_with(|| order(kept).cmp(&order(&evidence)))
+                .is_lt()
+        });
+        if place < MOST_EVIDENCE {
+            self.evidence.insert(place, evidence);
+            self.evidence.truncate(MOST_EVIDENCE);
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.span.merge(other.span);
+        for evidence in other.evidence {
+            self.keep(evidence);
+        }
+    }
+
+    pub(crate) fn detection(&self, rules: &RuleSet, index: usize) -> Detection {
+        let rule = &rules.rules()[index];
+        Detection {
+            rule: Arc::clone(rule.shared_id()),
+            title: Arc::clone(&rule.title),
+            category: rule.category(),
+            severity: rule.severity(),
+            confidence: rule.confidence(),
+            points: source_points(rule.points(), self.requests),
+            requests: self.requests,
+            first: self.span.first,
+            last: self.span.last,
+            rate: None,
+            evidence: self.evidence.clone(),
+        }
+    }
+}
+
+/// The order in which evidence is kept: by time, unknown times last, then by place.
+fn rank(evidence: &Evidence) -> (bool, Option<Timestamp>, &str, u64) {
+    (evidence.time.is_none(), evidence.time, &evidence.object, evidence.offset)
+}
+
+pub(crate) fn rate_detection(
+    rules: &RuleSet,
+    bursts: &Bursts<'_>,
+    objects: &[Arc<str>],
+) -> Detection {
+    let rule = &rules.rules()[bursts.rule];
+    let time = |second: i64| Timestamp::from_epoch_ms(second * 1_000);
+    let mut evidence: Vec<Evidence> = bursts
+        .places
+        .iter()
+        .map(|pane| Evidence {
+            object: Arc::clone(&objects[pane.object as usize]),
+            offset: pane.offset,
+            time: time(pane.second),
+            id: None,
+            field: None,
+            view: None,
+            text: Vec::new().into(),
+            matched: Vec::new().into(),
+        })
+        .collect();
+    evidence.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    evidence.truncate(MOST_EVIDENCE);
+    let count = bursts.found.len() as u64;
+    Detection {
+        rule: Arc::clone(rule.shared_id()),
+        title: Arc::clone(&rule.title),
+        category: rule.category(),
+        severity: rule.severity(),
+        confidence: rule.confidence(),
+        points: source_points(rule.points(), count),
+        requests: bursts.found.iter().map(|burst| burst.requests).sum(),
+        first: bursts.found.first().and_then(|burst| time(burst.first)),
+        last: bursts.found.last().and_then(|burst| time(burst.last)),
+        rate: Some(RateFigure {
+            measure: bursts.rate.measure(),
+            peak: bursts.found.iter().map(|burst| burst.peak).max().unwrap_or(0),
+            threshold: bursts.rate.threshold(),
+            window_seconds: bursts.rate.window_seconds(),
+            bursts: count,
+        }),
+        evidence,
+    }
+}

@@ -1,0 +1,156 @@
+//! `explain`: one client or request, the sum of its score, and what would change it.
+
+use serde_json::Value;
+
+use crate::support::{Files, attacks, honest, portcullis};
+
+fn log(files: &Files) -> String {
+    let text = honest("198.51.100.7", 40) + &attacks("203.0.113.9", 20);
+    files.write("a.log", text)
+}
+
+fn explained(question: &str, object: &str) -> Value {
+    portcullis(["explain", question, object, "-o", "json"]).run().expect_code(0).json()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+fn list(value: &Value) -> &Vec<Value> {
+    value.as_array().unwrap_or_else(|| panic!("{value} is no list"))
+}
+
+#[test]
+fn the_score_is_the_sum_of_the_printed_parts_and_the_one_that_scan_gives() {
+    let files = Files::new();
+    let object = log(&files);
+    let answer = explained("203.0.113.9", &object);
+    let account = &answer["account"];
+    assert_eq!(account["standing"], "offender");
+    assert!(!list(&account["score_parts"]).is_empty());
+    let mut sum = 0;
+    for part in list(&account["score_parts"]) {
+        let times = number(&part["times"]);
+        // Once, and once more for each doubling, at most four times.
+        let multiplier = u64::from(times.ilog2() + 1).min(4);
+        assert_eq!(number(&part["multiplier"]), multiplier, "{part}");
+        assert_eq!(number(&part["points"]), number(&part["rule_points"]) * multiplier, "{part}");
+        sum += number(&part["points"]);
+    }
+    assert_eq!(number(&account["score"]), sum);
+
+    let scan = portcullis(["scan", &object, "-o", "json"]).run().expect_code(0).json();
+    let offender = &scan["offenders"][0];
+    assert_eq!(offender["source"], "203.0.113.9");
+    for key in ["source", "score", "requests", "flagged_requests", "good_requests", "first"] {
+        assert_eq!(account[key], offender[key], "{key}");
+    }
+}
+
+#[test]
+fn a_request_is_explained_with_its_client() {
+    let files = Files::new();
+    let object = log(&files);
+    let answer = explained("attack-3", &object);
+    let request = &answer["request"];
+    assert_eq!(request["client"], "203.0.113.9");
+    assert_eq!(request["flagged"], true);
+    let counted: u64 =
+        list(&request["categories"]).iter().map(|category| number(&category["counted"])).sum();
+    assert_eq!(number(&request["score"]), counted);
+    for category in list(&request["categories"]) {
+        let rules = list(&request["rules"]);
+        let points: Vec<u64> = rules
+            .iter()
+            .filter(|rule| rule["category"] == category["category"])
+            .map(|rule| number(&rule["points"]))
+            .collect();
+        assert_eq!(number(&category["sum"]), points.iter().sum::<u64>());
+        assert_eq!(number(&category["limit"]), 2 * points.iter().max().expect("a rule"));
+    }
+    let rule = &list(&request["rules"])[0];
+    assert_eq!(rule["text"], "/prod/files/..%2f..%2f..%2f..%2fetc%2fpasswd");
+    assert!(!rule["matched"].as_str().expect("text").contains("%2f"), "{rule}");
+    assert_eq!(answer["account"], explained("203.0.113.9", &object)["account"]);
+}
+
+#[test]
+fn an_honest_client_has_an_account_too() {
+    let files = Files::new();
+    let answer = explained("198.51.100.7", &log(&files));
+    let account = &answer["account"];
+    assert_eq!(account["standing"], "quiet");
+    assert_eq!(account["score"], 0);
+    assert_eq!(account["requests"], 40);
+    assert_eq!(account["good_requests"], 40);
+    let periods = list(&account["timeline"]["periods"]);
+    let requests: u64 = periods.iter().map(|period| number(&period["requests"])).sum();
+    assert_eq!(requests, 40);
+    let rates = list(&account["rates"]);
+    let flood = rates.iter().find(|rate| rate["rule"] == "rate/request-flood").expect("a rate");
+    assert_eq!(flood["counted_requests"], 40);
+    assert!((1..number(&flood["threshold"])).contains(&number(&flood["peak"])), "{flood}");
+    assert_eq!(flood["fired"], false);
+}
+
+#[test]
+fn the_page_says_the_verdict_why_and_what_would_change_it() {
+    let files = Files::new();
+    let object = log(&files);
+    let page = portcullis(["explain", "203.0.113.9", &object]).run().expect_code(0).text();
+    for part in [
+        "203.0.113.9 is an offender",
+        "because 20 requests were flagged",
+        "What would change it",
+        "path as logged: /prod/files/..%2f..%2f..%2f..%2fetc%2fpasswd",
+        "matched, ",
+        "20 requests: 20 flagged, 0 good",
+    ] {
+        assert!(page.contains(part), "{part:?} is missing:\n{page}");
+    }
+}
+
+#[test]
+fn threads_and_the_order_of_objects_change_nothing() {
+    let files = Files::new();
+    for number in 0..6 {
+        let text = attacks("203.0.113.9", 3 + number) + &honest("203.0.113.9", 10);
+        files.write(&format!("logs/{number}.log"), text);
+    }
+    let logs = files.path("logs");
+    let one = portcullis(["explain", "203.0.113.9", &logs, "-o", "json", "--threads", "1"]).run();
+    let four = portcullis(["explain", "203.0.113.9", &logs, "-o", "json", "--threads", "4"]).run();
+    assert_eq!(one.text(), four.text());
+    assert_eq!(one.json()["account"]["requests"], 93);
+}
+
+#[test]
+fn secrets_are_hidden_unless_they_are_asked_for() {
+    let files = Files::new();
+    let line = concat!(
+        r#"203.0.113.9 - - [04/Nov/2025:09:12:00 +0000] "#,
+        r#""GET /a?password=hunter2&id=1'+or+'1'='1 HTTP/1.1" 200 1 "-" "curl/8""#,
+        "\n"
+    );
+    let object = files.write("a.log", line);
+    for shape in ["human", "json"] {
+        let run = |more: &[&str]| {
+            let mut arguments = vec!["explain", "203.0.113.9", &object, "-o", shape];
+            arguments.extend(more);
+            portcullis(arguments).run().expect_code(0).text()
+        };
+        assert!(!run(&[]).contains("hunter2"), "{shape}");
+        assert!(run(&["--show-secrets"]).contains("hunter2"), "{shape}");
+    }
+}
+
+#[test]
+fn whoever_is_not_in_the_logs_cannot_be_explained() {
+    let files = Files::new();
+    let object = log(&files);
+    let ran = portcullis(["explain", "192.0.2.1", &object]).run().expect_code(1);
+    assert!(ran.stderr.contains("none of 60 requests came from it"), "{}", ran.stderr);
+    let ran = portcullis(["explain", "no-such-id", &object]).run().expect_code(1);
+    assert!(ran.stderr.contains("none of 60 requests has that id"), "{}", ran.stderr);
+}
