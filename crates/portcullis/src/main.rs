@@ -14,6 +14,7 @@ mod command;
 mod exit;
 mod failure;
 mod format;
+mod joining;
 mod location;
 mod ordered;
 mod output;

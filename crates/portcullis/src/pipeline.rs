@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use portcullis_detection::{Answer, Findings, ObjectSeen, Question, RuleSet, Scan};
 use portcullis_ingest::{
-    Join, LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
+    LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
 };
 
 use crate::failure::Failure;
+use crate::joining::{Batch, Joined, Joining, Object, Role};
 use crate::location::Input;
 use crate::ordered::{Lines, Outputs, Stream, write_in_order};
 use crate::output::json::Secrets;
@@ -216,7 +217,7 @@ impl Reading<'_> {
         // AWS WAF's records are recognised; the format is the access logs'.
         let format = if matches!(object.role, Role::Waf(_)) { None } else { self.format };
         let mut joined = Joined { sink: &mut sink, role: object.role };
-        let mut report = match self.quarantine {
+        let report = match self.quarantine {
             None => read_object(&input.name, reader, format, self.options, &mut joined),
             Some(quarantine) => {
                 let mut kept = quarantine.object(object.number, &mut joined);
@@ -227,10 +228,6 @@ impl Reading<'_> {
                 report
             }
         };
-        if matches!(object.role, Role::Waf(_)) {
-            // What could not be read was told when the table was filled.
-            report.notes.clear();
-        }
         sink.tell();
         progress.object();
         Report::Read(report)
@@ -398,89 +395,6 @@ impl Sink for Classify<'_, '_, '_> {
     }
 
     fn reject(&mut self, _: &Reject<'_>) {}
-}
-
-/// AWS WAF's records of the requests that are read.
-pub struct Joining {
-    /// The records, by request id.
-    pub table: Join,
-    /// The objects they came from.
-    pub inputs: Vec<Input>,
-}
-
-impl Joining {
-    /// Reads the records of `inputs` into a table of at most `max_bytes`.
-    pub fn read(inputs: Vec<Input>, max_bytes: usize, options: &ReadOptions) -> io::Result<Self> {
-        let mut table = Join::new(max_bytes);
-        for input in &inputs {
-            read_object(&input.name, input.open()?, None, options, &mut Keep(&mut table));
-        }
-        Ok(Self { table, inputs })
-    }
-}
-
-struct Keep<'t>(&'t mut Join);
-
-impl Sink for Keep<'_> {
-    fn request(&mut self, request: &Request<'_>) {
-        self.0.insert(request);
-    }
-
-    fn reject(&mut self, _: &Reject<'_>) {}
-}
-
-/// What the objects of a batch are in a join.
-#[derive(Debug, Clone, Copy)]
-enum Role<'j> {
-    /// Nothing is joined.
-    Alone,
-    /// Access logs, to be joined with the table.
-    Access(&'j Join),
-    /// AWS WAF's logs, of which only records without a partner count.
-    Waf(&'j Join),
-}
-
-/// Objects that may be read in any order.
-#[derive(Clone, Copy)]
-struct Batch<'b> {
-    inputs: &'b [Input],
-    /// Number of the first among all objects.
-    first: usize,
-    role: Role<'b>,
-}
-
-/// One object of a batch.
-struct Object<'b> {
-    input: &'b Input,
-    number: usize,
-    role: Role<'b>,
-}
-
-impl<'b> Batch<'b> {
-    fn object(&self, index: usize) -> Option<Object<'b>> {
-        let input = self.inputs.get(index)?;
-        Some(Object { input, number: self.first + index, role: self.role })
-    }
-}
-
-/// Passes requests on as the join knows them.
-struct Joined<'s, 'j, S> {
-    sink: &'s mut S,
-    role: Role<'j>,
-}
-
-impl<S: Sink> Sink for Joined<'_, '_, S> {
-    fn request(&mut self, request: &Request<'_>) {
-        match self.role {
-            Role::Access(table) => self.sink.request(&table.join(request)),
-            Role::Waf(table) if table.is_joined(request) => {}
-            Role::Alone | Role::Waf(_) => self.sink.request(request),
-        }
-    }
-
-    fn reject(&mut self, reject: &Reject<'_>) {
-        self.sink.reject(reject);
-    }
 }
 
 /// Passes on to another sink and tells the progress now and then.

@@ -22,9 +22,10 @@ use portcullis_ingest::{Field, Joined, LogFormat, ReadOptions, RejectReason, Unt
 use crate::args::{Arguments, Command, Global, Logs};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::joining::Joining;
 use crate::location::{self, Input};
 use crate::output::counted;
-use crate::pipeline::{Joining, Reading, Tally};
+use crate::pipeline::{Reading, Tally};
 use crate::progress::{Progress, human_count};
 use crate::quarantine::Quarantine;
 use crate::terminal::Terminal;
