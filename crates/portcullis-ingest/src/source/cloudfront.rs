@@ -72,6 +72,23 @@ fn column(name: &[u8]) -> Column {
         b"x-forwarded-for" => Column::ForwardedFor,
         b"cs-protocol-version" => Column::Protocol,
         b"c-country" => Column::Country,
+        // Parquet columns may hold neither hyphens nor brackets.
+        b"c_ip" => Column::Client,
+        b"cs_method" => Column::Method,
+        b"x_host_header" => Column::HostHeader,
+        b"cs_host" => Column::Distribution,
+        b"cs_uri_stem" => Column::Path,
+        b"cs_uri_query" => Column::Query,
+        b"sc_status" => Column::Status,
+        b"cs_referer" => Column::Referer,
+        b"cs_user_agent" => Column::UserAgent,
+        b"cs_cookie" => Column::Cookie,
+        b"x_edge_request_id" => Column::Id,
+        b"sc_bytes" => Column::Bytes,
+        b"time_taken" => Column::Seconds,
+        b"x_forwarded_for" => Column::ForwardedFor,
+        b"cs_protocol_version" => Column::Protocol,
+        b"c_country" => Column::Country,
         _ => Column::Other,
     }
 }
@@ -119,7 +136,8 @@ pub(crate) fn is_line(line: &[u8]) -> bool {
 pub(crate) fn is_record(text: &[u8]) -> bool {
     let mut known = 0;
     let _ = Pull::new(text).object(|pull, key| {
-        known += usize::from(key.starts_with(b"cs-") || key.starts_with(b"cs(") || key == b"c-ip");
+        let ours = [&b"cs-"[..], b"cs(", b"cs_", b"c-ip", b"c_ip"];
+        known += usize::from(ours.iter().any(|start| key.starts_with(start)));
         pull.skip()
     });
     known >= 2
@@ -302,6 +320,16 @@ mod tests {
         assert_eq!(text(Field::UserAgent), "Mozilla/5.0 (x)");
         assert_eq!((r.status, r.latency_ms), (None, Some(365)));
         assert_eq!(r.time.map(|t| t.to_string()).as_deref(), Some("2024-12-18T13:30:45.000Z"));
+    }
+
+    #[test]
+    fn columns_of_parquet_are_known_too() {
+        let record = br#"{"date":"2024-12-18","time":"13:30:45","c_ip":"192.0.2.1","cs_uri_stem":"/a","cs_user_agent":"x%20y","sc_status":404}"#;
+        assert!(is_record(record));
+        let mut scratch = Vec::new();
+        let (_, r) = json_request(record, &mut scratch, Origin::default()).expect("a record");
+        assert_eq!(r.user_agent.map(crate::Untrusted::bytes), Some(&b"x y"[..]));
+        assert_eq!((r.status, r.client.is_some()), (Some(404), true));
     }
 
     #[test]
