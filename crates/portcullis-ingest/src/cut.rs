@@ -130,7 +130,16 @@ impl Template {
             right.push(piece);
             end = found;
         }
-        Search::new(self, record, first..last + 1, end).run(start, pieces)?;
+        if first == last {
+            // One value between two known ends: there is nothing to search.
+            let text = record.get(start..end).ok_or(shape)?;
+            if !self.captures[first].shape.holds(unquoted(text)) {
+                return Err(shape);
+            }
+            pieces.push(Piece { start, end });
+        } else {
+            Search::new(self, record, first..last + 1, end).run(start, pieces)?;
+        }
         pieces.extend(right.into_iter().rev());
         Ok(())
     }
