@@ -371,7 +371,9 @@ proptest! {
         let template = OWN[3];
         let record = render(template, &truth, Escaping::Csv) + "\n";
         // The crate ends records at a carriage return too; API Gateway's never hold one.
-        prop_assume!(!record.contains('\r'));
+        if record.contains('\r') {
+            return Ok(());
+        }
         let mut reader =
             csv::ReaderBuilder::new().has_headers(false).from_reader(record.as_bytes());
         let row = reader.records().next().expect("a row").expect("CSV");
