@@ -324,6 +324,67 @@ fn templates() -> Vec<String> {
     presets.map(str::to_owned).collect()
 }
 
+/// A record as AWS WAF, a load balancer, CloudFront or a web server writes it.
+fn of_source(source: &str, truth: &Truth) -> String {
+    let Truth { client, status, extended_id, second, bytes, path, user_agent, principal, .. } =
+        truth;
+    let hex = |text: &str, mark: &str, keep: &dyn Fn(u8) -> bool| {
+        let mut out = String::new();
+        for byte in text.bytes() {
+            if keep(byte) {
+                out.push(char::from(byte));
+            } else {
+                write!(out, "{mark}{byte:02x}").expect("to a string");
+            }
+        }
+        if out.is_empty() { "-".to_owned() } else { out }
+    };
+    match source {
+        "aws-waf" => serde_json::json!({
+            "timestamp": 1_769_422_260_000_i64 + i64::from(*second) * 1_000,
+            "webaclId": "arn", "action": "ALLOW", "labels": [{"name": "a"}],
+            "httpRequest": {
+                "clientIp": client, "uri": path, "args": principal, "requestId": extended_id,
+                "headers": [
+                    {"name": "X-Other", "value": principal},
+                    {"name": "User-Agent", "value": user_agent},
+                ],
+                "httpMethod": "GET",
+            },
+        })
+        .to_string(),
+        "alb" => {
+            let plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
+            let target = hex(path, "\\x", &|byte| plain(byte) && byte != b' ');
+            let agent = hex(user_agent, "\\x", &plain);
+            let address = if client.contains(':') { format!("[{client}]") } else { client.clone() };
+            format!(
+                "https 2026-01-26T10:11:{second:02}.000000Z app/a/b {address}:4711 10.0.0.1:80 0.1 0.1 0.1 \
+                 {status} 200 1 {bytes} \"GET https://a:443{target} HTTP/1.1\" \"{agent}\" - - arn \
+                 \"Root={extended_id}\" \"-\" \"-\" 0 2026-01-26T10:11:{second:02}.000000Z \"forward\" \"-\""
+            )
+        }
+        "cloudfront" => {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._".contains(&byte);
+            let (stem, agent) = (hex(path, "%", &plain), hex(user_agent, "%", &plain));
+            let query = hex(principal, "%", &plain);
+            format!(
+                "2026-01-26\t10:11:{second:02}\tAMS1\t{bytes}\t{client}\tGET\td\t{stem}\t{status}\t-\t\
+                 {agent}\t{query}\t-\tMiss\t{extended_id}"
+            )
+        }
+        _ => {
+            let (target, agent) =
+                (escape(path, Escaping::Backslash), escape(user_agent, Escaping::Backslash));
+            let referer = escape(principal, Escaping::Backslash);
+            format!(
+                "{client} - - [26/Jan/2026:10:11:{second:02} +0000] \"GET {target} HTTP/1.1\" {status} \
+                 {bytes} \"{referer}\" \"{agent}\""
+            )
+        }
+    }
+}
+
 /// What stands between records: line ends, nothing, and a line end typed as two characters.
 const SEPARATORS: [&str; 4] = ["\n", "\r\n", "", "\\n"];
 
@@ -388,6 +449,34 @@ proptest! {
         prop_assert_eq!(field("query").unwrap_or(""), query);
         prop_assert_eq!(field("status"), Some(&row[3]));
         prop_assert_eq!(field("id"), Some(&row[5]));
+    }
+
+    #[test]
+    fn records_of_other_sources_decode_to_the_truth(
+        truths in prop::collection::vec(truth(), 1..4),
+        source in prop::sample::select(&["aws-waf", "alb", "cloudfront", "combined"][..]),
+    ) {
+        let format = LogFormat::preset(source).expect("a preset");
+        let text: String = truths.iter().map(|truth| of_source(source, truth) + "\n").collect();
+        let (seen, _) = read(&format, text.as_bytes());
+        prop_assert_eq!(seen.rejects, 0, "{}", text);
+        prop_assert_eq!(seen.requests.len(), truths.len(), "{}", text);
+        for (request, truth) in seen.requests.iter().zip(&truths) {
+            let field = |name| request.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
+            prop_assert_eq!(field("client"), Some(truth.client.as_str()), "{}", text);
+            let time = format!("2026-01-26T10:11:{:02}.000Z", truth.second);
+            prop_assert_eq!(field("time"), Some(time.as_str()), "{}", text);
+            if source != "aws-waf" {
+                prop_assert_eq!(field("status"), Some(truth.status.as_str()), "{}", text);
+            }
+            if source != "combined" {
+                prop_assert_eq!(field("id"), Some(truth.extended_id.as_str()), "{}", text);
+            }
+            let agent = Some(truth.user_agent.as_str()).filter(|ua| !ua.is_empty() && *ua != "-");
+            // JSON can tell a client's own `-` from an absent header.
+            let shown = field("user_agent").filter(|agent| *agent != "-");
+            prop_assert_eq!(shown, agent, "{}", text);
+        }
     }
 
     #[test]
