@@ -12,6 +12,7 @@ mod account;
 mod coverage;
 mod level;
 mod offender;
+mod overview;
 mod rate;
 mod rule;
 mod scan;
@@ -27,6 +28,7 @@ pub use level::{
     BLOCK_LEVEL, Category, Confidence, Severity, points, repetition, request_score, source_points,
 };
 pub use offender::{Change, Detection, Evidence, Findings, Ground, Offender, RateFigure, Standing};
+pub use overview::{Answers, Overview, Story, TextCount, Texts};
 pub use rule::{
     Conditions, Example, ExampleFailure, ExampleRequest, ExampleStep, Literal, Measure, Place,
     Rate, Rule, RuleError, RuleErrorKind, RuleErrors, RuleKind, RuleSet, Signature, StatusSet,
@@ -34,6 +36,6 @@ pub use rule::{
 };
 pub use scan::Scan;
 pub use signature::{Classifier, Hit, MAX_TEXT_BYTES, Verdict};
-pub use timeline::{Counts, Timeline};
+pub use timeline::{Axis, Counts, Timeline};
 pub use tokens::Tokens;
 pub use view::View;

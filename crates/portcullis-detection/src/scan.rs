@@ -19,6 +19,7 @@ use portcullis_ingest::{Reject, RejectReason, Request, source_network};
 use crate::account::{Account, Answer, Question, RateCount, Watch};
 use crate::coverage::{Coverage, ObjectSeen};
 use crate::offender::{Detection, Figures, Findings, Offender, Standing, Weight};
+use crate::overview::{Gathering, Overview};
 use crate::rate::{SourceRates, is_blocked};
 use crate::rule::RuleSet;
 use crate::signature::{Classifier, Verdict};
@@ -34,6 +35,8 @@ pub struct Scan<'r> {
     coverage: Coverage,
     /// What only an answer needs, when there is a question.
     watch: Option<Watch>,
+    /// What only an overview needs, when one is wanted.
+    gathering: Option<Gathering>,
 }
 
 impl<'r> Scan<'r> {
@@ -46,7 +49,13 @@ impl<'r> Scan<'r> {
             objects: Objects::default(),
             coverage: Coverage::default(),
             watch: None,
+            gathering: None,
         }
+    }
+
+    /// Begins with nothing seen, to give an overview too; see [`Scan::overview`].
+    pub fn surveying(rules: &'r RuleSet) -> Self {
+        Self { gathering: Some(Gathering::default()), ..Self::new(rules) }
     }
 
     /// Begins with nothing seen, to answer a question; see [`Scan::answer`].
@@ -64,6 +73,9 @@ impl<'r> Scan<'r> {
             u64::from(request.time.is_none() || request.time_is_of_object);
         if let Some(watch) = &mut self.watch {
             watch.observe(request, verdict);
+        }
+        if let Some(gathering) = &mut self.gathering {
+            gathering.observe(request, verdict);
         }
         if let Some(client) = request.client {
             let object = self.objects.number(request.origin.object);
@@ -104,6 +116,9 @@ impl<'r> Scan<'r> {
         if let (Some(watch), Some(theirs)) = (&mut self.watch, other.watch) {
             watch.merge(theirs);
         }
+        if let (Some(gathering), Some(theirs)) = (&mut self.gathering, other.gathering) {
+            gathering.merge(theirs);
+        }
     }
 
     /// Answers the question this scan was begun with, if any.
@@ -115,6 +130,16 @@ impl<'r> Scan<'r> {
             source.account(key, self.rules, &self.objects.names, timeline)
         });
         Some(Answer { coverage: self.coverage, request, account })
+    }
+
+    /// Decides about every source, and gives the overview that this scan was begun for; an
+    /// empty one when it was not.
+    pub fn overview(mut self) -> (Findings, Overview) {
+        let gathering = self.gathering.take().unwrap_or_default();
+        let findings = self.finish();
+        let shown = findings.offenders.iter().chain(&findings.watched);
+        let overview = gathering.finish(shown.map(|offender| offender.source));
+        (findings, overview)
     }
 
     /// Decides about every source.

@@ -230,6 +230,34 @@ proptest! {
     }
 
     #[test]
+    fn an_overview_adds_up_and_does_not_depend_on_order_or_split(
+        requests in proptest::collection::vec(sent(), 0..120),
+        split in any::<prop::sample::Index>(),
+    ) {
+        let surveyed = |requests: &mut dyn Iterator<Item = &Sent>| {
+            let mut scan = Scan::surveying(rules());
+            requests.for_each(|sent| observe(&mut scan, sent));
+            scan
+        };
+        let (findings, overview) = surveyed(&mut requests.iter()).overview();
+        prop_assert_eq!(&findings, &scanned(&requests));
+        let (left, right) = requests.split_at(split.index(requests.len() + 1));
+        let mut merged = surveyed(&mut right.iter().rev());
+        merged.merge(surveyed(&mut left.iter()));
+        prop_assert_eq!(&merged.overview().1, &overview);
+
+        prop_assert_eq!(overview.answers.total(), findings.coverage.requests);
+        let shown = findings.offenders.iter().chain(&findings.watched);
+        prop_assert_eq!(shown.clone().count(), overview.stories.len());
+        for offender in shown {
+            let story = &overview.stories[&offender.source];
+            let flagged = story.flagged_answers.total() - story.flagged_answers.blocked_by_waf;
+            prop_assert_eq!(story.answers.total(), offender.requests);
+            prop_assert_eq!(flagged, offender.flagged_requests);
+        }
+    }
+
+    #[test]
     fn scores_are_the_sums_of_their_parts(requests in proptest::collection::vec(sent(), 1..60)) {
         let findings = scanned(&requests);
         for offender in findings.offenders.iter().chain(&findings.watched) {

@@ -235,10 +235,10 @@ impl<W: Write> Page<'_, W> {
         for (begin, counts) in account.timeline.periods() {
             table.row(vec![
                 Cell::plain(begin.to_string()),
-                Cell::plain(human_count(counts.requests)),
-                Cell::plain(human_count(counts.flagged)),
-                Cell::plain(human_count(counts.good)),
-                Cell::plain(human_count(counts.blocked_by_waf)),
+                Cell::plain(human_count(counts.requests.into())),
+                Cell::plain(human_count(counts.flagged.into())),
+                Cell::plain(human_count(counts.good.into())),
+                Cell::plain(human_count(counts.blocked_by_waf.into())),
             ]);
         }
         let minutes = account.timeline.period_seconds() / 60;

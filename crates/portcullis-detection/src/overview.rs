@@ -1,0 +1,317 @@
+//! What a person reviewing a scan wants to see besides its findings: traffic over time,
+//! what each source sent and how it was answered, and the paths that were probed.
+//!
+//! All of it is kept for every source, because who is an offender is known only at the
+//! end, and it obeys the law of [`crate::Scan`]: the same in whatever order. So of texts,
+//! of which there may be more than there is room for, those with the smallest hashes are
+//! kept. Which ones these are depends on the texts alone, and one that is kept at the end
+//! was kept from its first request on: its counts are exact.
+//!
+//! Who wants none of this pays nothing for it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher as _;
+
+use foldhash::fast::{FixedState, RandomState};
+use ipnet::IpNet;
+use portcullis_ingest::{Request, Untrusted, UntrustedBuf};
+
+use crate::rate::is_blocked;
+use crate::scan::SourceKey;
+use crate::signature::Verdict;
+use crate::timeline::Timeline;
+
+/// Probed paths kept of one source.
+const PATHS_OF_A_SOURCE: usize = 12;
+/// User agents kept of one source.
+const AGENTS_OF_A_SOURCE: usize = 3;
+/// Probed paths kept of all sources together: so many parts, so many in each.
+const PARTS: usize = 256;
+const PATHS_OF_A_PART: usize = 256;
+/// Bytes of a text that are kept and told apart.
+const TEXT_BYTES: usize = 256;
+
+/// A scan as a whole, and its offenders one by one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// All requests by time.
+    pub traffic: Timeline,
+    /// How all requests were answered.
+    pub answers: Answers,
+    /// Paths of flagged requests, by requests from the most, then by text.
+    pub probed: Texts,
+    /// What the offenders and the watched sources did.
+    pub stories: BTreeMap<IpNet, Story>,
+}
+
+/// What one source did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Story {
+    /// Its requests by time.
+    pub timeline: Timeline,
+    /// How all its requests were answered.
+    pub answers: Answers,
+    /// How its flagged requests were answered: what a client attempted, and whether it
+    /// may have worked.
+    pub flagged_answers: Answers,
+    /// Its user agents.
+    pub agents: Texts,
+    /// Paths of its flagged requests.
+    pub probed: Texts,
+}
+
+/// Requests by how they were answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// 2xx.
+    pub success: u64,
+    /// 3xx.
+    pub redirect: u64,
+    /// 4xx.
+    pub refused: u64,
+    /// 5xx.
+    pub failed: u64,
+    /// Blocked by AWS WAF, whatever the status.
+    pub blocked_by_waf: u64,
+    /// Any other status, or none.
+    pub unknown: u64,
+}
+
+/// Different texts with their counts, by requests from the most, then by text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// The texts, or a sample of them.
+    pub kept: Vec<TextCount>,
+    /// Whether there were more than could be kept. The sample is a fair one of different
+    /// texts; the counts of what is in it are exact.
+    pub is_sample: bool,
+}
+
+/// One text and the requests that had it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextCount {
+    /// The text, cut to 256 bytes.
+    pub text: UntrustedBuf,
+    /// Requests that had it.
+    pub requests: u64,
+    /// Of those, the ones answered 2xx and not blocked by AWS WAF.
+    pub answered: u64,
+}
+
+impl Answers {
+    /// All of them.
+    pub const fn total(&self) -> u64 {
+        self.success
+            + self.redirect
+            + self.refused
+            + self.failed
+            + self.blocked_by_waf
+            + self.unknown
+    }
+
+    fn observe(&mut self, request: &Request<'_>) {
+        let count = match request.status {
+            _ if is_blocked(request) => &mut self.blocked_by_waf,
+            Some(200..300) => &mut self.success,
+            Some(300..400) => &mut self.redirect,
+            Some(400..500) => &mut self.refused,
+            Some(500..600) => &mut self.failed,
+            _ => &mut self.unknown,
+        };
+        *count += 1;
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.success += other.success;
+        self.redirect += other.redirect;
+        self.refused += other.refused;
+        self.failed += other.failed;
+        self.blocked_by_waf += other.blocked_by_waf;
+        self.unknown += other.unknown;
+    }
+}
+
+/// Gathers an [`Overview`] during a scan.
+#[derive(Default)]
+pub(crate) struct Gathering {
+    traffic: Timeline,
+    answers: Answers,
+    probed: BTreeMap<u64, Sample<PATHS_OF_A_PART>>,
+    sources: HashMap<SourceKey, Gathered, RandomState>,
+}
+
+/// A [`Story`] being gathered.
+#[derive(Default)]
+struct Gathered {
+    timeline: Timeline,
+    answers: Answers,
+    flagged_answers: Answers,
+    agents: Sample<AGENTS_OF_A_SOURCE>,
+    probed: Sample<PATHS_OF_A_SOURCE>,
+}
+
+impl Gathering {
+    pub(crate) fn observe(&mut self, request: &Request<'_>, verdict: &Verdict) {
+        self.traffic.observe(request, verdict);
+        self.answers.observe(request);
+        let probed = request.path.filter(|_| verdict.flagged()).map(Hashed::of);
+        let answered = matches!(request.status, Some(200..300)) && !is_blocked(request);
+        if let Some(path) = probed {
+            self.probed.entry(path.hash % PARTS as u64).or_default().add(path, 1, answered.into());
+        }
+        let Some(client) = request.client else { return };
+        let source = self.sources.entry(SourceKey::of(client)).or_default();
+        source.timeline.observe(request, verdict);
+        source.answers.observe(request);
+        if verdict.flagged() {
+            source.flagged_answers.observe(request);
+        }
+        if let Some(agent) = request.user_agent {
+            source.agents.add(Hashed::of(agent), 1, answered.into());
+        }
+        if let Some(path) = probed {
+            source.probed.add(path, 1, answered.into());
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.traffic.merge(other.traffic);
+        self.answers.merge(other.answers);
+        for (part, theirs) in other.probed {
+            self.probed.entry(part).or_default().merge(&theirs);
+        }
+        for (key, theirs) in other.sources {
+            let mine = self.sources.entry(key).or_default();
+            mine.timeline.merge(theirs.timeline);
+            mine.answers.merge(theirs.answers);
+            mine.flagged_answers.merge(theirs.flagged_answers);
+            mine.agents.merge(&theirs.agents);
+            mine.probed.merge(&theirs.probed);
+        }
+    }
+
+    /// The overview, with the stories of those sources only.
+    pub(crate) fn finish(mut self, sources: impl Iterator<Item = IpNet>) -> Overview {
+        let story = |source: IpNet| {
+            let gathered = self.sources.remove(&SourceKey::of(source.addr()))?;
+            let story = Story {
+                timeline: gathered.timeline,
+                answers: gathered.answers,
+                flagged_answers: gathered.flagged_answers,
+                agents: texts([gathered.agents]),
+                probed: texts([gathered.probed]),
+            };
+            Some((source, story))
+        };
+        Overview {
+            stories: sources.filter_map(story).collect(),
+            probed: texts(self.probed.into_values()),
+            traffic: self.traffic,
+            answers: self.answers,
+        }
+    }
+}
+
+/// A text and its hash.
+#[derive(Clone, Copy)]
+struct Hashed<'t> {
+    hash: u64,
+    text: &'t [u8],
+}
+
+impl<'t> Hashed<'t> {
+    /// The hash is the same in every run, because outputs are. A client that computes it can
+    /// crowd out the paths of others, and shows itself with every request that it takes.
+    fn of(text: Untrusted<'t>) -> Self {
+        let text = text.bytes().get(..TEXT_BYTES).unwrap_or(text.bytes());
+        Self { hash: FixedState::with_seed(0x7061_7468).hash_one(text), text }
+    }
+}
+
+/// The texts with the smallest hashes, at most `MOST`.
+#[derive(Default)]
+struct Sample<const MOST: usize> {
+    /// By hash, sorted. Two texts of one hash count as the smaller of them.
+    kept: Vec<(u64, TextCount)>,
+    is_full: bool,
+}
+
+impl<const MOST: usize> Sample<MOST> {
+    fn add(&mut self, text: Hashed<'_>, requests: u64, answered: u64) {
+        match self.kept.binary_search_by_key(&text.hash, |(hash, _)| *hash) {
+            Ok(place) => {
+                let kept = &mut self.kept[place].1;
+                kept.requests += requests;
+                kept.answered += answered;
+                if text.text < kept.text.as_untrusted().bytes() {
+                    kept.text = Untrusted::new(text.text).to_buf();
+                }
+            }
+            Err(place) if place >= MOST => self.is_full = true,
+            Err(place) => {
+                let text_count =
+                    TextCount { text: Untrusted::new(text.text).to_buf(), requests, answered };
+                self.kept.insert(place, (text.hash, text_count));
+                self.is_full |= self.kept.len() > MOST;
+                self.kept.truncate(MOST);
+            }
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.is_full |= other.is_full;
+        for (hash, count) in &other.kept {
+            let text = count.text.as_untrusted().bytes();
+            self.add(Hashed { hash: *hash, text }, count.requests, count.answered);
+        }
+    }
+}
+
+fn texts<const MOST: usize>(samples: impl IntoIterator<Item = Sample<MOST>>) -> Texts {
+    let mut texts = Texts::default();
+    for sample in samples {
+        texts.is_sample |= sample.is_full;
+        texts.kept.extend(sample.kept.into_iter().map(|(_, count)| count));
+    }
+    texts.kept.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.text.cmp(&b.text)));
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sample(numbers: &[u16]) -> Sample<12> {
+        let mut sample = Sample::default();
+        for number in numbers {
+            sample.add(Hashed::of(Untrusted::new(&number.to_be_bytes())), 1, u64::from(number % 2));
+        }
+        sample
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_is_counted_exactly_in_whatever_order(
+            numbers in proptest::collection::vec(0..40_u16, 0..200),
+            split in any::<prop::sample::Index>(),
+        ) {
+            let (left, right) = numbers.split_at(split.index(numbers.len() + 1));
+            let mut merged = sample(right);
+            merged.merge(&sample(left));
+            let whole = texts([sample(&numbers)]);
+            prop_assert_eq!(&texts([merged]), &whole);
+            for kept in &whole.kept {
+                let bytes = kept.text.as_untrusted().bytes();
+                let same = numbers.iter().filter(|number| number.to_be_bytes() == *bytes);
+                prop_assert_eq!(kept.requests, same.count() as u64);
+            }
+            let mut different = numbers.clone();
+            different.sort_unstable();
+            different.dedup();
+            prop_assert_eq!(whole.is_sample, different.len() > 12);
+            prop_assert_eq!(whole.kept.len(), different.len().min(12));
+        }
+    }
+}
