@@ -204,3 +204,40 @@ fn the_never_block_list_is_honoured_on_the_datasets() {
     assert_eq!(withheld(&plan, &blocked[0])["code"], "never-block");
     assert_eq!(plan["counts"]["offenders"], free["counts"]["offenders"]);
 }
+
+#[test]
+fn aws_services_are_never_blocked_and_a_newer_file_adds_to_them() {
+    let files = Files::new();
+    let object = files.write("a.log", attacks("13.32.0.9", 20) + &attacks("203.0.113.9", 20));
+    let list = files.write("never.txt", "198.51.100.0/24 head office\n");
+    let run = |more: &[&str]| {
+        portcullis(
+            ["plan", &object, "--never-block", &list, "-o", "json"].iter().chain(&AT).chain(more),
+        )
+        .run()
+        .expect_code(0)
+        .json()
+    };
+    let plan = run(&[]);
+    assert_eq!(withheld(&plan, "13.32.0.9/32")["code"], "aws-range");
+    assert_eq!(
+        withheld(&plan, "13.32.0.9/32")["explanation"],
+        "inside AWS CLOUDFRONT 13.32.0.0/15 (published 2024-09-13)"
+    );
+    assert_eq!(plan["notes"][0]["code"], "old-aws-ranges");
+    assert_eq!(target(&plan, "ipv4"), ["203.0.113.9/32"]);
+
+    let ranges = files.write(
+        "ip-ranges.json",
+        json!({"syncToken": "1762214400", "ipv6_prefixes": [], "prefixes": [
+            {"ip_prefix": "203.0.113.0/24", "service": "CLOUDFRONT"},
+            {"ip_prefix": "192.0.2.0/24", "service": "ROUTE53_HEALTHCHECKS"},
+        ]})
+        .to_string(),
+    );
+    let plan = run(&["--aws-ranges", &ranges]);
+    assert_eq!(withheld(&plan, "13.32.0.9/32")["code"], "aws-range");
+    assert_eq!(withheld(&plan, "203.0.113.9/32")["code"], "aws-range");
+    assert_eq!(plan["notes"], json!([]));
+    assert_eq!(target(&plan, "ipv4"), [""; 0]);
+}

@@ -40,6 +40,13 @@ impl<'text> Places<'text> {
     }
 }
 
+/// What `serde_json` says without the place, which stands elsewhere.
+pub(crate) fn without_place(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    message.strip_suffix(&place).unwrap_or(&message).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

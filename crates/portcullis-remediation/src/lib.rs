@@ -14,6 +14,7 @@
 
 mod apply;
 mod audit;
+mod aws_ranges;
 mod brake;
 mod changes;
 mod delta;
@@ -25,6 +26,7 @@ mod ipset;
 mod ledger;
 mod ledger_file;
 mod memory;
+mod note;
 mod plan;
 mod plan_file;
 mod policy;
@@ -40,6 +42,7 @@ mod testing;
 
 pub use apply::{Applied, ApplyError, Order, apply};
 pub use audit::{AuditError, AuditFault, AuditHead, AuditLine, Event, verify as verify_audit};
+pub use aws_ranges::{AwsRange, AwsRanges, AwsRangesError, AwsRangesErrorKind, AwsService};
 pub use brake::{
     BlastRadius, Brake, BrakeLimits, BrakeOverride, BrakeOverrideError, Braked, Figures, Origin,
 };
@@ -54,6 +57,7 @@ pub use ledger::{
 };
 pub use ledger_file::LedgerError;
 pub use memory::{MemoryIpSets, MemoryLedger};
+pub use note::Note;
 pub use plan::{Conflict, Decision, Outcome, Plan, Withheld, plan, plan_changes};
 pub use policy::BlockPolicy;
 pub use prefix::{PrefixError, parse_address_or_network, parse_network};

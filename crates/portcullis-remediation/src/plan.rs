@@ -25,6 +25,7 @@ use crate::changes::{Changes, Digests};
 use crate::grounds::Grounds;
 use crate::holdings::{Holdings, News};
 use crate::ipset::{Family, IpSet, MAX_ADDRESSES, Sets};
+use crate::note::{Note, notes};
 use crate::policy::BlockPolicy;
 use crate::protect::{NeverBlock, Protection};
 
@@ -110,6 +111,7 @@ impl Withheld {
         match self {
             Self::Protected(Protection::Reserved { .. }) => "reserved",
             Self::Protected(Protection::NeverBlock { .. }) => "never-block",
+            Self::Protected(Protection::Aws { .. }) => "aws-range",
             Self::WrongWidth { .. } => "wrong-width",
             Self::NoSet { .. } => "no-set",
             Self::IncompleteEvidence => "incomplete-evidence",
@@ -181,6 +183,7 @@ pub struct Plan {
     target: Sets,
     decisions: Vec<Decision>,
     conflicts: Vec<Conflict>,
+    notes: Vec<Note>,
     changes: Option<Changes>,
 }
 
@@ -262,9 +265,10 @@ fn decide(
         policy: *policy,
         coverage: findings.coverage.clone(),
         base: current.clone(),
-        target: room.target,
         decisions,
         conflicts: conflicts(&remaining, never_block),
+        notes: notes(&room.target, room.limit, never_block, now),
+        target: room.target,
         changes,
     }
 }
@@ -407,6 +411,11 @@ impl Plan {
     /// Entries of others that overlap a protected network. The plan leaves them.
     pub fn conflicts(&self) -> &[Conflict] {
         &self.conflicts
+    }
+
+    /// What its reader should know besides.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// The decisions that add an entry, and the set each adds to.

@@ -87,6 +87,7 @@ struct Document<'plan> {
     already_blocked: Vec<AlreadyBlockedDocument<'plan>>,
     withheld: Vec<WithheldDocument<'plan>>,
     conflicts: Vec<ConflictDocument<'plan>>,
+    notes: Vec<NoteDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<&'plan Changes>,
 }
@@ -191,6 +192,12 @@ struct ConflictDocument<'plan> {
     explanation: String,
 }
 
+#[derive(Serialize)]
+struct NoteDocument {
+    code: &'static str,
+    explanation: String,
+}
+
 impl<'plan> Document<'plan> {
     /// Everything but the hash.
     fn of(plan: &'plan Plan) -> Self {
@@ -254,6 +261,11 @@ impl<'plan> Document<'plan> {
                     entry: conflict.entry.to_string(),
                     explanation: conflict.to_string(),
                 })
+                .collect(),
+            notes: plan
+                .notes()
+                .iter()
+                .map(|note| NoteDocument { code: note.code(), explanation: note.to_string() })
                 .collect(),
             changes: plan.changes(),
         }

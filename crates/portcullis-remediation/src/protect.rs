@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::aws_ranges::{AwsRange, AwsRanges, day};
 use crate::input::{InputError, Places};
 use crate::prefix::{PrefixError, parse_address_or_network};
 
@@ -85,18 +86,28 @@ pub enum Protection {
         /// The operator's note beside it.
         note: Option<Arc<str>>,
     },
+    /// It overlaps a range of an AWS service that speaks for everybody.
+    Aws {
+        /// The range as AWS publishes it.
+        entry: IpNet,
+        /// Whose it is, and since when that is known.
+        range: AwsRange,
+    },
 }
 
 impl Protection {
     /// The protected network.
     pub const fn entry(&self) -> IpNet {
         match self {
-            Self::Reserved { entry, .. } | Self::NeverBlock { entry, .. } => *entry,
+            Self::Reserved { entry, .. }
+            | Self::NeverBlock { entry, .. }
+            | Self::Aws { entry, .. } => *entry,
         }
     }
 }
 
-/// `reserved 10.0.0.0/8, private (RFC 1918)`, `never-block 198.51.100.0/24 (head office)`.
+/// `reserved 10.0.0.0/8, private (RFC 1918)`, `never-block 198.51.100.0/24 (head office)`,
+/// `AWS CLOUDFRONT 13.32.0.0/15 (published 2024-09-13)`.
 impl fmt::Display for Protection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -105,6 +116,9 @@ impl fmt::Display for Protection {
                 write!(f, "never-block {entry} ({note})")
             }
             Self::NeverBlock { entry, note: None } => write!(f, "never-block {entry}"),
+            Self::Aws { entry, range: AwsRange { service, published } } => {
+                write!(f, "AWS {service} {entry} (published {})", day(*published))
+            }
         }
     }
 }
@@ -123,24 +137,46 @@ pub enum NeverBlockErrorKind {
 /// One thing that is wrong in a never-block list, and where.
 pub type NeverBlockError = InputError<NeverBlockErrorKind>;
 
-/// Networks that are never blocked: the built-in ranges and the operator's list.
+/// Networks that are never blocked: reserved ranges, the operator's list, and AWS
+/// services.
 ///
 /// Invariant: every entry is canonical; building one fails on the first bad entry.
 #[derive(Debug, Clone)]
 pub struct NeverBlock {
     reserved: Ranges<&'static str>,
     operator: Ranges<Option<Arc<str>>>,
+    aws: Ranges<AwsRange>,
+    aws_ranges: AwsRanges,
     /// How many different networks the operator listed.
     entries: usize,
 }
 
 impl NeverBlock {
-    /// The built-in ranges alone.
+    /// What is built in alone: reserved ranges, and those of AWS as of the snapshot.
     pub fn built_in() -> Self {
-        Self { reserved: reserved_ranges(), operator: Ranges::new(BTreeMap::new()), entries: 0 }
+        Self::new(BTreeMap::new())
     }
 
-    /// The built-in ranges and the operator's list `text`: one address or network a
+    fn new(operator: BTreeMap<IpNet, Option<Arc<str>>>) -> Self {
+        let entries = operator.len();
+        let aws_ranges = AwsRanges::built_in();
+        Self {
+            reserved: reserved_ranges(),
+            operator: Ranges::new(operator),
+            aws: Ranges::new(aws_ranges.ranges().clone()),
+            aws_ranges,
+            entries,
+        }
+    }
+
+    /// The same list with newer ranges of AWS.
+    #[must_use]
+    pub fn with_aws_ranges(self, aws_ranges: AwsRanges) -> Self {
+        let aws = Ranges::new(aws_ranges.ranges().clone());
+        Self { aws, aws_ranges, ..self }
+    }
+
+    /// What is built in and the operator's list `text`: one address or network a
     /// line, then, if wanted, white space and a note; `#` begins a comment.
     ///
     /// ```text
@@ -174,8 +210,7 @@ impl NeverBlock {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let count = entries.len();
-        Ok(Self { reserved: reserved_ranges(), operator: Ranges::new(entries), entries: count })
+        Ok(Self::new(entries))
     }
 
     /// How many different networks the operator's list names.
@@ -183,14 +218,22 @@ impl NeverBlock {
         self.entries
     }
 
+    /// The ranges of AWS that are in it.
+    pub fn aws_ranges(&self) -> &AwsRanges {
+        &self.aws_ranges
+    }
+
     /// Why `network` is not to be blocked, if it overlaps a protected network in
-    /// either direction. The built-in ranges come first.
+    /// either direction: reserved first, then the operator's list, then AWS.
     pub fn protection(&self, network: IpNet) -> Option<Protection> {
         if let Some((entry, purpose)) = self.reserved.overlapping(network) {
             return Some(Protection::Reserved { entry, purpose });
         }
-        let (entry, note) = self.operator.overlapping(network)?;
-        Some(Protection::NeverBlock { entry, note: note.clone() })
+        if let Some((entry, note)) = self.operator.overlapping(network) {
+            return Some(Protection::NeverBlock { entry, note: note.clone() });
+        }
+        let (entry, range) = self.aws.overlapping(network)?;
+        Some(Protection::Aws { entry, range: *range })
     }
 }
 
@@ -277,6 +320,9 @@ mod tests {
         let found = list.protection(network(asked)).map(|protection| match protection {
             Protection::Reserved { entry, purpose } => (entry.to_string(), Some(purpose.into())),
             Protection::NeverBlock { entry, note } => (entry.to_string(), note),
+            Protection::Aws { entry, range } => {
+                (entry.to_string(), Some(range.service.name().into()))
+            }
         });
         let expected = expected.map(|(entry, note)| (entry.to_owned(), note.map(Arc::from)));
         assert_eq!(found, expected, "{asked}");
@@ -301,6 +347,44 @@ mod tests {
         check("", "::/64", Some(("::ffff:0.0.0.0/96", Some("IPv4-mapped (RFC 4291)"))));
         check("", "fd00::/64", Some(("fc00::/7", Some("unique local (RFC 4193)"))));
         check("", "0.0.0.0/1", Some(("127.0.0.0/8", Some("loopback (RFC 1122)"))));
+    }
+
+    #[test]
+    fn services_of_aws_are_protected_after_the_operators_own_words() {
+        check("", "13.32.1.2/32", Some(("13.32.0.0/15", Some("CLOUDFRONT"))));
+        check("13.32.1.2 our edge", "13.32.1.2/32", Some(("13.32.1.2/32", Some("our edge"))));
+        check("", "15.177.9.9/32", Some(("15.177.0.0/18", Some("ROUTE53_HEALTHCHECKS"))));
+        check(
+            "",
+            "2600:1f14:fff:f800::/64",
+            Some(("2600:1f14:fff:f800::/53", Some("ROUTE53_HEALTHCHECKS"))),
+        );
+        // Around a range counts as much as inside it; a rented machine next to it does not.
+        check("", "15.177.0.0/16", Some(("15.177.0.0/18", Some("ROUTE53_HEALTHCHECKS"))));
+        check("", "15.177.64.1/32", None);
+        let protection = parse("").protection(network("13.35.0.1/32")).expect("CloudFront");
+        assert_eq!(protection.to_string(), "AWS CLOUDFRONT 13.35.0.0/16 (published 2024-09-13)");
+    }
+
+    #[test]
+    fn newer_ranges_protect_more() {
+        let text = r#"{"syncToken": "1762214400", "prefixes": [
+            {"ip_prefix": "198.51.100.0/24", "service": "CLOUDFRONT"},
+            {"ip_prefix": "203.0.113.0/26", "service": "ROUTE53_HEALTHCHECKS"}],
+            "ipv6_prefixes": []}"#;
+        let newer = AwsRanges::with_file("ip-ranges.json", text).expect("a whole file");
+        let list = parse("192.0.2.1").with_aws_ranges(newer);
+        let shown = |text| list.protection(network(text)).map(|found| found.to_string());
+        assert_eq!(shown("192.0.2.1/32").as_deref(), Some("never-block 192.0.2.1/32"));
+        assert_eq!(
+            shown("198.51.100.9/32").as_deref(),
+            Some("AWS CLOUDFRONT 198.51.100.0/24 (published 2025-11-04)")
+        );
+        assert_eq!(
+            shown("13.32.1.2/32").as_deref(),
+            Some("AWS CLOUDFRONT 13.32.0.0/15 (published 2024-09-13)")
+        );
+        assert_eq!(list.aws_ranges().published().epoch_ms(), 1_762_214_400_000);
     }
 
     #[test]

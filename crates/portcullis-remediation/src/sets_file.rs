@@ -14,7 +14,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::input::{InputError, Places};
+use crate::input::{InputError, Places, without_place};
 use crate::ipset::{EntryError, Family, IpSet, SetError, Sets};
 use crate::prefix::{PrefixError, parse_network};
 
@@ -259,11 +259,6 @@ impl<'text> Reader<'text> {
 }
 
 /// The message of `serde_json` without the place that we show ourselves.
-fn without_place(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    message.strip_suffix(&place).unwrap_or(&message).to_owned()
-}
 
 #[derive(Serialize)]
 struct WrittenDocument<'sets> {

@@ -11,6 +11,7 @@ use portcullis_ingest::Timestamp;
 use crate::brake::BrakeLimits;
 use crate::ipset::Sets;
 use crate::ledger::{Entry, Ledger, Override};
+use crate::note::is_nearly_full;
 use crate::plan::Conflict;
 use crate::protect::NeverBlock;
 
@@ -56,7 +57,7 @@ pub struct SetStatus<'a> {
 impl SetStatus<'_> {
     /// Whether the set is filled to 80 % or more.
     pub fn is_nearly_full(&self) -> bool {
-        self.entries * 5 >= self.limit * 4
+        is_nearly_full(self.entries, self.limit)
     }
 }
 

@@ -311,6 +311,10 @@ pub struct Plan {
     /// `#` starts a comment. Can be given several times.
     #[arg(long, value_name = "FILE")]
     pub never_block: Vec<PathBuf>,
+    /// Newer ranges of AWS services that are never blocked: the `ip-ranges.json` that AWS
+    /// publishes. It adds to the ranges that are built in.
+    #[arg(long, value_name = "FILE")]
+    pub aws_ranges: Option<PathBuf>,
     /// Use the rules of this directory instead of the built-in ones.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
-    BlockPolicy, InputError, NeverBlock, Outcome, Plan as BlockPlan, Sets, plan,
+    AwsRanges, BlockPolicy, InputError, NeverBlock, Outcome, Plan as BlockPlan, Sets, plan,
 };
 
 use super::{Page, Prepared, inert, load_rules, print, read_option_file, tell};
@@ -95,8 +95,15 @@ fn never_block(arguments: &Plan) -> Result<NeverBlock, Failure> {
         all.push_str(text.strip_prefix('\u{feff}').unwrap_or(&text));
         all.push('\n');
     }
-    NeverBlock::parse("never-block lists", &all)
-        .map_err(|errors| bad_input("read the never-block lists", &errors, &all))
+    let list = NeverBlock::parse("never-block lists", &all)
+        .map_err(|errors| bad_input("read the never-block lists", &errors, &all))?;
+    let Some(path) = &arguments.aws_ranges else {
+        return Ok(list);
+    };
+    let text = read_option_file(path, "the AWS ranges in")?;
+    let ranges = AwsRanges::with_file(&path.to_string_lossy(), &text)
+        .map_err(|errors| bad_input("read the AWS ranges", &errors, &text))?;
+    Ok(list.with_aws_ranges(ranges))
 }
 
 /// Every error of a file with the line it stands in and a caret under its place.
@@ -151,6 +158,10 @@ fn human(plan: &BlockPlan, arguments: &Plan, terminal: &Terminal) -> Result<Exit
     for conflict in plan.conflicts() {
         let word = Painted { text: "!", style: BAD, colour: terminal.colour };
         writeln!(out, "{word} {}", inert(&conflict.to_string())).expect(memory);
+    }
+    for note in plan.notes() {
+        let word = Painted { text: "!", style: ATTENTION, colour: terminal.colour };
+        writeln!(out, "{word} {note}").expect(memory);
     }
     write_not_seen(&mut out, plan.coverage(), terminal.colour).expect(memory);
     print(&out)?;
