@@ -37,7 +37,15 @@ fn the_score_is_the_sum_of_the_printed_parts_and_the_one_that_scan_gives() {
         assert_eq!(number(&part["multiplier"]), multiplier, "{part}");
         assert_eq!(number(&part["points"]), number(&part["rule_points"]) * multiplier, "{part}");
         sum += number(&part["points"]);
+        let outcomes = part["outcomes"].as_object().expect("no rate fired");
+        assert_eq!(outcomes.values().map(number).sum::<u64>(), number(&part["requests"]));
     }
+    for correlation in list(&account["correlations"]) {
+        assert!(correlation["reason"].as_str().is_some_and(|reason| !reason.is_empty()));
+        sum += number(&correlation["points"]);
+    }
+    assert_eq!(account["correlations"][0]["correlation"], "nothing-but-attacks");
+    assert_eq!(account["outcomes"]["attempt"], 20);
     assert_eq!(number(&account["score"]), sum);
 
     let scan = portcullis(["scan", &object, "-o", "json"]).run().expect_code(0).json();
@@ -105,7 +113,9 @@ fn the_page_says_the_verdict_why_and_what_would_change_it() {
         "What would change it",
         "path as logged: /prod/files/..%2f..%2f..%2f..%2fetc%2fpasswd",
         "matched, ",
+        "nothing-but-attacks: each of its requests, 10 or more, was flagged",
         "20 requests: 20 flagged, 0 good",
+        "20 of the flagged: an attempt: turned away, redirected, or nothing there",
     ] {
         assert!(page.contains(part), "{part:?} is missing:\n{page}");
     }

@@ -13,8 +13,10 @@ use foldhash::fast::RandomState;
 use ipnet::IpNet;
 use portcullis_ingest::{Request, Timestamp, UntrustedBuf};
 
+use crate::correlation::Correlation;
 use crate::coverage::Coverage;
 use crate::offender::{Change, Detection, Ground, Standing};
+use crate::outcome::{Outcome, Outcomes};
 use crate::rule::Measure;
 use crate::scan::SourceKey;
 use crate::signature::{Hit, Verdict};
@@ -54,6 +56,8 @@ pub struct AskedRequest {
     pub client: Option<IpAddr>,
     /// Answered status.
     pub status: Option<u16>,
+    /// What became of it.
+    pub outcome: Outcome,
     /// Method as logged.
     pub method: Option<UntrustedBuf>,
     /// Path as logged.
@@ -73,16 +77,21 @@ pub struct Account {
     pub source: IpNet,
     /// What is thought of it.
     pub standing: Standing,
-    /// Sum over the detections of [`crate::source_points`].
+    /// Sum over the detections of [`crate::source_points`], and of the points of the
+    /// correlations.
     pub score: u32,
     /// The rules that fired, by the score they add from the highest, then by id.
     pub detections: Vec<Detection>,
+    /// What they mean together.
+    pub correlations: Vec<Correlation>,
     /// All requests.
     pub requests: u64,
     /// Of those, the ones with a score at or over the block level.
     pub flagged_requests: u64,
     /// Of those, the ones answered 2xx or 3xx and not flagged.
     pub good_requests: u64,
+    /// What became of flagged requests, as in [`crate::Offender`].
+    pub outcomes: Outcomes,
     /// Different principals, as in [`crate::Offender`].
     pub principals: u64,
     /// Time of the first request.
@@ -187,6 +196,7 @@ impl AskedRequest {
             time: request.time,
             client: request.client,
             status: request.status,
+            outcome: Outcome::of(request),
             method: request.method.map(portcullis_ingest::Untrusted::to_buf),
             path: request.path.map(portcullis_ingest::Untrusted::to_buf),
             score: verdict.score(),

@@ -9,9 +9,11 @@
 //! about an offender is left to remediation.
 
 mod account;
+mod correlation;
 mod coverage;
 mod level;
 mod offender;
+mod outcome;
 mod overview;
 mod rate;
 mod rule;
@@ -23,11 +25,13 @@ mod tokens;
 mod view;
 
 pub use account::{Account, Answer, AskedRequest, Question, RateCount};
+pub use correlation::Correlation;
 pub use coverage::{BlindRule, Coverage, ObjectSeen};
 pub use level::{
     BLOCK_LEVEL, Category, Confidence, Severity, points, repetition, request_score, source_points,
 };
 pub use offender::{Change, Detection, Evidence, Findings, Ground, Offender, RateFigure, Standing};
+pub use outcome::{Outcome, Outcomes};
 pub use overview::{Answers, Overview, Story, TextCount, Texts};
 pub use rule::{
     Conditions, Example, ExampleFailure, ExampleRequest, ExampleStep, Literal, Measure, Place,

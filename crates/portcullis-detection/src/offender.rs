@@ -4,7 +4,9 @@
 //! crawler, a monitor. Points alone would turn the busiest of them into offenders, so two
 //! questions come before: is there anything that an honest client does not do, and is it
 //! more than a drop in what else the source does well. What fails the second is *watched*:
-//! shown with the same evidence, and not proposed for a block.
+//! shown with the same evidence, and not proposed for a block. So is a source that only
+//! says what it is: surveys of the internet announce themselves and ask for a home page,
+//! and a block gains nothing.
 //!
 //! What to do about an offender is left to remediation.
 
@@ -13,8 +15,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use portcullis_ingest::{Timestamp, UntrustedBuf};
 
+use crate::correlation::Correlation;
 use crate::coverage::Coverage;
 use crate::level::{BLOCK_LEVEL, Category, Confidence, Severity, named};
+use crate::outcome::{Outcome, Outcomes};
 use crate::rule::Measure;
 
 /// Least number of different observed rules that make an offender without any single
@@ -43,7 +47,8 @@ pub struct Findings {
     pub coverage: Coverage,
     /// Sources to act on, by score from the highest, then by address.
     pub offenders: Vec<Offender>,
-    /// Sources that would be offenders but for their good history, in the same order.
+    /// Sources that would be offenders but for their good history, or that do nothing but
+    /// say what they are; in the same order.
     pub watched: Vec<Offender>,
 }
 
@@ -52,8 +57,11 @@ pub struct Findings {
 pub struct Offender {
     /// An IPv4 address, or the /64 of IPv6 addresses.
     pub source: IpNet,
-    /// Sum over the detections of [`crate::source_points`].
+    /// Sum over the detections of [`crate::source_points`], and of the points of the
+    /// correlations.
     pub score: u32,
+    /// Why it stands as it does.
+    pub grounds: Vec<Ground>,
     /// The highest of the detections.
     pub severity: Severity,
     /// The highest of the detections.
@@ -62,12 +70,17 @@ pub struct Offender {
     pub categories: Vec<Category>,
     /// The rules that fired, by the score they add from the highest, then by id.
     pub detections: Vec<Detection>,
+    /// What they mean together.
+    pub correlations: Vec<Correlation>,
     /// All requests of the source.
     pub requests: u64,
     /// Of those, the ones with a score at or over the block level.
     pub flagged_requests: u64,
     /// Of those, the ones answered 2xx or 3xx and not flagged.
     pub good_requests: u64,
+    /// What became of the requests with a score at or over the block level, those that AWS
+    /// WAF stopped included.
+    pub outcomes: Outcomes,
     /// Different principals, or API keys where no principal is logged; exact up to 1,000,
     /// which means 1,000 or more.
     pub principals: u64,
@@ -94,6 +107,8 @@ pub struct Detection {
     pub points: u32,
     /// Requests it fired on; of a rate, requests counted in bursts.
     pub requests: u64,
+    /// What became of those requests; of a rate, none.
+    pub outcomes: Outcomes,
     /// Time of the first of them; of a rate, to the second.
     pub first: Option<Timestamp>,
     /// Time of the last of them; of a rate, to the second.
@@ -130,6 +145,8 @@ pub struct Evidence {
     pub time: Option<Timestamp>,
     /// Request id. A rate keeps none.
     pub id: Option<UntrustedBuf>,
+    /// What became of the request; `None` for a rate.
+    pub outcome: Option<Outcome>,
     /// The text the rule fired on, as rules name it: `path`, `values`, …; `None` for a rate.
     pub field: Option<&'static str>,
     /// The view of that text; `None` for a rate.
@@ -145,31 +162,38 @@ named! {
     Standing {
         /// Nothing to report.
         Quiet = "quiet",
-        /// Would be an offender but for its good history.
+        /// Would be an offender but for its good history, or only says what it is.
         Watched = "watched",
         /// To act on.
         Offender = "offender",
     }
 }
 
-/// Why a source stands where it does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ground {
-    /// The score is under [`BLOCK_LEVEL`].
-    ScoreUnderLevel,
-    /// The score is not, but nothing of it is weighty: no request was flagged, no rate
-    /// weighs enough alone, and too few rules were observed.
-    NothingWeighty,
-    /// Requests were flagged.
-    Flagged,
-    /// A rate weighs as much as a flagged request.
-    Rate,
-    /// Several rules were observed, which together weigh as much.
-    ManyRules,
-    /// So many good requests, and so small a share of flagged ones, that they outweigh.
-    GoodHistory,
-    /// A near-certain rule about a serious attack fired so often that no history outweighs.
-    Certain,
+named! {
+    /// Why a source stands where it does.
+    Ground {
+        /// The score is under [`BLOCK_LEVEL`].
+        ScoreUnderLevel = "score-under-level",
+        /// The score is not, but nothing of it is weighty: no request was flagged, no rate
+        /// weighs enough alone, and too few rules were observed.
+        NothingWeighty = "nothing-weighty",
+        /// Requests were flagged.
+        Flagged = "flagged",
+        /// A rate weighs as much as a flagged request.
+        Rate = "rate",
+        /// Several rules were observed, which together weigh as much.
+        ManyRules = "many-rules",
+        /// It calls itself a scanner, probes, and does nothing else.
+        Correlated = "correlated",
+        /// Only its agent speaks against it, and that it is a survey or the like: no
+        /// request attacked anything.
+        OnlyItsAgent = "only-its-agent",
+        /// So many good requests, and so small a share of flagged ones, that they outweigh.
+        GoodHistory = "good-history",
+        /// A near-certain rule about a serious attack fired so often that no history
+        /// outweighs.
+        Certain = "certain",
+    }
 }
 
 /// What alone would have made a source stand otherwise.
@@ -177,6 +201,10 @@ pub enum Ground {
 pub enum Change {
     /// One flagged request.
     OneFlaggedRequest,
+    /// One request that is flagged for anything but the agent.
+    OneAttack,
+    /// One good request.
+    OneGoodRequest,
     /// This many more good requests would outweigh.
     GoodRequests(u64),
     /// With this many more flagged requests the good ones would no longer outweigh.
@@ -191,6 +219,7 @@ pub enum Change {
 pub(crate) struct Weight {
     /// The rule's points, once.
     pub(crate) rule_points: u32,
+    pub(crate) category: Category,
     pub(crate) severity: Severity,
     pub(crate) confidence: Confidence,
     pub(crate) is_rate: bool,
@@ -201,6 +230,8 @@ pub(crate) struct Weight {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Figures<'w> {
     pub(crate) score: u32,
+    /// Whether a correlation is a ground by itself.
+    pub(crate) correlated: bool,
     pub(crate) flagged_requests: u64,
     pub(crate) good_requests: u64,
     pub(crate) requests: u64,
@@ -210,6 +241,11 @@ pub(crate) struct Figures<'w> {
 impl Weight {
     fn is_weighty_rate(&self) -> bool {
         self.is_rate && self.rule_points >= BLOCK_LEVEL
+    }
+
+    /// Whether it is about what the client calls itself.
+    pub(crate) fn is_agent(&self) -> bool {
+        self.category == Category::ScannerUa
     }
 
     /// Whether it is near-certain and about a serious attack.
@@ -223,7 +259,7 @@ impl Figures<'_> {
     pub(crate) fn standing(&self) -> Standing {
         if self.score < BLOCK_LEVEL || !self.is_weighty() {
             Standing::Quiet
-        } else if self.has_good_history() && !self.is_certain() {
+        } else if self.is_only_agent() || (self.has_good_history() && !self.is_certain()) {
             Standing::Watched
         } else {
             Standing::Offender
@@ -242,6 +278,8 @@ impl Figures<'_> {
             (Ground::Flagged, self.flagged_requests > 0),
             (Ground::Rate, self.weights.iter().any(Weight::is_weighty_rate)),
             (Ground::ManyRules, self.many_rules()),
+            (Ground::Correlated, self.correlated),
+            (Ground::OnlyItsAgent, self.is_only_agent()),
             (Ground::GoodHistory, self.has_good_history() && !self.is_certain()),
             (Ground::Certain, self.is_certain()),
         ];
@@ -252,6 +290,7 @@ impl Figures<'_> {
     pub(crate) fn changes(&self) -> Vec<Change> {
         match self.standing() {
             Standing::Quiet => vec![Change::OneFlaggedRequest],
+            Standing::Watched if !self.has_good_history() => vec![Change::OneAttack],
             Standing::Watched => {
                 // The share is reached when 100 × (flagged + n) >= requests + n.
                 let missing = self.requests - self.flagged_requests * GOOD_HISTORY_SHARE;
@@ -262,6 +301,10 @@ impl Figures<'_> {
                 vec![Change::FlaggedRequests(flagged), Change::CertainRequests(certain)]
             }
             Standing::Offender if self.is_certain() => Vec::new(),
+            // The correlation is all there is, and holds only without a good request.
+            Standing::Offender if !self.is_weighty_without_correlation() => {
+                vec![Change::OneGoodRequest]
+            }
             Standing::Offender => {
                 let history = LEAST_GOOD_REQUESTS.saturating_sub(self.good_requests);
                 let share = (self.flagged_requests.saturating_mul(GOOD_HISTORY_SHARE) + 1)
@@ -272,6 +315,16 @@ impl Figures<'_> {
     }
 
     fn is_weighty(&self) -> bool {
+        self.correlated || self.is_weighty_without_correlation()
+    }
+
+    /// Whether nothing speaks against it but that it says what it is. Tools that attack,
+    /// which is a serious matter, mean it.
+    fn is_only_agent(&self) -> bool {
+        self.weights.iter().all(|weight| weight.is_agent() && weight.severity < Severity::High)
+    }
+
+    fn is_weighty_without_correlation(&self) -> bool {
         self.flagged_requests > 0
             || self.weights.iter().any(Weight::is_weighty_rate)
             || self.many_rules()
@@ -302,9 +355,15 @@ mod tests {
     fn weight() -> impl Strategy<Value = Weight> {
         let levels =
             (proptest::sample::select(Severity::ALL), proptest::sample::select(Confidence::ALL));
-        (levels, any::<bool>(), 1..6_u64).prop_map(|((severity, confidence), is_rate, requests)| {
+        let kind = proptest::sample::select(vec![
+            (Category::ScannerUa, false),
+            (Category::Sqli, false),
+            (Category::Rate, true),
+        ]);
+        (levels, kind, 1..6_u64).prop_map(|((severity, confidence), kind, requests)| {
+            let (category, is_rate) = kind;
             let rule_points = crate::level::points(severity, confidence);
-            Weight { rule_points, severity, confidence, is_rate, requests }
+            Weight { rule_points, category, severity, confidence, is_rate, requests }
         })
     }
 
@@ -313,13 +372,27 @@ mod tests {
         fn a_change_that_is_named_is_the_least_that_changes_the_standing(
             weights in proptest::collection::vec(weight(), 0..5),
             (flagged, good, other) in (0..4_u64, 0..500_u64, 0..200_u64),
+            scanner_probes in any::<bool>(),
         ) {
-            let score = weights
+            let of_rules: u32 = weights
                 .iter()
                 .map(|w| crate::level::source_points(w.rule_points, w.requests))
                 .sum();
+            let correlated = scanner_probes && good == 0 && weights.len() > 1;
+            let of_correlation = Correlation::ScannerThatProbes.points();
+            let score = of_rules + if correlated { of_correlation } else { 0 };
+            let mut with_attack = weights.clone();
+            with_attack.push(Weight {
+                rule_points: BLOCK_LEVEL,
+                category: Category::Sqli,
+                severity: Severity::Medium,
+                confidence: Confidence::High,
+                is_rate: false,
+                requests: 1,
+            });
             let figures = Figures {
                 score,
+                correlated,
                 flagged_requests: flagged,
                 good_requests: good,
                 requests: flagged + good + other,
@@ -329,9 +402,17 @@ mod tests {
             prop_assert!(!figures.grounds().is_empty());
             for change in figures.changes() {
                 let after = |n: u64| match change {
-                    Change::OneFlaggedRequest => Figures {
+                    Change::OneFlaggedRequest | Change::OneAttack => Figures {
                         score: score + BLOCK_LEVEL,
                         flagged_requests: flagged + n,
+                        requests: figures.requests + n,
+                        weights: &with_attack,
+                        ..figures
+                    },
+                    Change::OneGoodRequest => Figures {
+                        score: score - of_correlation,
+                        correlated: false,
+                        good_requests: good + n,
                         requests: figures.requests + n,
                         ..figures
                     },
@@ -343,13 +424,16 @@ mod tests {
                     Change::FlaggedRequests(_) => Figures {
                         flagged_requests: flagged + n,
                         requests: figures.requests + n,
+                        weights: if n == 0 { &weights } else { &with_attack },
                         ..figures
                     },
                     Change::CertainRequests(_) => figures,
                 }
                 .standing();
                 match change {
-                    Change::OneFlaggedRequest => prop_assert_ne!(after(1), before),
+                    Change::OneFlaggedRequest | Change::OneAttack | Change::OneGoodRequest => {
+                        prop_assert_ne!(after(1), before);
+                    }
                     Change::GoodRequests(n) | Change::FlaggedRequests(n) => {
                         prop_assert!(n > 0);
                         prop_assert_ne!(after(n), before);

@@ -7,23 +7,26 @@
 //!
 //! What counts as an offender is decided in `offender`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use foldhash::fast::{FixedState, RandomState};
 use ipnet::IpNet;
-use portcullis_ingest::{Reject, RejectReason, Request, source_network};
+use portcullis_ingest::{Reject, RejectReason, Request, Untrusted, source_network};
 
 use crate::account::{Account, Answer, Question, RateCount, Watch};
+use crate::correlation::{Correlation, Facts, correlations};
 use crate::coverage::{Coverage, ObjectSeen};
+use crate::level::Category;
 use crate::offender::{Detection, Figures, Findings, Offender, Standing, Weight};
+use crate::outcome::{Outcome, Outcomes};
 use crate::overview::{Gathering, Overview};
 use crate::rate::{SourceRates, is_blocked};
-use crate::rule::RuleSet;
+use crate::rule::{RuleKind, RuleSet};
 use crate::signature::{Classifier, Verdict};
-use crate::tally::{Principals, Span, Tally, rate_detection};
+use crate::tally::{Distinct, Principals, Span, Tally, rate_detection};
 use crate::timeline::Timeline;
 
 /// Requests being gathered. One for each worker; merge them at the end.
@@ -225,6 +228,10 @@ struct Source {
     requests: u64,
     flagged: u64,
     good: u64,
+    /// Of flagged requests, those that AWS WAF stopped included.
+    outcomes: Outcomes,
+    /// Different paths and queries on which a rule about anything but the agent fired.
+    probes: Distinct<{ Facts::MOST_PROBES }>,
     span: Span,
     principals: Principals,
     /// By index of the rule, sorted.
@@ -235,6 +242,9 @@ struct Source {
 impl Source {
     fn observe(&mut self, request: &Request<'_>, verdict: &Verdict, object: &Arc<str>) {
         self.requests += 1;
+        if verdict.flagged() {
+            self.outcomes.add(Outcome::of(request));
+        }
         self.flagged += u64::from(verdict.flagged() && !is_blocked(request));
         let answered_well = request.status.is_some_and(|code| (200..400).contains(&code));
         self.good += u64::from(answered_well && !verdict.flagged());
@@ -247,6 +257,11 @@ impl Source {
         if !is_blocked(request) {
             for hit in verdict.hits() {
                 self.tally(hit.rule).observe(request, hit, object);
+            }
+            if verdict.categories().iter().any(|category| *category != Category::ScannerUa) {
+                let [path, query] =
+                    [request.path, request.query].map(|text| text.map(Untrusted::bytes));
+                self.probes.add(FixedState::with_seed(0x7072_6f62).hash_one((path, query)));
             }
         }
     }
@@ -266,6 +281,10 @@ impl Source {
         self.requests += other.requests;
         self.flagged += other.flagged;
         self.good += other.good;
+        self.outcomes.merge(other.outcomes);
+        for probe in other.probes.hashes {
+            self.probes.add(probe);
+        }
         self.span.merge(other.span);
         for principal in other.principals.hashes {
             self.principals.add(principal);
@@ -283,7 +302,9 @@ impl Source {
         objects: &[Arc<str>],
     ) -> (Standing, Option<Offender>) {
         let (detections, weights) = self.detections(rules, objects);
-        let standing = self.figures(&detections, &weights).standing();
+        let correlations = self.correlations(&weights);
+        let figures = self.figures(&detections, &weights, &correlations);
+        let (standing, score) = (figures.standing(), figures.score);
         let severity = detections.iter().map(|detection| detection.severity).max();
         let confidence = detections.iter().map(|detection| detection.confidence).max();
         let (Some(severity), Some(confidence)) = (severity, confidence) else {
@@ -298,14 +319,17 @@ impl Source {
         categories.dedup();
         let offender = Offender {
             source: key.network(),
-            score: score(&detections),
+            score,
+            grounds: figures.grounds(),
             severity,
             confidence,
             categories,
             detections,
+            correlations,
             requests: self.requests,
             flagged_requests: self.flagged,
             good_requests: self.good,
+            outcomes: self.outcomes,
             principals: self.principals.hashes.len() as u64,
             first: self.span.first,
             last: self.span.last,
@@ -321,7 +345,8 @@ impl Source {
         timeline: Timeline,
     ) -> Account {
         let (detections, weights) = self.detections(rules, objects);
-        let figures = self.figures(&detections, &weights);
+        let correlations = self.correlations(&weights);
+        let figures = self.figures(&detections, &weights, &correlations);
         let rates = rules.rates().peaks(&self.rates).map(|peak| RateCount {
             rule: Arc::clone(rules.rules()[peak.rule].shared_id()),
             measure: peak.rate.measure(),
@@ -340,18 +365,43 @@ impl Source {
             rates: rates.collect(),
             timeline,
             detections,
+            correlations,
             requests: self.requests,
             flagged_requests: self.flagged,
             good_requests: self.good,
+            outcomes: self.outcomes,
             principals: self.principals.hashes.len() as u64,
             first: self.span.first,
             last: self.span.last,
         }
     }
 
-    fn figures<'w>(&self, detections: &[Detection], weights: &'w [Weight]) -> Figures<'w> {
+    /// What the rules that fired mean together.
+    fn correlations(&self, weights: &[Weight]) -> Vec<Correlation> {
+        let about_requests = |weight: &&Weight| !weight.is_rate && !weight.is_agent();
+        let signatures = weights.iter().filter(about_requests);
+        let categories: BTreeSet<Category> = signatures.clone().map(|w| w.category).collect();
+        correlations(&Facts {
+            scanner_agent: weights.iter().any(Weight::is_agent),
+            probes: self.probes.hashes.len(),
+            rules: signatures.count(),
+            categories: categories.len(),
+            rates: weights.iter().filter(|weight| weight.is_rate).count(),
+            requests: self.requests,
+            flagged_requests: self.flagged,
+            good_requests: self.good,
+        })
+    }
+
+    fn figures<'w>(
+        &self,
+        detections: &[Detection],
+        weights: &'w [Weight],
+        correlations: &[Correlation],
+    ) -> Figures<'w> {
         Figures {
-            score: score(detections),
+            score: score(detections, correlations),
+            correlated: correlations.iter().any(|correlation| correlation.is_ground()),
             flagged_requests: self.flagged,
             good_requests: self.good,
             requests: self.requests,
@@ -378,17 +428,19 @@ impl Source {
     }
 }
 
-fn score(detections: &[Detection]) -> u32 {
-    detections.iter().map(|detection| detection.points).sum()
+fn score(detections: &[Detection], correlations: &[Correlation]) -> u32 {
+    let of_rules: u32 = detections.iter().map(|detection| detection.points).sum();
+    of_rules + correlations.iter().map(|correlation| correlation.points()).sum::<u32>()
 }
 
 fn weight(rules: &RuleSet, index: usize, requests: u64) -> Weight {
     let rule = &rules.rules()[index];
     Weight {
         rule_points: rule.points(),
+        category: rule.category(),
         severity: rule.severity(),
         confidence: rule.confidence(),
-        is_rate: matches!(rule.kind(), crate::rule::RuleKind::Rate(_)),
+        is_rate: matches!(rule.kind(), RuleKind::Rate(_)),
         requests,
     }
 }

@@ -10,6 +10,7 @@ use portcullis_ingest::{Request, Timestamp};
 
 use crate::level::source_points;
 use crate::offender::{Detection, Evidence, RateFigure};
+use crate::outcome::{Outcome, Outcomes};
 use crate::rate::Bursts;
 use crate::rule::RuleSet;
 use crate::signature::Hit;
@@ -41,17 +42,20 @@ impl Span {
     }
 }
 
-/// Hashes of principals, sorted. When full it takes no more: the count then says "this
-/// many or more", whichever they are.
+/// Hashes of different things, sorted, at most `MOST`. When full it takes no more: the
+/// count then says "this many or more", whichever they are.
 #[derive(Debug, Default)]
-pub(crate) struct Principals {
+pub(crate) struct Distinct<const MOST: usize> {
     pub(crate) hashes: Vec<u64>,
 }
 
-impl Principals {
+/// The principals of one source.
+pub(crate) type Principals = Distinct<MOST_PRINCIPALS>;
+
+impl<const MOST: usize> Distinct<MOST> {
     pub(crate) fn add(&mut self, hash: u64) {
         if let Err(place) = self.hashes.binary_search(&hash)
-            && self.hashes.len() < MOST_PRINCIPALS
+            && self.hashes.len() < MOST
         {
             self.hashes.insert(place, hash);
         }
@@ -62,6 +66,7 @@ impl Principals {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) requests: u64,
+    outcomes: Outcomes,
     span: Span,
     /// The first by [`rank`], at most [`MOST_EVIDENCE`].
     evidence: Vec<Evidence>,
@@ -69,7 +74,9 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn observe(&mut self, request: &Request<'_>, hit: &Hit, object: &Arc<str>) {
+        let outcome = Outcome::of(request);
         self.requests += 1;
+        self.outcomes.add(outcome);
         self.span.add(request.time);
         let place = (request.time.is_none(), request.time, &**object, request.origin.offset);
         let full = self.evidence.len() >= MOST_EVIDENCE;
@@ -81,6 +88,7 @@ impl Tally {
             offset: request.origin.offset,
             time: request.time,
             id: request.id.map(portcullis_ingest::Untrusted::to_buf),
+            outcome: Some(outcome),
             field: Some(hit.subject.name()),
             view: Some(hit.view.name()),
             text: hit.text.clone(),
@@ -90,8 +98,9 @@ impl Tally {
 
     fn keep(&mut self, evidence: Evidence) {
         // Ties in rank are the same record seen twice, unless two inputs share a name.
-        let order =
-            |e: &Evidence| (e.id.clone(), e.field, e.view, e.text.clone(), e.matched.clone());
+        let order = |e: &Evidence| {
+            (e.id.clone(), e.outcome, e.field, e.view, e.text.clone(), e.matched.clone())
+        };
         let place = self.evidence.partition_point(|kept| {
             rank(kept)
                 .cmp(&rank(&evidence))
@@ -106,6 +115,7 @@ impl Tally {
 
     pub(crate) fn merge(&mut self, other: Self) {
         self.requests += other.requests;
+        self.outcomes.merge(other.outcomes);
         self.span.merge(other.span);
         for evidence in other.evidence {
             self.keep(evidence);
@@ -122,6 +132,7 @@ impl Tally {
             confidence: rule.confidence(),
             points: source_points(rule.points(), self.requests),
             requests: self.requests,
+            outcomes: self.outcomes,
             first: self.span.first,
             last: self.span.last,
             rate: None,
@@ -150,6 +161,7 @@ pub(crate) fn rate_detection(
             offset: pane.offset,
             time: time(pane.second),
             id: None,
+            outcome: None,
             field: None,
             view: None,
             text: Vec::new().into(),
@@ -167,6 +179,7 @@ pub(crate) fn rate_detection(
         confidence: rule.confidence(),
         points: source_points(rule.points(), count),
         requests: bursts.found.iter().map(|burst| burst.requests).sum(),
+        outcomes: Outcomes::default(),
         first: bursts.found.first().and_then(|burst| time(burst.first)),
         last: bursts.found.last().and_then(|burst| time(burst.last)),
         rate: Some(RateFigure {

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::OnceLock;
 
 use portcullis_detection::{
-    Findings, MAX_TEXT_BYTES, ObjectSeen, Offender, Question, RuleSet, Scan, Standing,
-    request_score,
+    Correlation, Detection, Findings, Ground, MAX_TEXT_BYTES, ObjectSeen, Offender, Outcome,
+    Question, RuleSet, Scan, Standing, request_score,
 };
 use portcullis_ingest::{
     Field, Origin, Reject, RejectReason, Request, Timestamp, Untrusted, WafAction,
@@ -51,28 +51,39 @@ struct Sent {
     query: Option<&'static str>,
     agent: Option<&'static str>,
     status: u16,
-    principal: Option<u8>,
+    principal: Option<[u8; 1]>,
     waf_action: Option<WafAction>,
 }
 
-fn observe(scan: &mut Scan<'_>, sent: &Sent) {
-    fn text(text: Option<&'static str>) -> Option<Untrusted<'static>> {
-        text.map(|text| Untrusted::new(text.as_bytes()))
+impl Sent {
+    fn request(&self) -> Request<'_> {
+        fn text(text: Option<&'static str>) -> Option<Untrusted<'static>> {
+            text.map(|text| Untrusted::new(text.as_bytes()))
+        }
+        Request {
+            time: self.epoch_ms.and_then(Timestamp::from_epoch_ms),
+            client: self.client,
+            method: text(Some("GET")),
+            path: text(Some(self.path)),
+            query: text(self.query),
+            user_agent: text(self.agent),
+            status: Some(self.status),
+            principal: self.principal.as_ref().map(|name| Untrusted::new(name)),
+            waf_action: self.waf_action,
+            origin: Origin { object: self.object, offset: self.offset },
+            ..Request::default()
+        }
     }
-    let principal = sent.principal.map(|number| [number]);
-    scan.observe(&Request {
-        time: sent.epoch_ms.and_then(Timestamp::from_epoch_ms),
-        client: sent.client,
-        method: text(Some("GET")),
-        path: text(Some(sent.path)),
-        query: text(sent.query),
-        user_agent: text(sent.agent),
-        status: Some(sent.status),
-        principal: principal.as_ref().map(|name| Untrusted::new(name)),
-        waf_action: sent.waf_action,
-        origin: Origin { object: sent.object, offset: sent.offset },
-        ..Request::default()
-    });
+}
+
+fn observe(scan: &mut Scan<'_>, sent: &Sent) {
+    scan.observe(&sent.request());
+}
+
+/// What a source's score must be.
+fn parts(detections: &[Detection], correlations: &[Correlation]) -> u32 {
+    let of_rules: u32 = detections.iter().map(|detection| detection.points).sum();
+    of_rules + correlations.iter().map(|correlation| correlation.points()).sum::<u32>()
 }
 
 fn scanned(requests: &[Sent]) -> Findings {
@@ -132,7 +143,7 @@ fn sent() -> impl Strategy<Value = Sent> {
                 query,
                 agent,
                 status,
-                principal,
+                principal: principal.map(|number| [number]),
                 waf_action,
             },
         )
@@ -207,8 +218,8 @@ proptest! {
             let answer = whole.answer().expect("a question was asked");
             prop_assert_eq!(&second.answer(), &Some(answer.clone()));
             let account = answer.account.expect("it sent requests");
-            let parts: u32 = account.detections.iter().map(|detection| detection.points).sum();
-            prop_assert_eq!(account.score, parts);
+            prop_assert_eq!(account.score, parts(&account.detections, &account.correlations));
+            prop_assert!(account.outcomes.requests() >= account.flagged_requests);
             prop_assert!(!account.grounds.is_empty());
             let named = |offenders: &[Offender]| {
                 offenders.iter().find(|offender| offender.source == account.source).cloned()
@@ -261,12 +272,33 @@ proptest! {
     fn scores_are_the_sums_of_their_parts(requests in proptest::collection::vec(sent(), 1..60)) {
         let findings = scanned(&requests);
         for offender in findings.offenders.iter().chain(&findings.watched) {
-            let sum: u32 = offender.detections.iter().map(|detection| detection.points).sum();
-            prop_assert_eq!(offender.score, sum);
+            prop_assert_eq!(offender.score, parts(&offender.detections, &offender.correlations));
             prop_assert!(offender.flagged_requests + offender.good_requests <= offender.requests);
             for detection in &offender.detections {
                 prop_assert!((1..=3).contains(&detection.evidence.len()));
+                let shown = detection.evidence.iter().filter_map(|evidence| evidence.outcome);
+                if detection.rate.is_none() {
+                    prop_assert_eq!(detection.outcomes.requests(), detection.requests);
+                }
+                // What is shown is among what was counted.
+                for outcome in shown {
+                    prop_assert!(detection.outcomes.of(outcome) > 0);
+                }
             }
+            let sources = requests.iter().filter(|sent| {
+                sent.client.is_some_and(|client| offender.source.contains(&client))
+            });
+            let mut flagged = 0;
+            let mut answered = 0;
+            for sent in sources {
+                if rules().classify(&sent.request()).flagged() {
+                    flagged += 1;
+                    let stopped = sent.waf_action == Some(WafAction::Block);
+                    answered += u64::from(sent.status == 200 && !stopped);
+                }
+            }
+            prop_assert_eq!(offender.outcomes.requests(), flagged);
+            prop_assert_eq!(offender.outcomes.of(Outcome::Answered), answered);
         }
         let mut classifier = rules().classifier();
         for sent in &requests {
@@ -511,7 +543,7 @@ fn history(requests: &[(&'static str, Option<&'static str>, u16)]) -> Findings {
             query: *query,
             agent: None,
             status: *status,
-            principal: Some((number % 7) as u8),
+            principal: Some([(number % 7) as u8]),
             waf_action: None,
         })
         .collect();
@@ -552,6 +584,62 @@ fn a_good_history_does_not_outweigh_a_certain_attack_repeated() {
     let mut requests = vec![GOOD; 1_000];
     requests[100..103].fill(QUOTE);
     assert_eq!(history(&requests).offenders.len(), 1);
+}
+
+/// A request to the rules compiled in.
+fn from_agent(agent: &'static str, path: &'static str, number: u64, status: u16) -> Sent {
+    Sent {
+        object: "o",
+        offset: number,
+        client: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
+        epoch_ms: i64::try_from(number).ok().map(|n| 1_700_000_000_000 + n * 30_000),
+        path,
+        query: None,
+        agent: Some(agent),
+        status,
+        principal: None,
+        waf_action: None,
+    }
+}
+
+fn scanned_by_all_rules(requests: &[Sent]) -> Findings {
+    let rules = RuleSet::builtin();
+    let mut scan = Scan::new(&rules);
+    for sent in requests {
+        observe(&mut scan, sent);
+    }
+    scan.finish()
+}
+
+const SURVEY: &str = "Mozilla/5.0 zgrab/0.x";
+
+#[test]
+fn a_survey_that_only_says_what_it_is_is_watched() {
+    let findings = scanned_by_all_rules(&[0, 1, 2].map(|n| from_agent(SURVEY, "/", n, 200)));
+    assert!(findings.offenders.is_empty(), "{findings:?}");
+    let [watched] = &findings.watched[..] else { panic!("{findings:?}") };
+    assert!(watched.grounds.contains(&Ground::OnlyItsAgent));
+    // A tool of attack means what it says.
+    let tool = scanned_by_all_rules(&[from_agent("sqlmap/1.8.4", "/", 0, 200)]);
+    assert_eq!(tool.offenders.len(), 1);
+}
+
+#[test]
+fn a_scanner_that_probes_and_does_nothing_else_is_more_than_its_parts() {
+    let probes = ["/.env", "/.git/config", "/backup.sql"];
+    let requests: Vec<Sent> =
+        (0..).zip(probes).map(|(n, path)| from_agent(SURVEY, path, n, 404)).collect();
+    let findings = scanned_by_all_rules(&requests);
+    let [offender] = &findings.offenders[..] else { panic!("{findings:?}") };
+    assert!(offender.correlations.contains(&Correlation::ScannerThatProbes));
+    assert!(offender.grounds.contains(&Ground::Correlated));
+    assert_eq!(offender.score, parts(&offender.detections, &offender.correlations));
+    // One good request, and the correlation is gone, the probes are not.
+    let mut with_good = requests;
+    with_good.push(from_agent("curl/8", "/", 3, 200));
+    let findings = scanned_by_all_rules(&with_good);
+    let [offender] = &findings.offenders[..] else { panic!("{findings:?}") };
+    assert!(!offender.correlations.contains(&Correlation::ScannerThatProbes));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use portcullis_detection::{
-    Category, Confidence, Coverage, Detection, Evidence, Findings, Offender, Severity, points,
-    source_points,
+    Category, Confidence, Coverage, Detection, Evidence, Findings, Ground, Offender, Outcomes,
+    Severity, points, source_points,
 };
 use portcullis_ingest::{Timestamp, UntrustedBuf};
 
@@ -35,13 +35,16 @@ pub(crate) fn offender(source: &str) -> Offender {
     Offender {
         source: network(source),
         score: 320,
+        grounds: vec![Ground::Flagged],
         severity: Severity::High,
         confidence: Confidence::High,
         categories: vec![detection.category],
         detections: vec![detection],
+        correlations: Vec::new(),
         requests: 40,
         flagged_requests: 31,
         good_requests: 0,
+        outcomes: Outcomes::default(),
         principals: 0,
         first: Timestamp::from_epoch_ms(1_762_243_200_000),
         last: Timestamp::from_epoch_ms(1_762_243_260_000),
@@ -59,6 +62,7 @@ pub(crate) fn detection(rule: &str, object: &str, offsets: &[u64]) -> Detection 
         confidence,
         points: source_points(points(severity, confidence), 31),
         requests: 31,
+        outcomes: Outcomes::default(),
         first: None,
         last: None,
         rate: None,
@@ -74,6 +78,7 @@ fn evidence(object: &Arc<str>, offset: u64) -> Evidence {
         offset,
         time: None,
         id: Some(canary("id")),
+        outcome: None,
         field: Some("path"),
         view: Some("decoded"),
         text: canary("text"),

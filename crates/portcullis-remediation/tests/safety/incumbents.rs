@@ -19,7 +19,8 @@ use std::cell::{Cell, RefCell};
 
 use ipnet::IpNet;
 use portcullis_detection::{
-    Category, Confidence, Coverage, Detection, Evidence, Findings, Offender, Severity,
+    Category, Confidence, Coverage, Detection, Evidence, Findings, Ground, Offender, Outcomes,
+    Severity,
 };
 use portcullis_ingest::{Timestamp, UntrustedBuf};
 use portcullis_remediation::{
@@ -294,6 +295,7 @@ fn offender(source: &str, score: u32, last_ms: i64) -> Offender {
         confidence: Confidence::High,
         points: score,
         requests: 31,
+        outcomes: Outcomes::default(),
         first: last,
         last,
         rate: None,
@@ -302,6 +304,7 @@ fn offender(source: &str, score: u32, last_ms: i64) -> Offender {
             offset: 0,
             time: last,
             id: None,
+            outcome: None,
             field: Some("path"),
             view: Some("decoded"),
             text: nothing(),
@@ -311,13 +314,16 @@ fn offender(source: &str, score: u32, last_ms: i64) -> Offender {
     Offender {
         source: network(source),
         score,
+        grounds: vec![Ground::Flagged],
         severity: Severity::High,
         confidence: Confidence::High,
         categories: vec![Category::SensitiveFile],
         detections: vec![detection],
+        correlations: Vec::new(),
         requests: 40,
         flagged_requests: 31,
         good_requests: 0,
+        outcomes: Outcomes::default(),
         principals: 0,
         first: last,
         last,

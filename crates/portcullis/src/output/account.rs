@@ -4,8 +4,8 @@
 //! Everything that is a sum stands beside its parts, so that a reader can add them up.
 
 use portcullis_detection::{
-    Account, Answer, AskedRequest, BLOCK_LEVEL, Change, Detection, Ground, Hit, RuleSet, Standing,
-    repetition,
+    Account, Answer, AskedRequest, BLOCK_LEVEL, Change, Correlation, Detection, Ground, Hit,
+    RuleSet, Standing, repetition,
 };
 use portcullis_ingest::Joined;
 
@@ -46,6 +46,7 @@ fn request(object: &mut Object<'_>, asked: &AskedRequest, rules: &RuleSet) {
     if let Some(status) = asked.status {
         object.number("status", status);
     }
+    object.text("outcome", asked.outcome.name());
     object.text("object", &asked.object);
     object.number("offset", asked.offset);
     object.boolean("flagged", asked.flagged);
@@ -140,9 +141,14 @@ fn account(object: &mut Object<'_>, account: &Account, rules: &RuleSet) {
         object.number("requests", detection.requests);
         object.display("first", detection.first);
         object.display("last", detection.last);
+        if detection.rate.is_none() {
+            object.object("outcomes", |object| findings::outcomes(object, detection.outcomes));
+        }
         let shown = detection.evidence.iter().map(|evidence| (detection, evidence));
         object.objects("evidence", shown, findings::evidence);
     });
+    object.objects("correlations", account.correlations.iter().copied(), findings::correlation);
+    object.object("outcomes", |object| findings::outcomes(object, account.outcomes));
     object.number("requests", account.requests);
     object.number("flagged_requests", account.flagged_requests);
     object.number("good_requests", account.good_requests);
@@ -191,6 +197,12 @@ pub fn grounds(account: &Account) -> Vec<String> {
             let rules = counted(account.detections.len() as u64, "rule", "different rules");
             format!("{rules} fired, which together weigh {BLOCK_LEVEL} points or more")
         }
+        Ground::Correlated => Correlation::ScannerThatProbes.reason().to_owned(),
+        Ground::OnlyItsAgent => {
+            "nothing but its agent speaks against it, which says what it is; no request of it \
+             attacked anything"
+                .to_owned()
+        }
         Ground::GoodHistory => format!(
             "its good history outweighs that: {} good requests, and less than 1 % of {} flagged",
             human_count(*good_requests),
@@ -217,6 +229,8 @@ fn change(change: &Change) -> String {
         Change::OneFlaggedRequest => {
             format!("one request with a score of {BLOCK_LEVEL} or more, or a rate that weighs it")
         }
+        Change::OneAttack => "one request that is flagged for anything but its agent".to_owned(),
+        Change::OneGoodRequest => "with one good request there would be nothing to report".into(),
         Change::GoodRequests(more) => {
             let requests = counted(*more, "more good request", "more good requests");
             format!("with {requests} it would only be watched")

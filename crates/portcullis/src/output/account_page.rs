@@ -4,7 +4,8 @@
 use std::io::{self, Write};
 
 use portcullis_detection::{
-    Account, Answer, AskedRequest, Detection, Evidence, Measure, RateCount, RuleSet, Standing,
+    Account, Answer, AskedRequest, Detection, Evidence, Measure, Outcome, RateCount, RuleSet,
+    Standing,
 };
 use portcullis_ingest::{Untrusted, UntrustedBuf, redacted};
 
@@ -67,6 +68,7 @@ impl<W: Write> Page<'_, W> {
         let status = request.status.map_or("-".to_owned(), |status| status.to_string());
         let time = request.time.map_or("at an unknown time".to_owned(), |time| time.to_string());
         writeln!(self.out, "  {line} → {status}, {time}")?;
+        writeln!(self.out, "  outcome: {}", outcome_in_words(request.outcome))?;
         let object = Untrusted::new(request.object.as_bytes()).escaped();
         writeln!(self.out, "  {object} at byte {}", request.offset)?;
         for hit in &request.hits {
@@ -147,6 +149,14 @@ impl<W: Write> Page<'_, W> {
                 Cell::plain(format!("{} ({})", detection.rule, fired(detection, part.times))),
             ]);
         }
+        for correlation in &account.correlations {
+            table.row(vec![
+                Cell::plain(""),
+                Cell::plain(""),
+                Cell::plain(correlation.points().to_string()),
+                Cell::plain(format!("{}: {}", correlation.name(), correlation.reason())),
+            ]);
+        }
         table.row(vec![
             Cell::plain(""),
             Cell::plain(""),
@@ -185,7 +195,9 @@ impl<W: Write> Page<'_, W> {
             .as_ref()
             .map_or(String::new(), |id| format!(", request {}", id.as_untrusted().escaped()));
         let object = Untrusted::new(evidence.object.as_bytes()).escaped();
-        writeln!(self.out, "    {time}{id}, {object} at byte {}", evidence.offset)
+        let outcome =
+            evidence.outcome.map_or(String::new(), |outcome| format!(", {}", outcome.name()));
+        writeln!(self.out, "    {time}{id}{outcome}, {object} at byte {}", evidence.offset)
     }
 
     fn rates(&mut self, account: &Account) -> io::Result<()> {
@@ -221,6 +233,10 @@ impl<W: Write> Page<'_, W> {
             human_count(account.flagged_requests),
             human_count(account.good_requests),
         ))?;
+        for (outcome, requests) in account.outcomes.iter().filter(|(_, requests)| *requests > 0) {
+            let words = outcome_in_words(outcome);
+            writeln!(self.out, "  {} of the flagged: {words}", human_count(requests))?;
+        }
         if account.principals > 0 {
             let users = counted(account.principals, "user or API key", "users or API keys");
             writeln!(self.out, "  by {users}")?;
@@ -244,6 +260,17 @@ impl<W: Write> Page<'_, W> {
         let minutes = account.timeline.period_seconds() / 60;
         writeln!(self.out, "  in periods of {}", counted(minutes, "minute", "minutes"))?;
         table.write(self.out, self.terminal.width, self.terminal.colour)
+    }
+}
+
+/// What an outcome is, and what it is not.
+const fn outcome_in_words(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Answered => "answered 2xx: it may have worked, or everybody gets that page",
+        Outcome::Failed => "failed with 5xx: something behind the API broke",
+        Outcome::Attempt => "an attempt: turned away, redirected, or nothing there",
+        Outcome::Blocked => "stopped by AWS WAF",
+        Outcome::Unknown => "unknown: the log has no status",
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portcullis_detection::{BlindRule, Coverage, Detection, Evidence, Findings, Offender};
+use portcullis_detection::{
+    BlindRule, Correlation, Coverage, Detection, Evidence, Findings, Offender, Outcomes,
+};
 use portcullis_ingest::{Joined, RejectReason};
 
 use crate::output::json::{Object, Secrets};
@@ -97,6 +99,9 @@ fn offender(object: &mut Object<'_>, offender: &Offender) {
     object.objects("evidence", with_rule, evidence);
     object.text("confidence", offender.confidence.name());
     object.number("principals", offender.principals);
+    object.object("outcomes", |object| outcomes(object, offender.outcomes));
+    object.texts("grounds", offender.grounds.iter().map(|ground| ground.name()));
+    object.objects("correlations", offender.correlations.iter().copied(), correlation);
     object.objects("detections", detections, detection);
 }
 
@@ -107,6 +112,7 @@ pub fn evidence(object: &mut Object<'_>, (detection, evidence): (&Detection, &Ev
     object.number("offset", evidence.offset);
     object.display("time", evidence.time);
     object.untrusted("id", evidence.id.as_ref().map(|id| id.as_untrusted()));
+    object.display("outcome", evidence.outcome);
     object.display("field", evidence.field);
     object.display("view", evidence.view);
     // A rate has no text; its evidence is the place alone.
@@ -114,6 +120,20 @@ pub fn evidence(object: &mut Object<'_>, (detection, evidence): (&Detection, &Ev
         object.untrusted("text", Some(evidence.text.as_untrusted()));
         object.untrusted("matched", Some(evidence.matched.as_untrusted()));
     }
+}
+
+/// Writes how many requests had which outcome.
+pub fn outcomes(object: &mut Object<'_>, outcomes: Outcomes) {
+    for (outcome, requests) in outcomes.iter() {
+        object.number(outcome.name(), requests);
+    }
+}
+
+/// Writes what findings mean together, and what it adds to the score.
+pub fn correlation(object: &mut Object<'_>, correlation: Correlation) {
+    object.text("correlation", correlation.name());
+    object.text("reason", correlation.reason());
+    object.number("points", correlation.points());
 }
 
 fn detection(object: &mut Object<'_>, detection: &Detection) {
@@ -134,5 +154,7 @@ fn detection(object: &mut Object<'_>, detection: &Detection) {
             object.number("window_seconds", rate.window_seconds);
             object.number("bursts", rate.bursts);
         });
+    } else {
+        object.object("outcomes", |object| outcomes(object, detection.outcomes));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use portcullis_detection::{Detection, Findings, Measure, Offender, RateFigure};
+use portcullis_detection::{Detection, Findings, Ground, Measure, Offender, Outcome, RateFigure};
 use portcullis_ingest::{Untrusted, redacted};
 
 use crate::output::table::{Align, Cell, Table};
@@ -50,7 +50,7 @@ pub fn write(
         }
     }
     if !findings.watched.is_empty() {
-        let heading = "Watched: would be offenders but for what else they do well";
+        let heading = "Watched: would be offenders but for what else they do, or do not do";
         let heading = Painted { text: heading, style: HEADING, colour: terminal.colour };
         writeln!(out, "\n{heading}")?;
         offenders(&findings.watched[..findings.watched.len().min(top)]).write(
@@ -95,6 +95,14 @@ fn why(offender: &Offender) -> String {
     let mut lines: Vec<String> = detections.iter().take(REASONS).map(reason).collect();
     if let Some(more) = detections.len().checked_sub(REASONS).filter(|more| *more > 0) {
         lines.push(format!("and {}", counted(more as u64, "more rule", "more rules")));
+    }
+    let answered = offender.outcomes.of(Outcome::Answered);
+    if answered > 0 {
+        let flagged = human_count(offender.outcomes.requests());
+        lines.push(format!("{} of {flagged} flagged were answered 2xx", human_count(answered)));
+    }
+    if offender.grounds.contains(&Ground::OnlyItsAgent) {
+        lines.push("says what it is, and attacked nothing".to_owned());
     }
     lines.extend(detections.iter().find_map(example));
     lines.join("\n")
