@@ -1,4 +1,5 @@
-//! AWS behind the traits of remediation: IP sets in AWS WAF, ledgers on S3 or on disk.
+//! AWS behind the traits of remediation: IP sets in AWS WAF, ledgers on S3 or on disk;
+//! and the objects of a bucket.
 //!
 //! This is the only crate that knows the AWS SDK. It decides nothing about blocks: it
 //! reads whole sets and writes whole sets, and above all it says what an error means.
@@ -7,12 +8,13 @@
 //! became of them.
 //!
 //! The calls it makes are `wafv2:ListIPSets`, `wafv2:GetIPSet`, `wafv2:UpdateIPSet`,
-//! and, for a ledger on S3, `s3:GetObject`, `s3:PutObject` and `s3:ListBucket` below its
-//! prefix. It never creates or deletes a set, and never touches a web ACL.
+//! for logs on S3 `s3:ListBucket` and `s3:GetObject`, and for a ledger there also
+//! `s3:PutObject` below its prefix. It never creates or deletes a set, and never touches a web ACL.
 
 mod connection;
 mod failure;
 mod file_ledger;
+pub mod objects;
 mod pace;
 mod s3_ledger;
 mod system_clock;

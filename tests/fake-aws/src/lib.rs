@@ -162,6 +162,16 @@ impl FakeAws {
         locked(&self.shared.world).s3.store(bucket, key, content.to_vec());
     }
 
+    /// Changes when an object was written, in seconds since 1970.
+    pub fn date_object(&self, bucket: &str, key: &str, epoch_seconds: u64) {
+        locked(&self.shared.world).s3.date(bucket, key, epoch_seconds);
+    }
+
+    /// Deletes an object without asking the API.
+    pub fn delete_object(&self, bucket: &str, key: &str) {
+        locked(&self.shared.world).s3.delete(bucket, key);
+    }
+
     /// The content of an object.
     pub fn object(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
         locked(&self.shared.world).s3.content(bucket, key).map(<[u8]>::to_vec)

@@ -1,10 +1,11 @@
 //! Objects with the rules of S3 that a ledger stands on: conditional writes.
 //!
 //! Path-style addressing only. Sources: Amazon S3 API reference, `PutObject` (`If-Match`,
-//! `If-None-Match`), `GetObject`, `ListObjectsV2`.
+//! `If-None-Match`), `GetObject` (`If-Match`, `Range`), `ListObjectsV2`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::http::request::Parts;
@@ -14,7 +15,21 @@ use sha2::{Digest, Sha256};
 
 #[derive(Debug, Default)]
 pub(crate) struct S3 {
-    buckets: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    buckets: BTreeMap<String, Objects>,
+}
+
+type Objects = BTreeMap<String, Object>;
+
+#[derive(Debug)]
+struct Object {
+    content: Vec<u8>,
+    modified: SystemTime,
+}
+
+impl Object {
+    fn new(content: Vec<u8>) -> Self {
+        Self { content, modified: SystemTime::now() }
+    }
 }
 
 impl S3 {
@@ -23,11 +38,26 @@ impl S3 {
     }
 
     pub(crate) fn store(&mut self, bucket: &str, key: &str, content: Vec<u8>) {
-        self.buckets.entry(bucket.to_owned()).or_default().insert(key.to_owned(), content);
+        self.buckets
+            .entry(bucket.to_owned())
+            .or_default()
+            .insert(key.to_owned(), Object::new(content));
+    }
+
+    pub(crate) fn date(&mut self, bucket: &str, key: &str, epoch_seconds: u64) {
+        let object = self.buckets.get_mut(bucket).and_then(|objects| objects.get_mut(key));
+        let object = object.expect("the test dates an object that is there");
+        object.modified = SystemTime::UNIX_EPOCH + Duration::from_secs(epoch_seconds);
+    }
+
+    pub(crate) fn delete(&mut self, bucket: &str, key: &str) {
+        if let Some(objects) = self.buckets.get_mut(bucket) {
+            objects.remove(key);
+        }
     }
 
     pub(crate) fn content(&self, bucket: &str, key: &str) -> Option<&[u8]> {
-        self.buckets.get(bucket)?.get(key).map(Vec::as_slice)
+        self.buckets.get(bucket)?.get(key).map(|object| object.content.as_slice())
     }
 
     pub(crate) fn call(&mut self, head: &Parts, body: Vec<u8>, page_size: usize) -> Response {
@@ -40,7 +70,7 @@ impl S3 {
             (&Method::GET, "") => list(objects, head.uri.query().unwrap_or_default(), page_size),
             (&Method::GET, key) => match objects.get(key) {
                 None => error(StatusCode::NOT_FOUND, "NoSuchKey"),
-                Some(content) => respond(StatusCode::OK, Some(etag(content)), content.clone()),
+                Some(object) => get(&object.content, &head.headers),
             },
             (&Method::PUT, key) if !key.is_empty() => put(objects, key, &head.headers, body),
             _ => error(StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
@@ -48,17 +78,31 @@ impl S3 {
     }
 }
 
-fn put(
-    objects: &mut BTreeMap<String, Vec<u8>>,
-    key: &str,
-    headers: &HeaderMap,
-    body: Vec<u8>,
-) -> Response {
+fn get(content: &[u8], headers: &HeaderMap) -> Response {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let tag = etag(content);
+    if header("if-match").is_some_and(|wanted| wanted != tag) {
+        return error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
+    }
+    let Some(range) = header("range") else {
+        return respond(StatusCode::OK, Some(tag), content.to_vec());
+    };
+    // Only `bytes=N-`, all that is asked for here.
+    let first = range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-'));
+    let rest =
+        first.and_then(|first| first.parse().ok()).and_then(|first: usize| content.get(first..));
+    match rest.filter(|rest| !rest.is_empty()) {
+        Some(rest) => respond(StatusCode::PARTIAL_CONTENT, Some(tag), rest.to_vec()),
+        None => error(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
+    }
+}
+
+fn put(objects: &mut Objects, key: &str, headers: &HeaderMap, body: Vec<u8>) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if header("content-encoding").is_some_and(|encoding| encoding.contains("aws-chunked")) {
         return error(StatusCode::NOT_IMPLEMENTED, "NotImplemented");
     }
-    let stored = objects.get(key).map(|content| etag(content));
+    let stored = objects.get(key).map(|object| etag(&object.content));
     match (header("if-match"), header("if-none-match")) {
         (Some(_), _) if stored.is_none() => return error(StatusCode::NOT_FOUND, "NoSuchKey"),
         (Some(wanted), _) if stored.as_deref() != Some(wanted) => {
@@ -73,36 +117,79 @@ fn put(
         _ => {}
     }
     let tag = etag(&body);
-    objects.insert(key.to_owned(), body);
+    objects.insert(key.to_owned(), Object::new(body));
     respond(StatusCode::OK, Some(tag), Vec::new())
 }
 
-fn list(objects: &BTreeMap<String, Vec<u8>>, query: &str, page_size: usize) -> Response {
+/// One line of a list: an object, or a folder that stands for all below it.
+enum Entry<'o> {
+    Object(&'o str, &'o Object),
+    Folder(String),
+}
+
+impl Entry<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Object(key, _) => key,
+            Self::Folder(prefix) => prefix,
+        }
+    }
+}
+
+fn list(objects: &Objects, query: &str, page_size: usize) -> Response {
     let parameters: BTreeMap<String, String> = query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
         .map(|(name, value)| (name.to_owned(), decoded(value)))
         .collect();
     let parameter = |name: &str| parameters.get(name).map_or("", String::as_str);
-    let (prefix, after) = (parameter("prefix"), parameter("continuation-token"));
-    let wanted = |(key, _): &(&String, &Vec<u8>)| key.starts_with(prefix) && key.as_str() > after;
-    let page: Vec<_> = objects.iter().filter(wanted).take(page_size + 1).collect();
-    let more = page.len() > page_size;
+    let (prefix, delimiter) = (parameter("prefix"), parameter("delimiter"));
+    let after = parameter("continuation-token");
+    let entry = |(key, object)| {
+        let below: &str = &String::as_str(key)[prefix.len()..];
+        match below.split_once(delimiter).filter(|_| !delimiter.is_empty()) {
+            Some((folder, _)) => Entry::Folder(format!("{prefix}{folder}{delimiter}")),
+            None => Entry::Object(key, object),
+        }
+    };
+    let mut entries: Vec<Entry<'_>> =
+        objects.iter().filter(|(key, _)| key.starts_with(prefix)).map(entry).collect();
+    entries.dedup_by(|next, kept| next.name() == kept.name());
+    entries.retain(|entry| entry.name() > after);
+    let more = entries.len() > page_size;
+    entries.truncate(page_size);
     let mut xml = String::from("<?xml version=\"1.0\"?><ListBucketResult>");
-    for (key, content) in page.iter().take(page_size) {
-        let (key, tag, size) = (escaped(key), escaped(&etag(content)), content.len());
-        let _ = write!(
-            xml,
-            "<Contents><Key>{key}</Key><ETag>{tag}</ETag><Size>{size}</Size></Contents>"
-        );
+    for entry in &entries {
+        match entry {
+            Entry::Folder(prefix) => {
+                let prefix = escaped(prefix);
+                let _ = write!(xml, "<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>");
+            }
+            Entry::Object(key, object) => {
+                let (key, tag) = (escaped(key), escaped(&etag(&object.content)));
+                let (size, modified) = (object.content.len(), date_time(object.modified));
+                let _ = write!(
+                    xml,
+                    "<Contents><Key>{key}</Key><LastModified>{modified}</LastModified>\
+                     <ETag>{tag}</ETag><Size>{size}</Size></Contents>"
+                );
+            }
+        }
     }
     let _ = write!(xml, "<IsTruncated>{more}</IsTruncated>");
-    if let Some((last, _)) = page.iter().take(page_size).next_back().filter(|_| more) {
-        let token = escaped(last);
+    if let Some(last) = entries.last().filter(|_| more) {
+        let token = escaped(last.name());
         let _ = write!(xml, "<NextContinuationToken>{token}</NextContinuationToken>");
     }
     xml.push_str("</ListBucketResult>");
     respond(StatusCode::OK, None, xml.into_bytes())
+}
+
+/// As S3 writes times: RFC 3339 in UTC, with milliseconds that are always zero.
+fn date_time(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let time = jiff::Timestamp::from_second(seconds.cast_signed()).expect("a time of this age");
+    time.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
 }
 
 fn etag(content: &[u8]) -> String {
