@@ -164,6 +164,32 @@ fn the_record_of_a_forger_is_held_against_nobody() {
     let ran =
         portcullis(["scan", &object, "-o", "json", "--format", "recommended"]).run().expect_code(3);
     let scan = ran.json();
-    assert!(!sources(&scan).contains(&"192.0.2.66"), "{scan}");
+    assert_eq!(sources(&scan), [""; 0], "{scan}");
+    assert_eq!(scan["watched"], serde_json::json!([]));
     assert_eq!(scan["coverage"]["rejects"], 30);
+    let forgeries = scan["suspected_forgeries"].as_array().expect("a list");
+    let [forgery] = &forgeries[..] else { panic!("{scan}") };
+    assert_eq!(forgery["reason"], "forged");
+    assert_eq!((&forgery["severity"], &forgery["confidence"]), (&"high".into(), &"medium".into()));
+    assert_eq!(forgery["records"], 30);
+    let offsets: Vec<_> = forgery["evidence"].as_array().expect("a list").iter().collect();
+    assert_eq!(offsets.len(), 3);
+    let length = std::fs::metadata(&object).expect("the log").len() / 30;
+    for (number, record) in (0..).zip(offsets) {
+        assert_eq!(record["object"], *object);
+        assert_eq!(record["offset"], number * length);
+        assert_eq!(record["length"], length - 1);
+        let text = record["text"].as_str().expect("text");
+        assert!(text.starts_with('{') && text.len() == 256, "{text}");
+    }
+    assert_eq!(forgery["last"]["offset"], 29 * length);
+
+    let ran = portcullis(["scan", &object, "--format", "recommended"]).run().expect_code(3);
+    let text = ran.text();
+    assert!(text.contains("Suspected forgeries"), "{text}");
+    assert!(text.contains("a trusted field written twice"), "{text}");
+    assert!(text.contains(&format!("first in {object} at byte 0")), "{text}");
+    let ran = portcullis(["plan", &object, "-o", "json", "--format", "recommended"]).run();
+    assert!(!ran.text().contains("192.0.2.66"), "{}", ran.text());
+    assert_eq!(ran.json()["coverage"]["rejects"], 30);
 }

@@ -11,6 +11,7 @@
 mod account;
 mod correlation;
 mod coverage;
+mod forgery;
 mod level;
 mod offender;
 mod outcome;
@@ -27,6 +28,7 @@ mod view;
 pub use account::{Account, Answer, AskedRequest, Question, RateCount};
 pub use correlation::Correlation;
 pub use coverage::{BlindRule, Coverage, ObjectSeen};
+pub use forgery::{ForgedRecord, Forgery};
 pub use level::{
     BLOCK_LEVEL, Category, Confidence, Severity, points, repetition, request_score, source_points,
 };

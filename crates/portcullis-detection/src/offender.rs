@@ -17,6 +17,7 @@ use portcullis_ingest::{Timestamp, UntrustedBuf};
 
 use crate::correlation::Correlation;
 use crate::coverage::Coverage;
+use crate::forgery::Forgery;
 use crate::level::{BLOCK_LEVEL, Category, Confidence, Severity, named};
 use crate::outcome::{Outcome, Outcomes};
 use crate::rule::Measure;
@@ -50,6 +51,9 @@ pub struct Findings {
     /// Sources that would be offenders but for their good history, or that do nothing but
     /// say what they are; in the same order.
     pub watched: Vec<Offender>,
+    /// Records that somebody seems to have written into, in the order of
+    /// [`portcullis_ingest::RejectReason::ALL`]. They speak against no source.
+    pub forgeries: Vec<Forgery>,
 }
 
 /// A source and what speaks against it.

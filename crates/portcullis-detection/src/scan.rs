@@ -19,6 +19,7 @@ use portcullis_ingest::{Reject, RejectReason, Request, Untrusted, source_network
 use crate::account::{Account, Answer, Question, RateCount, Watch};
 use crate::correlation::{Correlation, Facts, correlations};
 use crate::coverage::{Coverage, ObjectSeen};
+use crate::forgery::Forgeries;
 use crate::level::Category;
 use crate::offender::{Detection, Figures, Findings, Offender, Standing, Weight};
 use crate::outcome::{Outcome, Outcomes};
@@ -36,6 +37,7 @@ pub struct Scan<'r> {
     sources: HashMap<SourceKey, Source, RandomState>,
     objects: Objects,
     coverage: Coverage,
+    forgeries: Forgeries,
     /// What only an answer needs, when there is a question.
     watch: Option<Watch>,
     /// What only an overview needs, when one is wanted.
@@ -51,6 +53,7 @@ impl<'r> Scan<'r> {
             sources: HashMap::default(),
             objects: Objects::default(),
             coverage: Coverage::default(),
+            forgeries: Forgeries::default(),
             watch: None,
             gathering: None,
         }
@@ -93,12 +96,16 @@ impl<'r> Scan<'r> {
     }
 
     /// Takes in a record that could not be read. It is searched as raw text and counted,
-    /// and never attributed to an address.
+    /// a suspected forgery is kept as one, and nothing is attributed to an address.
     pub fn observe_reject(&mut self, reject: &Reject<'_>) {
         let reason = RejectReason::ALL.iter().position(|reason| *reason == reject.reason);
         self.coverage.rejects[reason.expect("ALL holds every reason")] += 1;
         let verdict = self.classifier.scan_text(reject.text.bytes());
         self.coverage.rejects_with_signatures += u64::from(verdict.flagged());
+        if reject.reason.suggests_forgery() {
+            let object = self.objects.number(reject.origin.object);
+            self.forgeries.observe(reject, &self.objects.names[object as usize]);
+        }
     }
 
     /// Takes in what reading one object gave.
@@ -116,6 +123,7 @@ impl<'r> Scan<'r> {
             mine.merge(theirs, &renumbered, &self.objects.names);
         }
         self.coverage.merge(other.coverage);
+        self.forgeries.merge(other.forgeries);
         if let (Some(watch), Some(theirs)) = (&mut self.watch, other.watch) {
             watch.merge(theirs);
         }
@@ -147,7 +155,8 @@ impl<'r> Scan<'r> {
 
     /// Decides about every source.
     pub fn finish(mut self) -> Findings {
-        let mut findings = Findings { coverage: self.coverage, ..Findings::default() };
+        let forgeries = self.forgeries.finish();
+        let mut findings = Findings { coverage: self.coverage, forgeries, ..Findings::default() };
         for (key, mut source) in self.sources.drain() {
             source.rates.order(&self.objects.names);
             let (standing, offender) = source.judge(key, self.rules, &self.objects.names);

@@ -86,6 +86,34 @@ fn parts(detections: &[Detection], correlations: &[Correlation]) -> u32 {
     of_rules + correlations.iter().map(|correlation| correlation.points()).sum::<u32>()
 }
 
+/// A record that was refused, and names somebody's address all the same.
+#[derive(Debug, Clone)]
+struct Refused {
+    reason: RejectReason,
+    object: &'static str,
+    offset: u64,
+}
+
+fn refused() -> impl Strategy<Value = Refused> {
+    let reason = prop::sample::select(&RejectReason::ALL[..]);
+    let object = prop_oneof![Just("b"), Just("a"), Just("c")];
+    (reason, object, 0..40_u64).prop_map(|(reason, object, offset)| Refused {
+        reason,
+        object,
+        offset,
+    })
+}
+
+fn refuse(scan: &mut Scan<'_>, refused: &Refused) {
+    let text = br#"{"ip":"192.0.2.1","path":"/<script>/.env","ip":"192.0.2.9","ua":"Prober/1"}"#;
+    scan.observe_reject(&Reject {
+        reason: refused.reason,
+        text: Untrusted::new(text),
+        origin: Origin { object: refused.object, offset: refused.offset },
+        length: text.len() as u64,
+    });
+}
+
 fn scanned(requests: &[Sent]) -> Findings {
     let mut scan = Scan::new(rules());
     for sent in requests {
@@ -194,6 +222,58 @@ proptest! {
         };
         first.merge(second);
         prop_assert_eq!(first.finish(), scanned(&whole));
+    }
+
+    #[test]
+    fn forgeries_are_findings_in_any_order_and_blame_nobody(
+        requests in proptest::collection::vec(sent(), 0..60),
+        refused in proptest::collection::vec((refused(), any::<bool>()), 0..60),
+    ) {
+        let honest = scanned(&requests);
+        let (mut first, mut second) = (Scan::new(rules()), Scan::new(rules()));
+        for sent in &requests {
+            observe(&mut first, sent);
+        }
+        for (refused, left) in &refused {
+            refuse(if *left { &mut first } else { &mut second }, refused);
+        }
+        second.merge(first);
+        let findings = second.finish();
+        prop_assert_eq!(&findings.offenders, &honest.offenders);
+        prop_assert_eq!(&findings.watched, &honest.watched);
+
+        let mut backwards = Scan::new(rules());
+        for (refused, _) in refused.iter().rev() {
+            refuse(&mut backwards, refused);
+        }
+        let backwards = backwards.finish();
+        prop_assert_eq!((backwards.offenders.len(), backwards.watched.len()), (0, 0));
+        prop_assert_eq!(&backwards.forgeries, &findings.forgeries);
+
+        let suspected = |reason: RejectReason| {
+            let counts = findings.coverage.rejects.iter();
+            let mut counts = RejectReason::ALL.iter().zip(counts);
+            counts.find(|(known, _)| **known == reason).map(|(_, count)| *count)
+        };
+        for forgery in &findings.forgeries {
+            prop_assert_eq!(suspected(forgery.reason), Some(forgery.records));
+            let mut places: Vec<(&str, u64)> = refused
+                .iter()
+                .filter(|(refused, _)| refused.reason == forgery.reason)
+                .map(|(refused, _)| (refused.object, refused.offset))
+                .collect();
+            places.sort_unstable();
+            places.dedup();
+            let last = (&*forgery.last.object, forgery.last.offset);
+            prop_assert_eq!(places.last(), Some(&last));
+            places.truncate(3);
+            let kept: Vec<(&str, u64)> =
+                forgery.evidence.iter().map(|kept| (&*kept.object, kept.offset)).collect();
+            prop_assert_eq!(kept, places);
+        }
+        let told: u64 = findings.forgeries.iter().map(|forgery| forgery.records).sum();
+        let expected = refused.iter().filter(|(r, _)| r.reason.suggests_forgery()).count();
+        prop_assert_eq!(told, expected as u64);
     }
 
     #[test]
@@ -494,6 +574,25 @@ fn a_reject_is_searched_and_never_attributed() {
     assert_eq!(findings.coverage.rejected(), 1);
     assert_eq!(findings.coverage.rejects_with_signatures, 1);
     assert_eq!((findings.offenders.len(), findings.watched.len()), (0, 0));
+    let [forgery] = &findings.forgeries[..] else { panic!("{findings:?}") };
+    assert_eq!((forgery.reason, forgery.records), (RejectReason::Forged, 1));
+    assert_eq!(forgery.evidence, std::slice::from_ref(&forgery.last));
+}
+
+#[test]
+fn the_evidence_of_a_forgery_is_the_beginning_of_its_record() {
+    let text = [b"{\"ip\":\"192.0.2.9\"".as_slice(), &[b'x'; 5_000]].concat();
+    let mut scan = Scan::new(rules());
+    scan.observe_reject(&Reject {
+        reason: RejectReason::Ambiguous,
+        text: Untrusted::new(&text),
+        origin: Origin { object: "a", offset: 7 },
+        length: text.len() as u64,
+    });
+    let findings = scan.finish();
+    let [record] = &findings.forgeries[0].evidence[..] else { panic!("{findings:?}") };
+    assert_eq!((&*record.object, record.offset, record.length), ("a", 7, text.len() as u64));
+    assert_eq!(record.text.as_untrusted().bytes(), &text[..256]);
 }
 
 #[test]

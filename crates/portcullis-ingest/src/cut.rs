@@ -87,26 +87,31 @@ impl Template {
         if !record.starts_with(self.head()) || !record.ends_with(&self.tail) {
             return Err(RejectReason::Shape);
         }
-        match self.cut_anchored(record, pieces) {
+        let reason = match self.cut_anchored(record, pieces) {
             // A value the gateway wrote holds the text that should end it.
-            Err(RejectReason::Shape) => {
-                let values = 0..self.captures.len();
-                let text = self.head().len()..record.len() - self.tail.len();
-                pieces.clear();
-                Search::new(self, record, values, text.end).run(text.start, pieces)
-            }
+            Err(reason @ (RejectReason::Shape | RejectReason::Shifted)) => reason,
+            result => return result,
+        };
+        let values = 0..self.captures.len();
+        let text = self.head().len()..record.len() - self.tail.len();
+        pieces.clear();
+        match Search::new(self, record, values, text.end).run(text.start, pieces) {
+            // All fixed text is there, and yet no value fits where it should stand.
+            Err(RejectReason::Shape) if left => Err(reason),
             result => result,
         }
     }
 
     /// Cuts what stands before the first and after the last value that a client may
     /// write from the record's two ends, where no client's text can reach; only what
-    /// lies between is searched for readings.
+    /// lies between is searched for readings. When those ends hold and nothing between
+    /// them does, the record is shifted.
     fn cut_anchored(&self, record: &[u8], pieces: &mut Vec<Piece>) -> Result<(), RejectReason> {
         let shape = RejectReason::Shape;
-        let first = self.captures.iter().position(Capture::is_open).unwrap_or(0);
+        let first = self.captures.iter().position(Capture::is_open);
         let last = self.captures.iter().rposition(Capture::is_open);
-        let last = last.unwrap_or(self.captures.len() - 1);
+        let misfit = if first.is_some() { RejectReason::Shifted } else { shape };
+        let (first, last) = (first.unwrap_or(0), last.unwrap_or(self.captures.len() - 1));
         pieces.clear();
         let mut start = self.head().len();
         for (index, capture) in self.captures[..first].iter().enumerate() {
@@ -138,7 +143,9 @@ impl Template {
             }
             pieces.push(Piece { start, end });
         } else {
-            Search::new(self, record, first..last + 1, end).run(start, pieces)?;
+            Search::new(self, record, first..last + 1, end)
+                .run(start, pieces)
+                .map_err(|reason| if reason == shape { misfit } else { reason })?;
         }
         pieces.extend(right.into_iter().rev());
         Ok(())
@@ -396,6 +403,21 @@ mod tests {
             Err(RejectReason::Value),
         );
         check(CLF, "hello", Err(RejectReason::Shape));
+    }
+
+    #[test]
+    fn separators_that_shift_every_reading_are_told_from_another_format() {
+        check(
+            CLF,
+            "192.0.2.1 - - [26/Jan/2019:19:45:25 +0000] \"GET /a HTTP/1.1\" 5 7 200 id \"x\"",
+            Err(RejectReason::Shifted),
+        );
+        // Another format's line has the blanks and quotes, but not the outer values.
+        check(
+            CLF,
+            "a.example - - [26/Jan/2019:19:45:25 +0000] \"GET /a HTTP/1.1\" 5 7 200 id \"x\"",
+            Err(RejectReason::Shape),
+        );
     }
 
     #[test]

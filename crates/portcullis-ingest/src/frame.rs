@@ -9,6 +9,8 @@
 //!
 //! Sources: API Gateway guide, "Set up logging"; Firehose guide, "Data delivery".
 
+use std::ops::ControlFlow;
+
 use memchr::memmem;
 
 use crate::cut::Piece;
@@ -28,6 +30,11 @@ const LINE_SEARCH_BYTES: usize = 128 * 1024;
 /// Text searched for the closing brace of a JSON record that is not written as its
 /// template says.
 const STRUCTURE_SEARCH_BYTES: usize = 64 * 1024;
+
+/// Most bytes of a value: API Gateway takes no longer request line and headers.
+///
+/// Source: API Gateway guide, "Quotas" (total of request line and header values).
+const SMUGGLED_BYTES: usize = 10_240;
 
 /// Reads the records of one object, step by step.
 pub(crate) struct Reader<'f> {
@@ -190,16 +197,27 @@ impl<'f> Reader<'f> {
         origin: Origin<'_>,
         out: &mut Out<'_, '_, S>,
     ) -> Option<usize> {
-        for template in std::iter::once(&compiled.template).chain(&self.variant) {
-            if let Some(length) = template.cut_json(text, &mut self.pieces) {
-                let record = &text[..length];
-                let request =
-                    value::request(template, record, &self.pieces, &mut self.scratch, origin);
-                out.take(record, origin, &request);
-                return Some(length);
-            }
-        }
         let head = compiled.template.head();
+        let template = &compiled.template;
+        if let Some(length) = template.cut_json(text, &mut self.pieces) {
+            let record = &text[..length];
+            let request = value::request(template, record, &self.pieces, &mut self.scratch, origin);
+            out.take(record, origin, &request);
+            return Some(length);
+        }
+        if let Some(variant) = &self.variant
+            && let Some(length) = variant.cut_json(text, &mut self.pieces)
+        {
+            if let ControlFlow::Break(step) =
+                smuggled(template, text, length, whole, json::object_end, origin, out)
+            {
+                return step;
+            }
+            let record = &text[..length];
+            let request = value::request(variant, record, &self.pieces, &mut self.scratch, origin);
+            out.take(record, origin, &request);
+            return Some(length);
+        }
         if text[0] != b'{' {
             let record = if head.len() >= 2 { memmem::find(text, head) } else { None };
             let end = [line_end(text), record].into_iter().flatten().min();
@@ -223,6 +241,11 @@ impl<'f> Reader<'f> {
             return None;
         }
         if let Some(end) = structural {
+            if let ControlFlow::Break(step) =
+                smuggled(template, text, end, whole, json::object_end, origin, out)
+            {
+                return step;
+            }
             match self.keyed(compiled, &text[..end], origin, out) {
                 Ok(()) => return Some(end),
                 Err(RejectReason::Shape) => {}
@@ -389,15 +412,26 @@ impl<'f> Reader<'f> {
             from = end;
         };
         let record = &text[..end];
-        if let Err(reason) = self.cut(&compiled.template, record, origin, out) {
-            let reason = match reason {
-                RejectReason::Shape => self.keyed(compiled, record, origin, out).err(),
-                reason => Some(reason),
-            };
-            if let Some(reason) = reason {
-                out.reject(reason, record, end, origin);
-            }
+        let Err(reason) = self.cut(&compiled.template, record, origin, out) else {
+            return Some(end);
+        };
+        let closed = |text: &[u8]| memmem::find(text, closing).map(|at| at + closing.len());
+        if let ControlFlow::Break(step) =
+            smuggled(&compiled.template, text, end, whole, closed, origin, out)
+        {
+            return step;
         }
+        let reason = match reason {
+            RejectReason::Shape | RejectReason::Shifted => {
+                match self.keyed(compiled, record, origin, out) {
+                    Ok(()) => return Some(end),
+                    Err(RejectReason::Shape) => reason,
+                    Err(other) => other,
+                }
+            }
+            reason => reason,
+        };
+        out.reject(reason, record, end, origin);
         Some(end)
     }
 
@@ -452,6 +486,57 @@ impl<'f> Reader<'f> {
             }
         })
     }
+}
+
+/// Rejects what seems to be two records and is one with a seam inside a value; breaks
+/// with what the step then comes to, and continues when there is no such seam.
+///
+/// A client that closes its value and the record leaves the real record's beginning in
+/// front of its forged record, and the real one's rest behind. So: `text`, whose first
+/// `end` bytes are not written as the template says, can be read as one record that goes
+/// on behind `end`. `end_of` gives the length of the record that its text begins with.
+fn smuggled<S: Sink>(
+    template: &Template,
+    text: &[u8],
+    mut end: usize,
+    whole: bool,
+    end_of: impl Fn(&[u8]) -> Option<usize>,
+    origin: Origin<'_>,
+    out: &mut Out<'_, '_, S>,
+) -> ControlFlow<Option<usize>> {
+    let head = template.head();
+    if head.len() < 2 || !text.starts_with(head) {
+        return ControlFlow::Continue(());
+    }
+    let may_grow = !whole && text.len() < STRUCTURE_SEARCH_BYTES;
+    let unknown = if may_grow { ControlFlow::Break(None) } else { ControlFlow::Continue(()) };
+    let alone = end;
+    while end - alone <= SMUGGLED_BYTES {
+        let rest = &text[end..];
+        if !rest.starts_with(head) {
+            if may_grow && head.starts_with(rest) {
+                return unknown;
+            }
+            break;
+        }
+        match end_of(&rest[..rest.len().min(STRUCTURE_SEARCH_BYTES)]) {
+            Some(length) => end += length,
+            None => return unknown,
+        }
+    }
+    // What reads as one with the first record behind it does so with all of them.
+    let record = &text[..end];
+    let mut pieces = Vec::new();
+    let is_one = end > alone
+        && match template.cut(record, &mut pieces) {
+            Ok(()) => template.shapes_hold(record, &pieces),
+            Err(reason) => reason == RejectReason::Ambiguous,
+        };
+    if is_one {
+        out.reject(RejectReason::Smuggled, record, end, origin);
+        return ControlFlow::Break(Some(end));
+    }
+    ControlFlow::Continue(())
 }
 
 /// Gives the line that `text` begins with to `read`; its length with the line end.

@@ -27,6 +27,11 @@ pub enum RejectReason {
     Ambiguous,
     /// A trusted field stands twice, with two values.
     Forged,
+    /// The record has the format's fixed text and its first and last values, but what
+    /// stands between fits no way of cutting it: a value holds separators.
+    Shifted,
+    /// A value holds the end of its record and the beginning of another one.
+    Smuggled,
     /// Longer than the record limit.
     TooLong,
     /// The object ends inside the record.
@@ -35,8 +40,16 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason, in the order of reports.
-    pub const ALL: [Self; 6] =
-        [Self::Shape, Self::Value, Self::Ambiguous, Self::Forged, Self::TooLong, Self::CutOff];
+    pub const ALL: [Self; 8] = [
+        Self::Shape,
+        Self::Value,
+        Self::Ambiguous,
+        Self::Forged,
+        Self::Shifted,
+        Self::Smuggled,
+        Self::TooLong,
+        Self::CutOff,
+    ];
 
     /// The name in outputs.
     pub const fn name(self) -> &'static str {
@@ -45,6 +58,8 @@ impl RejectReason {
             Self::Value => "value",
             Self::Ambiguous => "ambiguous",
             Self::Forged => "forged",
+            Self::Shifted => "shifted",
+            Self::Smuggled => "smuggled",
             Self::TooLong => "too-long",
             Self::CutOff => "cut-off",
         }
@@ -57,8 +72,19 @@ impl RejectReason {
             Self::Value => "a value is not of its field's type",
             Self::Ambiguous => "can be read in two ways that disagree",
             Self::Forged => "a trusted field stands twice with different values: suspected forgery",
+            Self::Shifted => "separators inside a value shift the values: suspected forgery",
+            Self::Smuggled => "a value holds the seam between two records: suspected forgery",
             Self::TooLong => "longer than the record limit",
             Self::CutOff => "the object ends inside it",
+        }
+    }
+
+    /// Whether a client that writes into the record would leave it so. Faults of the
+    /// writer or the delivery leave the other reasons.
+    pub const fn suggests_forgery(self) -> bool {
+        match self {
+            Self::Ambiguous | Self::Forged | Self::Shifted | Self::Smuggled => true,
+            Self::Shape | Self::Value | Self::TooLong | Self::CutOff => false,
         }
     }
 }

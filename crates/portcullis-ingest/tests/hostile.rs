@@ -525,6 +525,66 @@ fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000)
 }
 
+/// A client that is not escaped closes its value and the record, and begins a record of
+/// somebody else's, so that two seem to stand where one does.
+#[test]
+fn a_seam_written_inside_a_value_makes_no_record_of_anybody() {
+    #[derive(Default)]
+    struct Clients(Vec<String>, Vec<&'static str>);
+    impl Sink for Clients {
+        fn request(&mut self, request: &Request<'_>) {
+            self.0.extend(request.client.map(|client| client.to_string()));
+        }
+        fn reject(&mut self, reject: &Reject<'_>) {
+            self.1.push(reject.reason.name());
+        }
+    }
+    let honest = Truth {
+        client: "198.18.0.7".to_owned(),
+        status: "200".to_owned(),
+        id: "3f2504e0-4f89-11d3-9a0c-0305e82c3301".to_owned(),
+        extended_id: "AvfiBE7QvHcFq1g=".to_owned(),
+        second: 7,
+        bytes: 12,
+        path: "/prod/a".to_owned(),
+        user_agent: "curl/8".to_owned(),
+        principal: "user".to_owned(),
+    };
+    let forged = Truth { client: "203.0.113.66".to_owned(), ..honest.clone() };
+    let recommended = LogFormat::preset("recommended").expect("a preset");
+    let recommended = recommended.template().expect("a template").to_owned();
+    for (template, close) in
+        [(OWN[0], "\"}"), (OWN[2], "</ua></request>"), (recommended.as_str(), "\"}")]
+    {
+        let format = LogFormat::parse(template).expect("a template");
+        // The forged record breaks off where the client's value stands, so that the rest
+        // of the real one completes it.
+        let mark = "STOP";
+        let cut = Truth { user_agent: mark.to_owned(), ..forged.clone() };
+        let beginning = render(template, &cut, Escaping::Raw);
+        let beginning = beginning.split(mark).next().expect("a beginning");
+        for between in [String::new(), render(template, &forged, Escaping::Raw)] {
+            let value = format!("x{close}{between}{beginning}y");
+            let attack = Truth { user_agent: value, ..honest.clone() };
+            for separator in ["\n", ""] {
+                let lines = [&honest, &attack, &honest];
+                let text: String =
+                    lines.map(|truth| render(template, truth, Escaping::Raw) + separator).concat();
+                for window_bytes in [1, 64, 100_000] {
+                    let options = ReadOptions { window_bytes, ..ReadOptions::default() };
+                    let mut seen = Clients::default();
+                    read_object("o", text.as_bytes(), Some(&format), &options, &mut seen);
+                    // Where nothing separates records, the honest one behind the attack
+                    // may be a part of it as well.
+                    let read = if separator.is_empty() { 1 } else { 2 };
+                    assert_eq!(seen.0, vec![honest.client.as_str(); read], "{text}");
+                    assert_eq!(seen.1, ["smuggled"], "{text}");
+                }
+            }
+        }
+    }
+}
+
 /// Public format strings, where the evaluation data is present.
 #[test]
 fn public_format_strings_parse_and_decode() {

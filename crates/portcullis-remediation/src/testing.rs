@@ -91,7 +91,7 @@ pub(crate) fn findings(offenders: Vec<Offender>, incomplete: &[&str]) -> Finding
     for object in incomplete {
         coverage.incomplete.insert((*object).into(), "ended inside a gzip member".into());
     }
-    Findings { coverage, offenders, watched: Vec::new() }
+    Findings { coverage, offenders, ..Findings::default() }
 }
 
 /// A ledger of the tests' target that owns nothing.

@@ -19,8 +19,7 @@ use std::cell::{Cell, RefCell};
 
 use ipnet::IpNet;
 use portcullis_detection::{
-    Category, Confidence, Coverage, Detection, Evidence, Findings, Ground, Offender, Outcomes,
-    Severity,
+    Category, Confidence, Detection, Evidence, Findings, Ground, Offender, Outcomes, Severity,
 };
 use portcullis_ingest::{Timestamp, UntrustedBuf};
 use portcullis_remediation::{
@@ -223,8 +222,7 @@ fn r8_without_offenders_the_last_block_ends() {
 #[test]
 fn r9_an_ipv6_offender_is_one_64_and_nothing_else() {
     let offender = offender("2001:db8:0:7::/64", 320, START_MS);
-    let findings =
-        Findings { coverage: Coverage::default(), offenders: vec![offender], watched: Vec::new() };
+    let findings = Findings { offenders: vec![offender], ..Findings::default() };
     let now = time(START_MS);
     let plan = plan(&findings, &Sets::empty(), &never_block(), &BlockPolicy::default(), now);
     let v6 = plan.target().get("portcullis-v6").expect("it is there");
@@ -262,7 +260,7 @@ fn planned(
     list: &NeverBlock,
     now: Timestamp,
 ) -> portcullis_remediation::Plan {
-    let findings = Findings { coverage: Coverage::default(), offenders, watched: Vec::new() };
+    let findings = Findings { offenders, ..Findings::default() };
     let blocked_requests = BlockedRequests::LeftOut;
     let holdings = Holdings { ledger, operation: "op-plan", blocked_requests };
     plan_changes(&findings, current, list, &BlockPolicy::default(), &holdings, now)

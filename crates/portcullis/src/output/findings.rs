@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portcullis_detection::{
-    BlindRule, Correlation, Coverage, Detection, Evidence, Findings, Offender, Outcomes,
+    BlindRule, Correlation, Coverage, Detection, Evidence, Findings, ForgedRecord, Forgery,
+    Offender, Outcomes,
 };
 use portcullis_ingest::{Joined, RejectReason};
 
@@ -27,6 +28,7 @@ pub fn write_document(
     document.object("coverage", |object| coverage(object, &findings.coverage, joined));
     document.objects("offenders", &findings.offenders, offender);
     document.objects("watched", &findings.watched, offender);
+    document.objects("suspected_forgeries", &findings.forgeries, forgery);
     document.close();
 }
 
@@ -134,6 +136,24 @@ pub fn correlation(object: &mut Object<'_>, correlation: Correlation) {
     object.text("correlation", correlation.name());
     object.text("reason", correlation.reason());
     object.number("points", correlation.points());
+}
+
+fn forgery(object: &mut Object<'_>, forgery: &Forgery) {
+    object.text("reason", forgery.reason.name());
+    object.text("title", forgery.title);
+    object.text("explanation", forgery.explanation);
+    object.text("severity", forgery.severity.name());
+    object.text("confidence", forgery.confidence.name());
+    object.number("records", forgery.records);
+    object.objects("evidence", &forgery.evidence, forged_record);
+    object.object("last", |object| forged_record(object, &forgery.last));
+}
+
+fn forged_record(object: &mut Object<'_>, record: &ForgedRecord) {
+    object.text("object", &record.object);
+    object.number("offset", record.offset);
+    object.number("length", record.length);
+    object.untrusted("text", Some(record.text.as_untrusted()));
 }
 
 fn detection(object: &mut Object<'_>, detection: &Detection) {

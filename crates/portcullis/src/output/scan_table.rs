@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use portcullis_detection::{Detection, Findings, Ground, Measure, Offender, Outcome, RateFigure};
+use portcullis_detection::{
+    Detection, Findings, Forgery, Ground, Measure, Offender, Outcome, RateFigure,
+};
 use portcullis_ingest::{Untrusted, redacted};
 
 use crate::output::table::{Align, Cell, Table};
@@ -62,7 +64,40 @@ pub fn write(
             writeln!(out, "and {more} more")?;
         }
     }
+    if !findings.forgeries.is_empty() {
+        let heading = "Suspected forgeries: records that a client wrote into, held against nobody";
+        let heading = Painted { text: heading, style: HEADING, colour: terminal.colour };
+        writeln!(out, "\n{heading}")?;
+        forgeries(&findings.forgeries).write(out, terminal.width, terminal.colour)?;
+    }
     write_not_seen(out, coverage, terminal.colour)
+}
+
+fn forgeries(forgeries: &[Forgery]) -> Table {
+    let mut table = Table::new([
+        ("KIND", Align::Left),
+        ("SEVERITY", Align::Left),
+        ("CONFIDENCE", Align::Left),
+        ("RECORDS", Align::Right),
+        ("WHAT", Align::Left),
+    ]);
+    for forgery in forgeries {
+        let first = &forgery.evidence[0];
+        let object = Untrusted::new(first.object.as_bytes()).escaped();
+        table.row(vec![
+            Cell::plain(forgery.reason.name()),
+            Cell::styled(forgery.severity.name(), severity_style(forgery.severity)),
+            Cell::plain(forgery.confidence.name()),
+            Cell::plain(human_count(forgery.records)),
+            Cell::plain(format!(
+                "{}\nfirst in {object} at byte {}\ne.g. {}",
+                forgery.title,
+                first.offset,
+                shown(first.text.as_untrusted())
+            )),
+        ]);
+    }
+    table
 }
 
 fn offenders(offenders: &[Offender]) -> Table {
@@ -133,12 +168,17 @@ pub fn rate_in_words(rate: &RateFigure) -> String {
 
 fn example(detection: &Detection) -> Option<String> {
     let evidence = detection.evidence.iter().find(|evidence| evidence.field.is_some())?;
-    // Tables are pasted into tickets: secrets stay hidden whatever the options.
-    let text = redacted(evidence.text.as_untrusted().bytes());
+    Some(format!("e.g. {} {}", evidence.field?, shown(evidence.text.as_untrusted())))
+}
+
+/// Logged text, cut and harmless. Tables are pasted into tickets: secrets stay hidden
+/// whatever the options.
+fn shown(text: Untrusted<'_>) -> String {
+    let text = redacted(text.bytes());
     let text = Untrusted::new(&text).escaped().to_string();
     let mut shown: String = text.chars().take(EXAMPLE_CHARACTERS).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }
-    Some(format!("e.g. {} {shown}", evidence.field?))
+    shown
 }
