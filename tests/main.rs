@@ -9,6 +9,7 @@ mod determinism;
 mod exit_codes;
 mod explain;
 mod formats;
+mod lint;
 mod plan;
 mod rules;
 mod scan;

@@ -13,6 +13,7 @@ mod correlation;
 mod coverage;
 mod forgery;
 mod level;
+pub mod lint;
 mod offender;
 mod outcome;
 mod overview;
@@ -41,7 +42,7 @@ pub use rule::{
     Subject,
 };
 pub use scan::Scan;
-pub use signature::{Classifier, Hit, MAX_TEXT_BYTES, Verdict};
+pub use signature::{Census, Classifier, Hit, MAX_TEXT_BYTES, Verdict, Work};
 pub use timeline::{Axis, Counts, Timeline};
 pub use tokens::Tokens;
 pub use view::View;

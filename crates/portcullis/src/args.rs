@@ -8,6 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ipnet::IpNet;
 
+mod authors;
+
+pub use authors::{LevelArgument, Lint, LintOutput};
+
 use crate::exit;
 use crate::output::json::Secrets;
 
@@ -367,6 +371,8 @@ pub enum Rules {
         #[arg(value_name = "DIR")]
         directory: Option<PathBuf>,
     },
+    /// Look for what is wrong with rules: errors, costs, overlaps, examples that prove nothing.
+    Lint(Lint),
 }
 
 /// `portcullis formats …`.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::spot::write_caret;
+
 /// One error in a rule file. `Display` is one line; [`RuleErrors`] adds the source line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {kind}")]
@@ -136,7 +138,7 @@ pub enum RuleErrorKind {
 
 impl RuleErrorKind {
     /// What stands beside the caret; empty when the message says it all.
-    fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         match self {
             Self::UnknownKey { expected, .. } => one_of(expected),
             Self::UnknownName { expected, .. } => one_of(expected),
@@ -146,6 +148,15 @@ impl RuleErrorKind {
                     .into()
             }
             _ => String::new(),
+        }
+    }
+
+    /// The name on the list that a wrong one is a typing error of.
+    fn meant(&self) -> Option<String> {
+        match self {
+            Self::UnknownName { name, expected, .. } => did_you_mean(name, expected),
+            Self::UnknownKey { key, expected, .. } => did_you_mean(key, expected),
+            _ => None,
         }
     }
 
@@ -166,13 +177,14 @@ impl RuleErrorKind {
                 "body" | "cookie" | "cookies" | "header" | "headers" => {
                     "access logs carry no body, no cookies and no other headers"
                 }
-                _ => return None,
+                _ => return self.meant(),
             },
             Self::UnknownName { what: "view", name, .. }
                 if name.contains("percent") || name.contains("url") =>
             {
                 "`decoded` undoes percent-encoding, once or many times"
             }
+            Self::UnknownName { .. } | Self::UnknownKey { .. } => return self.meant(),
             Self::IdIsNotThePath { .. } => {
                 "the id is the path inside the rules directory, without `.toml`"
             }
@@ -190,6 +202,40 @@ impl RuleErrorKind {
         };
         Some(hint.to_owned())
     }
+}
+
+/// Most letters that may differ in a typing error, for a name of some length.
+const fn most_typos(letters: usize) -> usize {
+    if letters < 4 { 1 } else { 2 }
+}
+
+/// The name that was meant, if one is near enough to be a typing error.
+fn did_you_mean(name: &str, expected: &[&'static str]) -> Option<String> {
+    let most = most_typos(name.chars().count());
+    let near = expected.iter().map(|other| (typos(name, other), *other));
+    let (_, nearest) = near.filter(|(typos, _)| *typos <= most).min()?;
+    Some(format!("did you mean `{nearest}`?"))
+}
+
+/// How many letters must be added, dropped, changed or swapped with their neighbour to make
+/// one word the other.
+fn typos(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    // Two rows back, for swapped neighbours.
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for (i, from) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, to) in b.iter().enumerate() {
+            let changed = rows[i][j] + usize::from(from != to);
+            let mut least = changed.min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *from == b[j - 1] && a[i - 1] == *to {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
 }
 
 fn one_of(names: &[&'static str]) -> String {
@@ -222,20 +268,28 @@ impl fmt::Display for RuleErrors {
         f.write_str("failed to load rules")?;
         for error in &self.0 {
             write!(f, "\n  {error}")?;
-            let number = error.line.to_string();
-            let gutter = " ".repeat(number.len());
-            write!(f, "\n    {number} | {}", error.source_line)?;
-            let before = " ".repeat(error.column.saturating_sub(1) as usize);
-            let carets = "^".repeat(error.width as usize);
-            write!(f, "\n    {gutter} | {before}{carets}")?;
-            let label = error.kind.label();
-            if !label.is_empty() {
-                write!(f, " {label}")?;
-            }
+            let place = (error.line, error.column, error.width);
+            write_caret(f, place, &error.source_line, &error.kind.label())?;
             if let Some(hint) = error.kind.hint() {
                 write!(f, "\n  hint: {hint}")?;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typing_error_is_told_from_another_word() {
+        let names = ["path", "query", "values", "user_agent"];
+        let meant = |name| did_you_mean(name, &names);
+        assert_eq!(meant("pahts").as_deref(), Some("did you mean `path`?"));
+        assert_eq!(meant("qurey").as_deref(), Some("did you mean `query`?"));
+        assert_eq!(meant("useragent").as_deref(), Some("did you mean `user_agent`?"));
+        assert_eq!(meant("cookie"), None);
+        assert_eq!(meant("url"), None);
     }
 }

@@ -24,6 +24,9 @@ pub struct Example {
     pub steps: Vec<ExampleStep>,
     /// Whether the rule must fire.
     pub fires: bool,
+    /// Whether it was derived from the rule itself, so that it shows what the rule says
+    /// and nothing of what clients send.
+    pub generated: bool,
 }
 
 /// Requests of an example that are alike.

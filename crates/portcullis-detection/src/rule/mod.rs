@@ -14,6 +14,7 @@ mod example;
 mod parse;
 mod pattern;
 mod reader;
+mod spot;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub use condition::{Conditions, StatusSet};
 pub use error::{RuleError, RuleErrorKind, RuleErrors};
 pub use example::{Example, ExampleFailure, ExampleRequest, ExampleStep};
 pub(crate) use pattern::Patterns;
+pub(crate) use spot::{Spot, write_caret};
 
 use crate::level::{Category, Confidence, Severity, named, points};
 use crate::rate::RatePlan;
@@ -339,9 +341,7 @@ pub struct RuleSet {
 impl RuleSet {
     /// The rules compiled into the program.
     pub fn builtin() -> Self {
-        let files =
-            builtin::FILES.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned()));
-        match Self::load(files) {
+        match Self::load(Self::builtin_files()) {
             Ok(rules) => rules,
             Err(errors) => {
                 panic!("the rules compiled in are checked by this crate's tests: {errors}")
@@ -349,15 +349,31 @@ impl RuleSet {
         }
     }
 
+    /// The files of the rules compiled into the program, as [`RuleSet::load`] takes them.
+    pub fn builtin_files() -> impl Iterator<Item = (String, String)> {
+        builtin::FILES.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned()))
+    }
+
     /// Reads rules from `(file, text)` pairs. A file's path must end in its rule's id.
     ///
     /// # Errors
     /// Every error of every file.
     pub fn load(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, RuleErrors> {
-        let rules = parse::rules(files)?;
+        parse::rules(files).map(Self::of)
+    }
+
+    /// The rules of the files that have no error, and the errors of the others.
+    pub(crate) fn load_sound(
+        files: impl IntoIterator<Item = (String, String)>,
+    ) -> (Self, Vec<RuleError>) {
+        let (rules, errors) = parse::sound_rules(files);
+        (Self::of(rules), errors)
+    }
+
+    fn of(rules: Vec<Rule>) -> Self {
         let engine = Engine::new(&rules);
         let rates = RatePlan::new(&rules);
-        Ok(Self { rules, engine, rates })
+        Self { rules, engine, rates }
     }
 
     /// The rules, sorted by id. A rule's index in here is its index everywhere.
@@ -382,6 +398,11 @@ impl RuleSet {
     /// Judges requests one after the other; holds the scratch memory for it.
     pub fn classifier(&self) -> Classifier<'_> {
         Classifier::new(self)
+    }
+
+    /// Judges requests and counts what each rule costs; see [`Classifier::take_census`].
+    pub fn counting_classifier(&self) -> Classifier<'_> {
+        Classifier::counting(self)
     }
 
     /// Judges one request. For many, keep a [`RuleSet::classifier`].

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use portcullis_ingest::WafAction;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{RuleErrorKind, RuleErrors};
+use super::error::{RuleError, RuleErrorKind, RuleErrors};
 use super::example::{Example, ExampleRequest, ExampleStep};
 use super::reader::{Reader, Table, Value};
 use super::{
@@ -40,7 +40,7 @@ const SIGNATURE_KEYS: &[&str] = &[
 ];
 const RATE_KEYS: &[&str] = &["by", "measure", "threshold", "minimum", "window", "where"];
 const WHERE_KEYS: &[&str] = &["statuses", "error_types", "not_error_types", "methods"];
-const EXAMPLE_KEYS: &[&str] = &["name", "request", "requests", "fires"];
+const EXAMPLE_KEYS: &[&str] = &["name", "request", "requests", "fires", "generated"];
 const STEP_KEYS: &[&str] = &["repeat", "every", "request"];
 const REQUEST_KEYS: &[&str] = &[
     "method",
@@ -68,6 +68,14 @@ const LEAST_EXAMPLES: usize = 2;
 pub(super) fn rules(
     files: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Vec<Rule>, RuleErrors> {
+    let (rules, errors) = sound_rules(files);
+    if errors.is_empty() { Ok(rules) } else { Err(RuleErrors(errors)) }
+}
+
+/// The rules of the files without an error, sorted by id, and the errors of the others.
+pub(super) fn sound_rules(
+    files: impl IntoIterator<Item = (String, String)>,
+) -> (Vec<Rule>, Vec<RuleError>) {
     let mut files: Vec<(String, String)> = files.into_iter().collect();
     files.sort();
     let mut rules = Vec::new();
@@ -84,11 +92,8 @@ pub(super) fn rules(
         reader.errors.sort_by_key(|error| (error.line, error.column));
         errors.append(&mut reader.errors);
     }
-    if !errors.is_empty() {
-        return Err(RuleErrors(errors));
-    }
     rules.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(rules)
+    (rules, errors)
 }
 
 impl<'t> Reader<'t> {
@@ -376,17 +381,11 @@ impl<'t> Reader<'t> {
         let at = value.span();
         self.known_keys(table, EXAMPLE_KEYS, HERE);
         let name = self.required_text(table, "name", HERE, &at);
-        let fires = match table.get("fires").map(|value| (value.get_ref(), value.span())) {
-            Some((DeValue::Boolean(fires), _)) => Some(*fires),
-            Some((other, span)) => {
-                self.wrong_type(span, "fires", "true or false", other.type_str());
-                None
-            }
-            None => {
-                self.error(at.clone(), RuleErrorKind::MissingKey { key: "fires", table: HERE });
-                None
-            }
-        };
+        if !table.contains_key("fires") {
+            self.error(at.clone(), RuleErrorKind::MissingKey { key: "fires", table: HERE });
+        }
+        let fires = self.boolean(table, "fires");
+        let generated = self.boolean(table, "generated").unwrap_or(false);
         let key = if of_rate { "requests" } else { "request" };
         let other = if of_rate { "request" } else { "requests" };
         if let Some((found, _)) = table.get_key_value(other) {
@@ -407,7 +406,7 @@ impl<'t> Reader<'t> {
             let request = self.request(table.get(key)?)?;
             vec![ExampleStep { repeat: 1, every_ms: 0, request }]
         };
-        Some(Example { name: name?.0, steps, fires: fires? })
+        Some(Example { name: name?.0, steps, fires: fires?, generated })
     }
 
     fn step(&mut self, value: &Value<'t>) -> Option<ExampleStep> {

@@ -54,6 +54,26 @@ impl Patterns {
         !self.texts.is_empty() && self.together.is_match(text)
     }
 
+    /// The places of those that match, as bits; those behind the 64th share the last.
+    pub(crate) fn matches_in(&self, text: &[u8]) -> u64 {
+        let matches = self.together.matches(text);
+        matches.iter().fold(0, |bits, place| bits | 1 << place.min(63))
+    }
+
+    /// The expressions, as written.
+    pub(crate) fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// Bytes that an expression takes compiled, as the least power of two that holds it.
+    pub(crate) fn compiled_bytes(text: &str) -> usize {
+        let mut bytes = 1 << 10;
+        while bytes < EXPRESSION_BYTES && regex_of(text, bytes).is_err() {
+            bytes *= 2;
+        }
+        bytes
+    }
+
     /// Where the first expression that matches does.
     pub(crate) fn find_in(&self, text: &[u8]) -> Option<Range<usize>> {
         if !self.match_in(text) {

@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{RuleError, RuleErrorKind};
+use super::spot::Spot;
 use super::{Measure, Subject};
 use crate::level::{Category, Confidence, Severity};
 use crate::tokens::Tokens;
@@ -115,6 +116,15 @@ impl<'t> Reader<'t> {
         texts
     }
 
+    pub(super) fn boolean(&mut self, table: &Table<'t>, key: &str) -> Option<bool> {
+        let value = table.get(key)?;
+        if let DeValue::Boolean(value) = value.get_ref() {
+            return Some(*value);
+        }
+        self.wrong_type(value.span(), key, "true or false", value.get_ref().type_str());
+        None
+    }
+
     pub(super) fn integer(
         &mut self,
         table: &Table<'t>,
@@ -213,22 +223,9 @@ impl<'t> Reader<'t> {
 
     /// Notes an error at a span of bytes, which is shown on its first line only.
     pub(super) fn error(&mut self, span: Range<usize>, kind: RuleErrorKind) {
-        let start = self.text.floor_char_boundary(span.start.min(self.text.len()));
-        let end = self.text.floor_char_boundary(span.end.min(self.text.len())).max(start);
-        let line_start = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line_end =
-            self.text[start..].find('\n').map_or(self.text.len(), |newline| start + newline);
-        let line = self.text[line_start..line_end].trim_end_matches('\r');
-        let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-        let width = count(&self.text[start..end.min(line_start + line.len()).max(start)]).max(1);
-        self.errors.push(RuleError {
-            file: self.file.to_owned(),
-            line: count_lines(&self.text[..line_start]) + 1,
-            column: count(&self.text[line_start..start]) + 1,
-            kind,
-            source_line: line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
-            width,
-        });
+        let Spot { line, column, width, source_line } = Spot::at(self.text, span);
+        let file = self.file.to_owned();
+        self.errors.push(RuleError { file, line, column, kind, source_line, width });
     }
 }
 
@@ -245,7 +242,3 @@ macro_rules! named_values {
     })+ };
 }
 named_values!(Category, Severity, Confidence, Subject, View, Tokens, Measure);
-
-fn count_lines(text: &str) -> u32 {
-    u32::try_from(text.bytes().filter(|byte| *byte == b'\n').count()).unwrap_or(u32::MAX)
-}

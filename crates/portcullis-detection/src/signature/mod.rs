@@ -14,6 +14,7 @@
 //! What a view is, is decided in `view`; what a literal or expression means, in the rules.
 
 mod automaton;
+mod census;
 mod memo;
 mod views;
 
@@ -25,6 +26,7 @@ use crate::view::View;
 
 pub(crate) use automaton::Engine;
 use automaton::{Candidate, Candidates, Parts};
+pub use census::{Census, Work};
 use memo::Memo;
 use views::{ViewSet, Views};
 
@@ -156,6 +158,20 @@ impl<'r> Classifier<'r> {
         }
     }
 
+    /// The same, counting what each rule costs. Nothing is remembered of clean texts, so
+    /// that the counts do not depend on what came before.
+    pub(crate) fn counting(rules: &'r RuleSet) -> Self {
+        let mut classifier = Self::new(rules);
+        classifier.search.census = Some(Census::new(rules.rules().len()));
+        classifier
+    }
+
+    /// What was counted since the last call; `None` when nothing is.
+    pub fn take_census(&mut self) -> Option<Census> {
+        let next = Census::new(self.rules.rules().len());
+        self.search.census.as_mut().map(|census| std::mem::replace(census, next))
+    }
+
     /// Judges one request. The verdict stays until the next call.
     pub fn classify(&mut self, request: &Request<'_>) -> &Verdict {
         self.begin();
@@ -194,7 +210,7 @@ impl<'r> Classifier<'r> {
 
     fn field(&mut self, field: Field, memo: usize, text: &[u8], request: &Request<'_>) {
         // Queries hardly ever repeat; everything else does.
-        let remember = field != Field::Query;
+        let remember = field != Field::Query && self.search.census.is_none();
         if remember && self.memos[memo].is_clean(text) {
             return;
         }
@@ -305,8 +321,11 @@ impl<'r> Classifier<'r> {
         }
         self.search.clean = true;
         for pass in self.search.views.begin(subject, text, wanted).into_iter().flatten() {
-            let Search { views, candidates, parts, parts_noted, .. } = &mut self.search;
+            let Search { views, candidates, parts, parts_noted, census, .. } = &mut self.search;
             let searched = views.get(text, pass.searched);
+            if let Some(census) = census {
+                census.searched_bytes += searched.len() as u64;
+            }
             engine.always(subject, pass.views, searched, candidates);
             let noting = subject == Subject::Query && pass.searched == View::Raw;
             *parts_noted |= noting;
@@ -338,6 +357,9 @@ impl<'r> Classifier<'r> {
         let RuleKind::Signature(signature) = self.rules.rules()[index].kind() else {
             return;
         };
+        if let Some(census) = &mut self.search.census {
+            census.candidate(index);
+        }
         if self.search.fired[index] == self.search.turn {
             self.search.clean = false;
             return;
@@ -348,9 +370,12 @@ impl<'r> Classifier<'r> {
         }
         self.search.views.compute(text, candidate.view);
         let view = self.search.views.get(text, candidate.view);
-        let Some(span) = confirmed(signature, view, candidate.start..candidate.end) else {
-            return;
-        };
+        let literal = candidate.start..candidate.end;
+        let found = confirmed(signature, view, literal.clone());
+        if let Some(census) = &mut self.search.census {
+            census.confirmation(index, signature, view, literal, found.is_some());
+        }
+        let Some(span) = found else { return };
         self.search.clean = false;
         self.search.fired[index] = self.search.turn;
         let matched = &view[span.clone()];
@@ -429,6 +454,8 @@ struct Search {
     parts: Parts,
     /// Whether `parts` is known for the query at hand.
     parts_noted: bool,
+    /// What rules cost, where that is wanted.
+    census: Option<Census>,
 }
 
 impl Search {
@@ -441,6 +468,7 @@ impl Search {
             clean: true,
             parts: Parts::default(),
             parts_noted: false,
+            census: None,
         }
     }
 

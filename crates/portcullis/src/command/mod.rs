@@ -5,6 +5,7 @@ mod classify;
 mod decode;
 mod explain;
 mod formats;
+mod lint;
 mod man;
 mod plan;
 mod rules;
@@ -65,13 +66,19 @@ fn load_rules(directory: Option<&Path>) -> Result<RuleSet, Failure> {
     let Some(directory) = directory else {
         return Ok(RuleSet::builtin());
     };
+    let files = rule_files(directory)?;
+    RuleSet::load(files).map_err(|errors| Failure::verbatim(errors.to_string()))
+}
+
+/// The rule files of a directory, of which there must be one.
+fn rule_files(directory: &Path) -> Result<Vec<(String, String)>, Failure> {
     let mut files = Vec::new();
     read_rule_files(directory, &mut files)?;
     if files.is_empty() {
         let detail = format!("`{}` holds no .toml file", directory.display());
         return Err(Failure::because("load rules", detail));
     }
-    RuleSet::load(files).map_err(|errors| Failure::verbatim(errors.to_string()))
+    Ok(files)
 }
 
 /// Gathers the rule files below `directory`, sorted.

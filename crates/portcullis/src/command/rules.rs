@@ -20,6 +20,7 @@ pub(super) fn run(arguments: &Rules, terminal: &Terminal) -> Result<Exit, Failur
     match arguments {
         Rules::List { rules } => list(&load_rules(rules.as_deref())?, terminal),
         Rules::Show { id, rules } => show(id, &load_rules(rules.as_deref())?, terminal),
+        Rules::Lint(arguments) => super::lint::run(arguments, terminal),
         Rules::Test { directory } => test(&load_rules(directory.as_deref())?, terminal),
     }
 }

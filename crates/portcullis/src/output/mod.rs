@@ -4,6 +4,7 @@ pub mod account;
 pub mod account_page;
 pub mod findings;
 pub mod json;
+pub mod lint;
 pub mod request;
 pub mod scan_table;
 pub mod table;
