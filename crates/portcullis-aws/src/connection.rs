@@ -1,19 +1,24 @@
 //! Finds credentials, region and endpoint the way every AWS tool does.
 //!
 //! What is not given comes from the environment, the configuration files and the
-//! machine's role, in the SDK's order. A profile may name a role to assume, which is
-//! how several accounts are reached from one configuration.
+//! machine's role, in the SDK's order: keys, web identities, profiles with their single
+//! sign-on and roles, containers, instances. A role named here is assumed with those
+//! credentials, which is how several accounts are reached from one place.
 
 use std::time::Duration;
 
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_wafv2::config::Credentials;
+use aws_sdk_wafv2::config::SharedCredentialsProvider;
 
 /// How to reach AWS.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// A profile of the configuration files.
     pub profile: Option<String>,
+    /// ARN of a role to assume with the credentials that were found.
+    pub assume_role: Option<String>,
     /// The region's code.
     pub region: Option<String>,
     /// Another server than AWS, such as `http://127.0.0.1:5000`.
@@ -47,6 +52,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             profile: None,
+            assume_role: None,
             region: None,
             endpoint_url: None,
             keys: None,
@@ -55,6 +61,9 @@ impl Default for Options {
         }
     }
 }
+
+/// How a session with an assumed role is called in `CloudTrail`.
+const SESSION: &str = "portcullis";
 
 /// Credentials, region and endpoint, ready for every service.
 #[derive(Debug, Clone)]
@@ -83,7 +92,14 @@ impl Connection {
         if let Some(Keys { id, secret }) = &options.keys {
             loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "given"));
         }
-        Self { config: loader.load().await, path_style: options.path_style }
+        let mut config = loader.load().await;
+        if let Some(role) = &options.assume_role {
+            let assumed =
+                AssumeRoleProvider::builder(role).session_name(SESSION).configure(&config);
+            let credentials = SharedCredentialsProvider::new(assumed.build().await);
+            config = config.into_builder().credentials_provider(credentials).build();
+        }
+        Self { config, path_style: options.path_style }
     }
 
     /// The region that was given or found.

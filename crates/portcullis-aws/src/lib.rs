@@ -8,12 +8,14 @@
 //! became of them.
 //!
 //! The calls it makes are `wafv2:ListIPSets`, `wafv2:GetIPSet`, `wafv2:UpdateIPSet`,
-//! for logs on S3 `s3:ListBucket` and `s3:GetObject`, and for a ledger there also
-//! `s3:PutObject` below its prefix. It never creates or deletes a set, and never touches a web ACL.
+//! for logs on S3 `s3:ListBucket` and `s3:GetObject`, for a ledger there also
+//! `s3:PutObject` below its prefix, and `sts:AssumeRole` where a role is named. It never
+//! creates or deletes a set, and never touches a web ACL.
 
 mod connection;
 mod failure;
 mod file_ledger;
+mod ledger_place;
 pub mod objects;
 mod pace;
 mod s3_ledger;
@@ -22,6 +24,7 @@ mod waf;
 
 pub use connection::{Connection, Keys, Options};
 pub use file_ledger::FileLedger;
+pub use ledger_place::LedgerPlace;
 pub use pace::Pace;
 pub use s3_ledger::S3Ledger;
 pub use system_clock::SystemClock;

@@ -31,6 +31,9 @@ pub struct Coverage {
     pub requests_without_time: u64,
     /// Requests that AWS WAF blocked: counted, and held against nobody.
     pub requests_blocked_by_waf: u64,
+    /// Objects with records whose format shows neither what AWS WAF decided nor the
+    /// gateway's answer, so that requests that AWS WAF blocked cannot be told.
+    pub objects_blind_to_blocks: u64,
     /// Fields that were not looked at in full: longer than [`crate::MAX_TEXT_BYTES`], or a
     /// query of so many names or values that the last were searched together.
     pub truncated_fields: u64,
@@ -96,6 +99,10 @@ impl Coverage {
         if object.records == 0 || object.format.is_none() {
             return;
         }
+        let shows_blocks = [Field::WafAction, Field::ErrorType]
+            .into_iter()
+            .any(|field| object.fields.contains(field));
+        self.objects_blind_to_blocks += u64::from(!shows_blocks);
         for rule in rules.rules() {
             let missing = rule.missing_fields(object.fields);
             if !missing.is_empty() {
@@ -129,6 +136,7 @@ impl Coverage {
         self.flagged_without_client += other.flagged_without_client;
         self.requests_without_time += other.requests_without_time;
         self.requests_blocked_by_waf += other.requests_blocked_by_waf;
+        self.objects_blind_to_blocks += other.objects_blind_to_blocks;
         self.truncated_fields += other.truncated_fields;
         self.rejects_with_signatures += other.rejects_with_signatures;
         self.text_bytes += other.text_bytes;

@@ -42,6 +42,21 @@ pub enum Event {
     Release,
 }
 
+impl Event {
+    /// The event's name, as the account has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Renew => "renew",
+            Self::Expire => "expire",
+            Self::Remove => "remove",
+            Self::Override => "override",
+            Self::Pardon => "pardon",
+            Self::Release => "release",
+        }
+    }
+}
+
 /// One line of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,6 +91,11 @@ impl AuditLine {
     /// The line as it is stored, without a line feed.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("every field serialises")
+    }
+
+    /// Reads one line back, without holding it against its neighbours.
+    pub fn from_json(line: &str) -> Option<Self> {
+        serde_json::from_str(line).ok()
     }
 }
 

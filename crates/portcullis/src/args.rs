@@ -1,5 +1,7 @@
 //! The command line, as clap reads it. Nothing here acts.
 
+mod remediation;
+
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -15,11 +17,16 @@ pub use authors::{LevelArgument, Lint, LintOutput};
 use crate::exit;
 use crate::output::json::Secrets;
 
+pub use remediation::{
+    Apply, Audit, ByHand, Changing, Expire, Pardon, Protected, ReleaseAll, Rollback, Shape, Status,
+    TargetOptions,
+};
+
 /// Finds attackers in API access logs and suggests AWS WAF IP-set changes.
 ///
 /// Reads the access logs that API Gateway delivers through Firehose (or any combined
-/// log), finds clients that attack, says why, and plans the IP-set changes that would
-/// block them. It never writes to AWS WAF by itself.
+/// log), finds clients that attack, says why, plans the IP-set changes that would block
+/// them, and carries a plan out when it is told to.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, after_help = exit::HELP, propagate_version = true)]
 pub struct Arguments {
@@ -47,6 +54,10 @@ pub struct Global {
     /// Draw no progress bar. It is only drawn on a terminal anyway.
     #[arg(long, global = true)]
     pub no_progress: bool,
+    /// Configuration file; without it, ./portcullis.toml is read if it is there. What is
+    /// given here or in the environment wins over the file.
+    #[arg(long, global = true, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+    pub config: Option<PathBuf>,
 }
 
 /// When to colour.
@@ -73,6 +84,21 @@ pub enum Command {
     Explain(Explain),
     /// Compute the IP-set changes that would block the offenders. Changes nothing.
     Plan(Plan),
+    /// Carry a plan out: change the IP sets.
+    Apply(Apply),
+    /// Take out of the sets what is over. Needs no logs and no rules.
+    Expire(Expire),
+    /// Undo what one operation blocked, as far as it is still ours.
+    Rollback(Rollback),
+    /// Take everything of ours out of the sets.
+    ReleaseAll(ReleaseAll),
+    /// Unblock an address, forget its strikes, and keep it out for a week.
+    Pardon(Pardon),
+    /// Show what is blocked, until when, and where sets and ledger differ.
+    Status(Status),
+    /// Show or check the account of every change.
+    #[command(subcommand)]
+    Audit(Audit),
     /// List, show and test rules.
     #[command(subcommand)]
     Rules(Rules),
@@ -307,18 +333,13 @@ pub struct Plan {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub logs: Logs,
-    /// The IP sets as they are now, a JSON file. Without it the plan starts from two
-    /// empty sets, one for IPv4 and one for IPv6.
-    #[arg(long, value_name = "FILE")]
+    /// The IP sets as they are now, a JSON file. Without it and without --target the plan
+    /// starts from two empty sets, one for IPv4 and one for IPv6.
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
     pub current: Option<PathBuf>,
-    /// Networks that are never blocked: a file with one address or network a line,
-    /// `#` starts a comment. Can be given several times.
-    #[arg(long, value_name = "FILE")]
-    pub never_block: Vec<PathBuf>,
-    /// Newer ranges of AWS services that are never blocked: the `ip-ranges.json` that AWS
-    /// publishes. It adds to the ranges that are built in.
-    #[arg(long, value_name = "FILE")]
-    pub aws_ranges: Option<PathBuf>,
+    /// Networks that are never blocked.
+    #[command(flatten)]
+    pub protected: Protected,
     /// Use the rules of this directory instead of the built-in ones.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
@@ -334,6 +355,10 @@ pub struct Plan {
     /// Plan as of this time (RFC 3339); the default is now.
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
+    /// Where the sets are that the plan is for. With it, the sets and the ledger are read
+    /// from there, and the plan can be carried out.
+    #[command(flatten)]
+    pub target: TargetOptions,
 }
 
 /// Shape of a plan's output.

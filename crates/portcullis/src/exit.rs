@@ -14,6 +14,12 @@ pub enum Exit {
     Found,
     /// A valid result, but some input was not covered: rejects, incomplete objects.
     Partial,
+    /// A brake, the kill switch or the target's mode refused.
+    Braked,
+    /// The plan is stale, altered, or for somewhere else.
+    Stale,
+    /// Another run holds the lease.
+    Locked,
     /// Wrong usage. clap's own 2 would collide with [`Exit::Found`].
     Usage,
 }
@@ -27,7 +33,9 @@ Exit codes:
        or a check that found something (rules test, formats check)
   3    partial: the result is valid, but some input was not covered (rejected records,
        incomplete objects)
-  4    refused by a safety brake          5    plan is stale       6    another run holds the lock
+  4    refused by a brake, the kill switch or the target's mode
+  5    the plan is stale, altered, another one than was reviewed, or for another target
+  6    another run holds the lease
   64   wrong usage                        130  interrupted
 One run can have several reasons; failing wins over partial, partial over found.";
 
@@ -39,6 +47,9 @@ impl Exit {
             Self::Failed => 1,
             Self::Found => 2,
             Self::Partial => 3,
+            Self::Braked => 4,
+            Self::Stale => 5,
+            Self::Locked => 6,
             Self::Usage => 64,
         }
     }
@@ -51,8 +62,9 @@ impl Exit {
             Self::Done => 0,
             Self::Found => 1,
             Self::Partial => 2,
-            Self::Failed => 3,
-            Self::Usage => 4,
+            Self::Braked | Self::Stale | Self::Locked => 3,
+            Self::Failed => 4,
+            Self::Usage => 5,
         };
         if weight(other) > weight(self) { other } else { self }
     }

@@ -11,16 +11,19 @@
 
 mod args;
 mod command;
+mod config;
 mod exit;
 mod failure;
 mod format;
 mod joining;
 mod location;
+mod operation;
 mod ordered;
 mod output;
 mod pipeline;
 mod progress;
 mod quarantine;
+mod remote;
 mod terminal;
 
 use std::process::ExitCode;
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
         }
     };
     let terminal = Terminal::new(&arguments.global);
-    let exit = match command::run(&arguments, &terminal) {
+    let exit = match command::run(arguments, &terminal) {
         Ok(exit) => exit,
         Err(failure) => {
             terminal.error(&failure);

@@ -1,15 +1,21 @@
 //! What each command does, and what they share: rules, formats, logs, and what is said
 //! about input that could not be read.
 
+mod apply;
+mod audit;
+mod changing;
 mod classify;
 mod decode;
 mod explain;
 mod formats;
 mod lint;
+mod lists;
 mod man;
 mod plan;
 mod rules;
 mod scan;
+mod status;
+mod withdraw;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -21,6 +27,7 @@ use portcullis_detection::RuleSet;
 use portcullis_ingest::{Field, Joined, LogFormat, ReadOptions, RejectReason, Untrusted};
 
 use crate::args::{Arguments, Command, Global, Logs};
+use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::joining::Joining;
@@ -35,14 +42,27 @@ use crate::terminal::Terminal;
 const NAMES_IN_A_MESSAGE: usize = 5;
 
 /// Runs the command.
-pub fn run(arguments: &Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
-    let global = &arguments.global;
-    match &arguments.command {
+pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
+    let Arguments { global, mut command } = arguments;
+    let (configuration, file) = Configuration::load(global.config.as_deref())?;
+    if let Some(file) = file.filter(|_| global.config.is_none()) {
+        terminal.note(format_args!("configured by `{}`", inert(&file.to_string_lossy())));
+    }
+    configuration.fill(&mut command);
+    let (global, configuration) = (&global, &configuration);
+    match &command {
         Command::Scan(scan) => scan::run(scan, global, terminal),
         Command::Decode(decode) => decode::run(decode, global, terminal),
         Command::Classify(classify) => classify::run(classify, global, terminal),
         Command::Explain(explain) => explain::run(explain, global, terminal),
-        Command::Plan(plan) => plan::run(plan, global, terminal),
+        Command::Plan(plan) => plan::run(plan, configuration, global, terminal),
+        Command::Apply(apply) => apply::run(apply, configuration, terminal),
+        Command::Expire(expire) => withdraw::expire(expire, configuration, terminal),
+        Command::Rollback(rollback) => withdraw::rollback(rollback, configuration, terminal),
+        Command::ReleaseAll(release) => withdraw::release_all(release, configuration, terminal),
+        Command::Pardon(pardon) => withdraw::pardon(pardon, configuration, terminal),
+        Command::Status(status) => status::run(status, configuration, terminal),
+        Command::Audit(audit) => audit::run(audit, configuration, terminal),
         Command::Rules(rules) => rules::run(rules, terminal),
         Command::Formats(formats) => formats::run(formats, terminal),
         Command::Completions { shell } => {

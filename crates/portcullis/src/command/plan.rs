@@ -3,32 +3,48 @@
 //! It reads logs, the current sets and the never-block lists, and prints; nothing is
 //! changed anywhere. A list that cannot be read in full stops the plan: a plan made
 //! without it could block the very network it protects.
+//!
+//! With a target the sets and the ledger are read where they live, and the plan can be
+//! carried out. Without one it starts from a file, or from nothing.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use portcullis_detection::Findings;
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
-    AwsRanges, BlockPolicy, InputError, NeverBlock, Outcome, Plan as BlockPlan, Sets, plan,
+    BlockedRequests, Change, Digests, Holdings, Ledger, Outcome, Plan as BlockPlan, Sets, plan,
+    plan_changes,
 };
 
+use super::lists::{Lists, bad_input};
 use super::{Page, Prepared, inert, load_rules, print, read_option_file, tell};
 use crate::args::{Global, Plan, PlanOutput};
+use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::operation;
 use crate::output::table::{Align, Cell, Table};
 use crate::output::{counted, source, write_not_seen};
 use crate::pipeline::Purpose;
+use crate::remote::Remote;
 use crate::terminal::{ATTENTION, BAD, FAINT, GOOD, HEADING, Painted, Terminal};
 
-pub(super) fn run(arguments: &Plan, global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
-    let now = time(arguments.at.as_deref())?;
+pub(super) fn run(
+    arguments: &Plan,
+    configuration: &Configuration,
+    global: &Global,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let now = time_of(arguments.at.as_deref())?;
     let rules = load_rules(arguments.rules.as_deref())?;
-    let never_block = never_block(arguments)?;
-    let current = current_sets(arguments, terminal)?;
+    let lists = Lists::read(Some(&arguments.protected), configuration)?;
+    let base = match &arguments.target.target {
+        Some(_) => Base::read(Remote::open(&arguments.target, configuration)?)?,
+        None => Base { sets: current_sets(arguments, terminal)?, live: None },
+    };
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
 
@@ -39,21 +55,89 @@ pub(super) fn run(arguments: &Plan, global: &Global, terminal: &Terminal) -> Res
         PlanOutput::Json => Page::None,
     };
     let gaps = tell(&tally, page, terminal);
-    let plan = plan(&findings, &current, &never_block, &BlockPolicy::default(), now);
+    let plan = match &base.live {
+        Some((_, ledger)) => {
+            let plan = live_plan(&findings, &base.sets, ledger, &lists, configuration, now);
+            tell_blind(&findings, &plan, terminal);
+            plan
+        }
+        None => plan(&findings, &base.sets, &lists.never_block, &configuration.policy(), now),
+    };
 
     if let Some(path) = &arguments.out {
         write_whole(path, plan.to_json().as_bytes())?;
     }
     match arguments.output {
         PlanOutput::Json => print(plan.to_json().as_bytes())?,
-        PlanOutput::Human => human(&plan, arguments, terminal)?,
+        PlanOutput::Human => human(&plan, arguments, base.name(), terminal)?,
     };
     let changes =
         if arguments.detailed_exitcode && plan.has_changes() { Exit::Found } else { Exit::Done };
     Ok(prepared.exit.or_worse(gaps).or_worse(changes))
 }
 
-fn time(at: Option<&str>) -> Result<Timestamp, Failure> {
+/// What a plan starts from.
+struct Base {
+    sets: Sets,
+    /// The target that they were read from, and its ledger.
+    live: Option<(Remote, Ledger)>,
+}
+
+impl Base {
+    fn read(remote: Remote) -> Result<Self, Failure> {
+        let ledger = remote.ledger()?;
+        let sets = remote.planned_sets()?;
+        Ok(Self { sets, live: Some((remote, ledger)) })
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.live.as_ref().map(|(remote, _)| remote.name.as_str())
+    }
+}
+
+/// A plan that can be carried out. Its operation is named after what the plan says, so
+/// that the same plan is the same operation.
+fn live_plan(
+    findings: &Findings,
+    sets: &Sets,
+    ledger: &Ledger,
+    lists: &Lists,
+    configuration: &Configuration,
+    now: Timestamp,
+) -> BlockPlan {
+    let policy = configuration.policy();
+    let blocked_requests = match findings.coverage.objects_blind_to_blocks {
+        0 => BlockedRequests::LeftOut,
+        _ => BlockedRequests::MayCount,
+    };
+    let digests = Digests {
+        never_block_sha256: Some(lists.sha256.clone()),
+        configuration_sha256: configuration.sha256.clone(),
+        ..Digests::default()
+    };
+    let plan = |operation: &str| {
+        let holdings = Holdings { ledger, operation, blocked_requests };
+        plan_changes(findings, sets, &lists.never_block, &policy, &holdings, now)
+            .with_digests(digests.clone())
+    };
+    plan(&operation::name("plan", now, &plan("").sha256()))
+}
+
+/// Says when a log does not tell what AWS WAF turned away: who is or was blocked is then
+/// left as he is, because his own vain tries would look like new attacks.
+fn tell_blind(findings: &Findings, plan: &BlockPlan, terminal: &Terminal) {
+    let blind = findings.coverage.objects_blind_to_blocks;
+    if blind > 0 && plan.changes().is_some_and(|changes| changes.ledger.is_some()) {
+        terminal.note(format_args!(
+            "{} not tell what AWS WAF blocked, so that no block is prolonged; log \
+             $context.waf.status or $context.error.responseType",
+            counted(blind, "object does", "objects do")
+        ));
+    }
+}
+
+/// The time that an option gives, or now.
+pub(super) fn time_of(at: Option<&str>) -> Result<Timestamp, Failure> {
     let Some(text) = at else {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
         return now
@@ -86,53 +170,6 @@ fn current_sets(arguments: &Plan, terminal: &Terminal) -> Result<Sets, Failure> 
         .map_err(|errors| bad_input("read the current sets", &errors, &text))
 }
 
-fn never_block(arguments: &Plan) -> Result<NeverBlock, Failure> {
-    let mut all = String::new();
-    for path in &arguments.never_block {
-        let text = read_option_file(path, "the never-block list")?;
-        NeverBlock::parse(&path.to_string_lossy(), &text)
-            .map_err(|errors| bad_input("read the never-block list", &errors, &text))?;
-        all.push_str(text.strip_prefix('\u{feff}').unwrap_or(&text));
-        all.push('\n');
-    }
-    let list = NeverBlock::parse("never-block lists", &all)
-        .map_err(|errors| bad_input("read the never-block lists", &errors, &all))?;
-    let Some(path) = &arguments.aws_ranges else {
-        return Ok(list);
-    };
-    let text = read_option_file(path, "the AWS ranges in")?;
-    let ranges = AwsRanges::with_file(&path.to_string_lossy(), &text)
-        .map_err(|errors| bad_input("read the AWS ranges", &errors, &text))?;
-    Ok(list.with_aws_ranges(ranges))
-}
-
-/// Every error of a file with the line it stands in and a caret under its place.
-fn bad_input<Kind: std::error::Error>(
-    action: &str,
-    errors: &[InputError<Kind>],
-    text: &str,
-) -> Failure {
-    let mut detail = String::new();
-    for error in errors {
-        let _ = writeln!(detail, "{}", inert_lines(&error.to_string()));
-        let Some(line) = text.lines().nth(error.line.saturating_sub(1) as usize) else {
-            continue;
-        };
-        // Tabs and worse would move the caret away from its place.
-        let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let before: String = line.chars().take(error.column.saturating_sub(1) as usize).collect();
-        let indent = " ".repeat(unicode_width::UnicodeWidthStr::width(before.as_str()));
-        let number = error.line.to_string();
-        let _ = writeln!(detail, "  {number} | {}", inert(&line));
-        let _ = writeln!(detail, "  {} | {indent}^", " ".repeat(number.len()));
-    }
-    Failure::because(action, detail)
-}
-
-fn inert_lines(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).collect()
-}
-
 /// Writes a file whole or not at all: a reader never finds half a plan.
 fn write_whole(path: &Path, contents: &[u8]) -> Result<(), Failure> {
     let mut unfinished = path.as_os_str().to_owned();
@@ -148,7 +185,12 @@ fn write_whole(path: &Path, contents: &[u8]) -> Result<(), Failure> {
     })
 }
 
-fn human(plan: &BlockPlan, arguments: &Plan, terminal: &Terminal) -> Result<Exit, Failure> {
+fn human(
+    plan: &BlockPlan,
+    arguments: &Plan,
+    target: Option<&str>,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
     let mut out = Vec::new();
     let memory = "writing to memory does not fail";
     summary(plan, terminal, &mut out).expect(memory);
@@ -164,15 +206,43 @@ fn human(plan: &BlockPlan, arguments: &Plan, terminal: &Terminal) -> Result<Exit
         writeln!(out, "{word} {note}").expect(memory);
     }
     write_not_seen(&mut out, plan.coverage(), terminal.colour).expect(memory);
+    if let Some(changes) = plan.changes() {
+        own_entries(&changes.changes, &mut out).expect(memory);
+        writeln!(out, "\nplan {}", changes.operation).expect(memory);
+        writeln!(out, "hash {}", plan.sha256()).expect(memory);
+    }
     print(&out)?;
-    match &arguments.out {
-        Some(path) => terminal.next(format_args!(
+    match (&arguments.out, target) {
+        (Some(path), Some(target)) if plan.has_changes() => terminal.next(format_args!(
+            "review the plan, then: portcullis apply {} --target {target} --expect-hash {}",
+            inert(&path.to_string_lossy()),
+            plan.sha256()
+        )),
+        (Some(path), _) => terminal.next(format_args!(
             "review the plan in `{}`; nothing has been changed",
             inert(&path.to_string_lossy())
         )),
-        None => terminal.next("--out plan.json saves the plan; nothing has been changed"),
+        (None, _) => terminal.next("--out plan.json saves the plan; nothing has been changed"),
     }
     Ok(Exit::Done)
+}
+
+/// What becomes of entries that are ours already.
+fn own_entries(changes: &[Change], out: &mut Vec<u8>) -> io::Result<()> {
+    for change in changes {
+        let network = source(change.network());
+        let set = inert(change.set());
+        match change {
+            Change::Add { .. } => {}
+            Change::Renew { cause, .. } => {
+                writeln!(out, "~  {network} stays longer in {set}: {}", inert(&cause.reason))?;
+            }
+            Change::Remove { why, .. } => {
+                writeln!(out, "-  {network} leaves {set}: {}", why.reason())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn summary(plan: &BlockPlan, terminal: &Terminal, out: &mut Vec<u8>) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod account_page;
+pub mod applied;
 pub mod findings;
 pub mod json;
 pub mod lint;

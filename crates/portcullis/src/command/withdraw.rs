@@ -1,0 +1,84 @@
+//! `expire`, `rollback`, `release-all` and `pardon`: what takes entries of ours out.
+//!
+//! They need the ledger alone, no logs and no rules, so that blocks end even when
+//! everything else is broken. They work in every mode: a target that is to be watched
+//! only must still be able to lose what was put there before.
+
+use portcullis_remediation::Changes;
+
+use super::changing::{Change, Word};
+use crate::args::{ByHand, Expire, Pardon, ReleaseAll, Rollback};
+use crate::config::Configuration;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::operation::name_of_this_process;
+use crate::terminal::Terminal;
+
+pub(super) fn expire(
+    arguments: &Expire,
+    configuration: &Configuration,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let protected = Some(&arguments.protected);
+    let change = Change::open(&arguments.changing, protected, configuration, terminal)?;
+    let (ledger, now) = (change.remote.ledger()?, change.now());
+    let operation = name_of_this_process("expire", now);
+    let changes = Changes::expire(&ledger, change.never_block.as_ref(), &operation, now);
+    change.carry_out(&changes, &Word::default(), terminal)
+}
+
+pub(super) fn rollback(
+    arguments: &Rollback,
+    configuration: &Configuration,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let change = open(&arguments.by_hand, configuration, terminal)?;
+    let (ledger, now) = (change.remote.ledger()?, change.now());
+    let operation = name_of_this_process("rollback", now);
+    let changes = Changes::rollback(&ledger, &arguments.operation, &operation, now);
+    if changes.changes.is_empty() {
+        terminal.note(format_args!(
+            "nothing that `{}` added is still ours; portcullis audit show lists the operations",
+            super::inert(&arguments.operation)
+        ));
+    }
+    change.carry_out(&changes, &word(&arguments.by_hand), terminal)
+}
+
+pub(super) fn release_all(
+    arguments: &ReleaseAll,
+    configuration: &Configuration,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let change = open(&arguments.by_hand, configuration, terminal)?;
+    let (ledger, now) = (change.remote.ledger()?, change.now());
+    let changes = Changes::release_all(&ledger, &name_of_this_process("release-all", now), now);
+    change.carry_out(&changes, &word(&arguments.by_hand), terminal)
+}
+
+pub(super) fn pardon(
+    arguments: &Pardon,
+    configuration: &Configuration,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let change = open(&arguments.by_hand, configuration, terminal)?;
+    let (ledger, now) = (change.remote.ledger()?, change.now());
+    let operation = name_of_this_process("pardon", now);
+    let changes = Changes::pardon(&ledger, arguments.network, &operation, now);
+    if changes.changes.is_empty() {
+        terminal.note(format_args!("nothing of ours overlaps {}", arguments.network));
+    }
+    change.carry_out(&changes, &word(&arguments.by_hand), terminal)
+}
+
+fn open<'a>(
+    by_hand: &'a ByHand,
+    configuration: &Configuration,
+    terminal: &Terminal,
+) -> Result<Change<'a>, Failure> {
+    Change::open(&by_hand.changing, None, configuration, terminal)
+}
+
+fn word(by_hand: &ByHand) -> Word<'_> {
+    Word { overrides: &by_hand.overrides, is_attended: true, ..Word::default() }
+}

@@ -1,0 +1,378 @@
+//! `portcullis.toml`: what is the same from run to run.
+//!
+//! A key that is misspelt must not silently leave its default in force: a brake that
+//! was never tightened shows only when it is needed. So a file is read whole or not at
+//! all, every key is known, and an error shows the line, the place, and what was
+//! probably meant.
+//!
+//! A value of the command line or of the environment wins over the file. The file holds
+//! no secret: credentials are found where every AWS tool finds them.
+
+mod diagnosis;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use portcullis_detection::Severity;
+use portcullis_remediation::{BlockPolicy, BrakeLimits, Scope};
+use serde::{Deserialize, Deserializer, de};
+use toml::Spanned;
+
+use crate::args::{Command, Logs};
+use crate::failure::Failure;
+
+/// The file that is read when none is named, if it is there.
+const USUAL_FILE: &str = "portcullis.toml";
+
+/// Everything that a file can say. What it does not say is `None` or a default.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Configuration {
+    /// How logs are read.
+    pub scan: ScanSettings,
+    /// Files of networks that are never blocked.
+    pub never_block: Vec<PathBuf>,
+    /// A newer `ip-ranges.json` of AWS.
+    pub aws_ranges: Option<PathBuf>,
+    /// Why nothing may be changed now: the kill switch.
+    pub halt: Option<String>,
+    policy: PolicySettings,
+    brakes: BrakeSettings,
+    /// Where IP sets are.
+    #[serde(rename = "target")]
+    targets: Vec<Spanned<TargetSettings>>,
+    /// SHA-256 of the file, for the plans made with it.
+    #[serde(skip)]
+    pub sha256: Option<String>,
+}
+
+/// `[scan]`: defaults of the options that every command reading logs has.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ScanSettings {
+    format: Option<String>,
+    trusted_proxies: Vec<IpNet>,
+    rules: Option<PathBuf>,
+    max_object_bytes: Option<u64>,
+}
+
+/// `[policy]`: what it takes to be blocked.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct PolicySettings {
+    min_score: Option<u32>,
+    #[serde(deserialize_with = "severity")]
+    min_severity: Option<Severity>,
+    shared_good_requests: Option<u64>,
+    shared_principals: Option<u64>,
+    max_addresses: Option<usize>,
+}
+
+/// `[brakes]`: what stops a run.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct BrakeSettings {
+    adds_per_run: Option<u64>,
+    adds_per_day: Option<u64>,
+    floor: Option<u64>,
+    change_percent: Option<Percent>,
+    removal_percent: Option<Percent>,
+    blast_requests_percent: Option<Percent>,
+    blast_principals_percent: Option<Percent>,
+    one_origin_percent: Option<Percent>,
+    coverage_percent: Option<Percent>,
+    evidence_age_hours: Option<u32>,
+    failing_runs: Option<u32>,
+}
+
+/// A share, kept in thousandths as the brakes have it.
+#[derive(Debug, Clone, Copy)]
+struct Percent(u64);
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let percent = f64::deserialize(from)?;
+        if (0.0..=100.0).contains(&percent) {
+            return Ok(Self((percent * 10.0).round() as u64));
+        }
+        Err(de::Error::custom(format!("{percent} is no share; expected a percentage, 0 to 100")))
+    }
+}
+
+fn severity<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Severity>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Name {
+        Low,
+        Medium,
+        High,
+        Critical,
+    }
+    Ok(Some(match Name::deserialize(from)? {
+        Name::Low => Severity::Low,
+        Name::Medium => Severity::Medium,
+        Name::High => Severity::High,
+        Name::Critical => Severity::Critical,
+    }))
+}
+
+/// How far a target is trusted to change by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Nothing is put into a set.
+    #[default]
+    Observe,
+    /// Only a plan whose hash a person names is carried out.
+    Suggest,
+    /// Plans are carried out on the canary sets, which a rule that counts uses.
+    Canary,
+    /// Plans are carried out, by schedule too.
+    Enforce,
+}
+
+impl Mode {
+    /// The mode's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Suggest => "suggest",
+            Self::Canary => "canary",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
+/// `[[target]]`: one account, region and scope, and what is ours there.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TargetSettings {
+    /// Its name on the command line.
+    pub name: String,
+    /// The account's number, which every set's ARN is held against.
+    pub account: Option<String>,
+    /// The region's code.
+    pub region: Option<String>,
+    /// What the sets may be used by.
+    pub scope: Option<Scope>,
+    /// The sets that a blocking rule uses.
+    pub sets: Option<Vec<String>>,
+    /// The sets that a counting rule uses.
+    pub canary_sets: Option<Vec<String>>,
+    /// `s3://BUCKET/PREFIX`, or a directory.
+    pub ledger: Option<String>,
+    /// How far it is trusted.
+    pub mode: Option<Mode>,
+    /// A profile of the AWS configuration.
+    pub profile: Option<String>,
+    /// A role to assume.
+    pub assume_role: Option<String>,
+    /// Another server than AWS.
+    pub endpoint_url: Option<String>,
+    /// Least time between two updates, in milliseconds.
+    pub update_interval_ms: Option<u64>,
+}
+
+impl TargetSettings {
+    /// Least time between two updates, where the file gives one.
+    pub fn update_interval(&self) -> Option<Duration> {
+        self.update_interval_ms.map(Duration::from_millis)
+    }
+}
+
+impl Configuration {
+    /// Reads the file that was named, or the usual one if it is there; gives its path.
+    pub fn load(named: Option<&Path>) -> Result<(Self, Option<PathBuf>), Failure> {
+        let path = named.unwrap_or(Path::new(USUAL_FILE));
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                return Ok((Self::default(), None));
+            }
+            Err(error) => {
+                let action = format!("read the configuration `{}`", path.display());
+                return Err(Failure::new(action, &error));
+            }
+        };
+        let mut configuration = Self::parse(&path.to_string_lossy(), &text)?;
+        configuration.resolve(path.parent().unwrap_or(Path::new("")));
+        configuration.sha256 = Some(crate::operation::hexadecimal(text.as_bytes()));
+        Ok((configuration, Some(path.to_owned())))
+    }
+
+    fn parse(file: &str, text: &str) -> Result<Self, Failure> {
+        let wrong = |message: &str, span| diagnosis::failure(file, text, message, span);
+        let configuration: Self =
+            toml::from_str(text).map_err(|error| wrong(error.message(), error.span()))?;
+        let mut names = BTreeSet::new();
+        for target in &configuration.targets {
+            let (name, span) = (&target.get_ref().name, Some(target.span()));
+            if name.is_empty() {
+                return Err(wrong("a target needs a `name`", span));
+            }
+            if !names.insert(name) {
+                return Err(wrong(&format!("there are two targets `{name}`"), span));
+            }
+        }
+        Ok(configuration)
+    }
+
+    /// Paths in a file are meant from where the file is.
+    fn resolve(&mut self, directory: &Path) {
+        let lists = self.never_block.iter_mut().chain(&mut self.aws_ranges);
+        for path in lists.chain(&mut self.scan.rules) {
+            *path = directory.join(&path);
+        }
+        if let Some(format) = &mut self.scan.format
+            && let Some(file) = format.strip_prefix('@')
+        {
+            *format = format!("@{}", directory.join(file).display());
+        }
+        for target in &mut self.targets {
+            if let Some(ledger) = &mut target.get_mut().ledger
+                && !ledger.starts_with("s3://")
+            {
+                *ledger = directory.join(&ledger).to_string_lossy().into_owned();
+            }
+        }
+    }
+
+    /// The targets, in the order of the file.
+    pub fn targets(&self) -> impl Iterator<Item = &TargetSettings> {
+        self.targets.iter().map(Spanned::get_ref)
+    }
+
+    /// The limits of a plan.
+    pub fn policy(&self) -> BlockPolicy {
+        let usual = BlockPolicy::default();
+        let given = &self.policy;
+        BlockPolicy {
+            min_score: given.min_score.unwrap_or(usual.min_score),
+            min_severity: given.min_severity.unwrap_or(usual.min_severity),
+            shared_good_requests: given.shared_good_requests.unwrap_or(usual.shared_good_requests),
+            shared_principals: given.shared_principals.unwrap_or(usual.shared_principals),
+            max_addresses: given.max_addresses.unwrap_or(usual.max_addresses),
+        }
+    }
+
+    /// The limits of the brakes.
+    pub fn brakes(&self) -> BrakeLimits {
+        let usual = BrakeLimits::default();
+        let given = &self.brakes;
+        let share = |given: Option<Percent>, usual| given.map_or(usual, |Percent(share)| share);
+        let hours = |hours: u32| i64::from(hours) * 3_600_000;
+        BrakeLimits {
+            adds_per_run: given.adds_per_run.unwrap_or(usual.adds_per_run),
+            adds_per_day: given.adds_per_day.unwrap_or(usual.adds_per_day),
+            change_share: share(given.change_percent, usual.change_share),
+            floor: given.floor.unwrap_or(usual.floor),
+            removal_share: share(given.removal_percent, usual.removal_share),
+            blast_requests: share(given.blast_requests_percent, usual.blast_requests),
+            blast_principals: share(given.blast_principals_percent, usual.blast_principals),
+            one_origin: share(given.one_origin_percent, usual.one_origin),
+            coverage: share(given.coverage_percent, usual.coverage),
+            evidence_age_ms: given.evidence_age_hours.map_or(usual.evidence_age_ms, hours),
+            failing_runs: given.failing_runs.unwrap_or(usual.failing_runs),
+        }
+    }
+
+    /// Gives a command the values of `[scan]` that it was not given.
+    pub fn fill(&self, command: &mut Command) {
+        let (logs, rules) = match command {
+            Command::Scan(scan) => (Some(&mut scan.logs), Some(&mut scan.rules)),
+            Command::Decode(decode) => (Some(&mut decode.logs), None),
+            Command::Classify(classify) => (Some(&mut classify.logs), Some(&mut classify.rules)),
+            Command::Explain(explain) => (Some(&mut explain.logs), Some(&mut explain.rules)),
+            Command::Plan(plan) => (Some(&mut plan.logs), Some(&mut plan.rules)),
+            _ => (None, None),
+        };
+        if let Some(rules) = rules
+            && rules.is_none()
+        {
+            rules.clone_from(&self.scan.rules);
+        }
+        let Some(Logs { format, trusted_proxies, max_object_bytes, .. }) = logs else {
+            return;
+        };
+        if format.is_none() {
+            format.clone_from(&self.scan.format);
+        }
+        if trusted_proxies.is_empty() {
+            trusted_proxies.clone_from(&self.scan.trusted_proxies);
+        }
+        *max_object_bytes = max_object_bytes.or(self.scan.max_object_bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let failure = Configuration::parse("portcullis.toml", text).expect_err("a wrong file");
+        assert_eq!(failure.message(), expected);
+    }
+
+    #[test]
+    fn an_unknown_key_is_shown_with_what_was_meant() {
+        check(
+            "[[target]]\nname = \"prod\"\nregoin = \"eu-west-1\"\n",
+            "failed to read the configuration\n  \
+             portcullis.toml:3:1: unknown key `regoin`\n    \
+             3 | regoin = \"eu-west-1\"\n      \
+             | ^^^^^^ expected one of `name`, `account`, `region`, `scope`, `sets`, `canary-sets`, \
+             `ledger`, `mode`, `profile`, `assume-role`, `endpoint-url`, `update-interval-ms`\n\
+             hint: did you mean `region`?",
+        );
+    }
+
+    #[test]
+    fn a_name_off_the_list_is_shown_with_the_list() {
+        check(
+            "[[target]]\nname = \"prod\"\nmode = \"enforced\"\n",
+            "failed to read the configuration\n  \
+             portcullis.toml:3:8: unknown name `enforced`\n    \
+             3 | mode = \"enforced\"\n      \
+             |        ^^^^^^^^^^ expected one of `observe`, `suggest`, `canary`, `enforce`\n\
+             hint: did you mean `enforce`?",
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_and_a_second_target_of_one_name_are_shown_in_their_place() {
+        check(
+            "[brakes]\nchange-percent = 120.0\n",
+            "failed to read the configuration\n  \
+             portcullis.toml:2:18: 120 is no share; expected a percentage, 0 to 100\n    \
+             2 | change-percent = 120.0\n      \
+             |                  ^^^^^",
+        );
+        let failure = Configuration::parse(
+            "portcullis.toml",
+            "[[target]]\nname = \"prod\"\n[[target]]\nname = \"prod\"\n",
+        );
+        let message = failure.expect_err("two of a name").message();
+        assert!(message.contains("portcullis.toml:3:1: there are two targets `prod`"), "{message}");
+    }
+
+    #[test]
+    fn what_is_given_replaces_the_default_and_nothing_else() {
+        let text = "[brakes]\nadds-per-run = 7\nchange-percent = 2.5\nevidence-age-hours = 1\n\
+                    [policy]\nmin-severity = \"high\"\n";
+        let configuration = Configuration::parse("portcullis.toml", text).expect("a good file");
+        let expected = BrakeLimits {
+            adds_per_run: 7,
+            change_share: 25,
+            evidence_age_ms: 3_600_000,
+            ..BrakeLimits::default()
+        };
+        assert_eq!(configuration.brakes(), expected);
+        let expected = BlockPolicy { min_severity: Severity::High, ..BlockPolicy::default() };
+        assert_eq!(configuration.policy(), expected);
+    }
+}
