@@ -18,8 +18,8 @@ use crate::coverage::Coverage;
 use crate::offender::{Change, Detection, Ground, Standing};
 use crate::outcome::{Outcome, Outcomes};
 use crate::rule::Measure;
-use crate::scan::SourceKey;
 use crate::signature::{Hit, Verdict};
+use crate::source::SourceKey;
 use crate::timeline::Timeline;
 
 /// Whom a scan is asked about.
@@ -102,7 +102,7 @@ pub struct Account {
     pub grounds: Vec<Ground>,
     /// What would have made it stand otherwise.
     pub changes: Vec<Change>,
-    /// What every rate rule measured, fired or not, in the order of the rule set.
+    /// What every rate rule by client measured, fired or not, in the order of the rule set.
     pub rates: Vec<RateCount>,
     /// Its requests by time.
     pub timeline: Timeline,
@@ -116,9 +116,9 @@ pub struct RateCount {
     /// What is counted.
     pub measure: Measure,
     /// Highest value in one window; of an error share, in windows with enough errors.
-    pub peak: u32,
+    pub peak: u64,
     /// Least value that fires.
-    pub threshold: u32,
+    pub threshold: u64,
     /// For an error share, the least number of errors in the window; else 1.
     pub minimum: u32,
     /// Length of the window, in seconds.

@@ -21,6 +21,8 @@ mod rate;
 mod rule;
 mod scan;
 mod signature;
+mod source;
+mod suspect;
 mod tally;
 mod timeline;
 mod tokens;
@@ -33,9 +35,13 @@ pub use forgery::{ForgedRecord, Forgery};
 pub use level::{
     BLOCK_LEVEL, Category, Confidence, Severity, points, repetition, request_score, source_points,
 };
-pub use offender::{Change, Detection, Evidence, Findings, Ground, Offender, RateFigure, Standing};
+pub use offender::{
+    Change, Detection, Evidence, Findings, Ground, Offender, RateFigure, Standing, SuggestsOnly,
+    window_in_words,
+};
 pub use outcome::{Outcome, Outcomes};
 pub use overview::{Answers, Overview, Story, TextCount, Texts};
+pub use rate::Key;
 pub use rule::{
     Conditions, Example, ExampleFailure, ExampleRequest, ExampleStep, Literal, Measure, Place,
     Rate, Rule, RuleError, RuleErrorKind, RuleErrors, RuleKind, RuleSet, Signature, StatusSet,
@@ -43,6 +49,7 @@ pub use rule::{
 };
 pub use scan::Scan;
 pub use signature::{Census, Classifier, Hit, MAX_TEXT_BYTES, Verdict, Work};
+pub use suspect::{Contributor, Suspect};
 pub use timeline::{Axis, Counts, Timeline};
 pub use tokens::Tokens;
 pub use view::View;

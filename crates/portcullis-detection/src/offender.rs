@@ -6,7 +6,8 @@
 //! more than a drop in what else the source does well. What fails the second is *watched*:
 //! shown with the same evidence, and not proposed for a block. So is a source that only
 //! says what it is: surveys of the internet announce themselves and ask for a home page,
-//! and a block gains nothing.
+//! and a block gains nothing. So is what rests on detections alone that only suggest, see
+//! [`SuggestsOnly`].
 //!
 //! What to do about an offender is left to remediation.
 
@@ -20,7 +21,9 @@ use crate::coverage::Coverage;
 use crate::forgery::Forgery;
 use crate::level::{BLOCK_LEVEL, Category, Confidence, Severity, named};
 use crate::outcome::{Outcome, Outcomes};
+use crate::rate::Key;
 use crate::rule::Measure;
+use crate::suspect::Suspect;
 
 /// Least number of different observed rules that make an offender without any single
 /// request being flagged.
@@ -48,9 +51,12 @@ pub struct Findings {
     pub coverage: Coverage,
     /// Sources to act on, by score from the highest, then by address.
     pub offenders: Vec<Offender>,
-    /// Sources that would be offenders but for their good history, or that do nothing but
-    /// say what they are; in the same order.
+    /// Sources that would be offenders but for their good history, that do nothing but say
+    /// what they are, or of which everything only suggests; in the same order.
     pub watched: Vec<Offender>,
+    /// What other than a client's address rate rules fired on, by score from the highest,
+    /// then by key and value. Never a ground for a block by itself.
+    pub suspects: Vec<Suspect>,
     /// Records that somebody seems to have written into, in the order of
     /// [`portcullis_ingest::RejectReason::ALL`]. They speak against no source.
     pub forgeries: Vec<Forgery>,
@@ -119,23 +125,60 @@ pub struct Detection {
     pub last: Option<Timestamp>,
     /// For rates, the figures.
     pub rate: Option<RateFigure>,
+    /// Why it only suggests: it adds to the score and makes no offender. `None` when it
+    /// counts in full.
+    pub suggests: Option<SuggestsOnly>,
     /// Up to three of the requests: the first by time, object and offset.
     pub evidence: Vec<Evidence>,
+}
+
+named! {
+    /// Why a detection only suggests.
+    SuggestsOnly {
+        /// It needs responses with status 403 of which the log does not tell whether AWS WAF
+        /// gave them. Counting a block's own answers would renew it for ever.
+        WafUnknown = "waf-unknown",
+    }
 }
 
 /// What a rate rule measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateFigure {
-    /// What was counted.
+    /// By what requests were counted together.
+    pub by: Key,
+    /// What was measured.
     pub measure: Measure,
-    /// Highest value in one window: requests, paths, or percent.
-    pub peak: u32,
+    /// Highest value in one window, in the measure's unit; see [`Measure::unit`].
+    pub peak: u64,
     /// The rule's threshold, in the same unit.
-    pub threshold: u32,
+    pub threshold: u64,
     /// Length of the window, in seconds.
     pub window_seconds: u32,
-    /// Bursts: windows over the threshold, those that overlap counted once.
+    /// Bursts: windows over the threshold, those that overlap or follow within the rule's
+    /// quiet period counted once.
     pub bursts: u64,
+}
+
+impl RateFigure {
+    /// The figures in words, with the two numbers as the caller shows numbers: `412
+    /// requests in 60 s, limit 300`.
+    pub fn in_words(&self, number: impl Fn(u64) -> String) -> String {
+        let (peak, threshold) = (number(self.peak), number(self.threshold));
+        let (measure, window) = (self.measure, window_in_words(self.window_seconds));
+        format!("{peak}{} in {window}, limit {threshold}{}", measure.unit(), measure.sign())
+    }
+}
+
+/// A window's length: in seconds up to an hour, then in hours or days where they are
+/// whole.
+pub fn window_in_words(seconds: u32) -> String {
+    const HOUR: u32 = 3_600;
+    const DAY: u32 = 24 * HOUR;
+    match seconds {
+        _ if seconds > HOUR && seconds.is_multiple_of(DAY) => format!("{} d", seconds / DAY),
+        _ if seconds > HOUR && seconds.is_multiple_of(HOUR) => format!("{} h", seconds / HOUR),
+        _ => format!("{seconds} s"),
+    }
 }
 
 /// One request that a rule fired on.
@@ -166,7 +209,8 @@ named! {
     Standing {
         /// Nothing to report.
         Quiet = "quiet",
-        /// Would be an offender but for its good history, or only says what it is.
+        /// Would be an offender but for its good history, only says what it is, or all that
+        /// is against it only suggests.
         Watched = "watched",
         /// To act on.
         Offender = "offender",
@@ -181,6 +225,8 @@ named! {
         /// The score is not, but nothing of it is weighty: no request was flagged, no rate
         /// weighs enough alone, and too few rules were observed.
         NothingWeighty = "nothing-weighty",
+        /// Without the detections that only suggest, nothing weighty is left.
+        OnlySuggested = "only-suggested",
         /// Requests were flagged.
         Flagged = "flagged",
         /// A rate weighs as much as a flagged request.
@@ -227,6 +273,8 @@ pub(crate) struct Weight {
     pub(crate) severity: Severity,
     pub(crate) confidence: Confidence,
     pub(crate) is_rate: bool,
+    /// Whether it only suggests.
+    pub(crate) suggests: bool,
     pub(crate) requests: u64,
 }
 
@@ -242,6 +290,15 @@ pub(crate) struct Figures<'w> {
     pub(crate) weights: &'w [Weight],
 }
 
+/// Which detections are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    /// Those that only suggest, too.
+    All,
+    /// Those that count in full.
+    InFull,
+}
+
 impl Weight {
     fn is_weighty_rate(&self) -> bool {
         self.is_rate && self.rule_points >= BLOCK_LEVEL
@@ -254,16 +311,19 @@ impl Weight {
 
     /// Whether it is near-certain and about a serious attack.
     fn is_certain(&self) -> bool {
-        self.severity >= Severity::High && self.confidence == Confidence::High
+        !self.suggests && self.severity >= Severity::High && self.confidence == Confidence::High
     }
 }
 
 impl Figures<'_> {
     /// Decides about the source.
     pub(crate) fn standing(&self) -> Standing {
-        if self.score < BLOCK_LEVEL || !self.is_weighty() {
+        if self.score < BLOCK_LEVEL || !self.is_weighty(Counted::All) {
             Standing::Quiet
-        } else if self.is_only_agent() || (self.has_good_history() && !self.is_certain()) {
+        } else if !self.is_weighty(Counted::InFull)
+            || self.is_only_agent()
+            || (self.has_good_history() && !self.is_certain())
+        {
             Standing::Watched
         } else {
             Standing::Offender
@@ -275,13 +335,16 @@ impl Figures<'_> {
         if self.score < BLOCK_LEVEL {
             return vec![Ground::ScoreUnderLevel];
         }
-        if !self.is_weighty() {
+        if !self.is_weighty(Counted::All) {
             return vec![Ground::NothingWeighty];
+        }
+        if !self.is_weighty(Counted::InFull) {
+            return vec![Ground::OnlySuggested];
         }
         let held = [
             (Ground::Flagged, self.flagged_requests > 0),
-            (Ground::Rate, self.weights.iter().any(Weight::is_weighty_rate)),
-            (Ground::ManyRules, self.many_rules()),
+            (Ground::Rate, self.weights(Counted::InFull).any(Weight::is_weighty_rate)),
+            (Ground::ManyRules, self.many_rules(Counted::InFull)),
             (Ground::Correlated, self.correlated),
             (Ground::OnlyItsAgent, self.is_only_agent()),
             (Ground::GoodHistory, self.has_good_history() && !self.is_certain()),
@@ -294,7 +357,9 @@ impl Figures<'_> {
     pub(crate) fn changes(&self) -> Vec<Change> {
         match self.standing() {
             Standing::Quiet => vec![Change::OneFlaggedRequest],
-            Standing::Watched if !self.has_good_history() => vec![Change::OneAttack],
+            Standing::Watched if !self.has_good_history() || self.is_certain() => {
+                vec![Change::OneAttack]
+            }
             Standing::Watched => {
                 // The share is reached when 100 × (flagged + n) >= requests + n.
                 let missing = self.requests - self.flagged_requests * GOOD_HISTORY_SHARE;
@@ -306,7 +371,7 @@ impl Figures<'_> {
             }
             Standing::Offender if self.is_certain() => Vec::new(),
             // The correlation is all there is, and holds only without a good request.
-            Standing::Offender if !self.is_weighty_without_correlation() => {
+            Standing::Offender if !self.is_weighty_without_correlation(Counted::InFull) => {
                 vec![Change::OneGoodRequest]
             }
             Standing::Offender => {
@@ -318,25 +383,30 @@ impl Figures<'_> {
         }
     }
 
-    fn is_weighty(&self) -> bool {
-        self.correlated || self.is_weighty_without_correlation()
+    fn weights(&self, counted: Counted) -> impl Iterator<Item = &Weight> {
+        self.weights.iter().filter(move |weight| counted == Counted::All || !weight.suggests)
+    }
+
+    fn is_weighty(&self, counted: Counted) -> bool {
+        self.correlated || self.is_weighty_without_correlation(counted)
     }
 
     /// Whether nothing speaks against it but that it says what it is. Tools that attack,
     /// which is a serious matter, mean it.
     fn is_only_agent(&self) -> bool {
-        self.weights.iter().all(|weight| weight.is_agent() && weight.severity < Severity::High)
+        self.weights(Counted::InFull)
+            .all(|weight| weight.is_agent() && weight.severity < Severity::High)
     }
 
-    fn is_weighty_without_correlation(&self) -> bool {
+    fn is_weighty_without_correlation(&self, counted: Counted) -> bool {
         self.flagged_requests > 0
-            || self.weights.iter().any(Weight::is_weighty_rate)
-            || self.many_rules()
+            || self.weights(counted).any(Weight::is_weighty_rate)
+            || self.many_rules(counted)
     }
 
-    fn many_rules(&self) -> bool {
-        let points: u32 = self.weights.iter().map(|weight| weight.rule_points).sum();
-        self.weights.len() >= LEAST_OBSERVED_RULES && points >= BLOCK_LEVEL
+    fn many_rules(&self, counted: Counted) -> bool {
+        let points: u32 = self.weights(counted).map(|weight| weight.rule_points).sum();
+        self.weights(counted).count() >= LEAST_OBSERVED_RULES && points >= BLOCK_LEVEL
     }
 
     fn has_good_history(&self) -> bool {
@@ -360,14 +430,15 @@ mod tests {
         let levels =
             (proptest::sample::select(Severity::ALL), proptest::sample::select(Confidence::ALL));
         let kind = proptest::sample::select(vec![
-            (Category::ScannerUa, false),
-            (Category::Sqli, false),
-            (Category::Rate, true),
+            (Category::ScannerUa, false, false),
+            (Category::Sqli, false, false),
+            (Category::Rate, true, false),
+            (Category::Rate, true, true),
         ]);
         (levels, kind, 1..6_u64).prop_map(|((severity, confidence), kind, requests)| {
-            let (category, is_rate) = kind;
+            let (category, is_rate, suggests) = kind;
             let rule_points = crate::level::points(severity, confidence);
-            Weight { rule_points, category, severity, confidence, is_rate, requests }
+            Weight { rule_points, category, severity, confidence, is_rate, suggests, requests }
         })
     }
 
@@ -392,6 +463,7 @@ mod tests {
                 severity: Severity::Medium,
                 confidence: Confidence::High,
                 is_rate: false,
+                suggests: false,
                 requests: 1,
             });
             let figures = Figures {
@@ -404,6 +476,11 @@ mod tests {
             };
             let before = figures.standing();
             prop_assert!(!figures.grounds().is_empty());
+            let in_full: Vec<Weight> = weights.iter().copied().filter(|w| !w.suggests).collect();
+            if before == Standing::Offender {
+                let figures = Figures { weights: &in_full, ..figures };
+                prop_assert_eq!(figures.standing(), before, "no suggestion makes an offender");
+            }
             for change in figures.changes() {
                 let after = |n: u64| match change {
                     Change::OneFlaggedRequest | Change::OneAttack => Figures {

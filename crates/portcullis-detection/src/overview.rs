@@ -17,8 +17,8 @@ use ipnet::IpNet;
 use portcullis_ingest::{Request, Untrusted, UntrustedBuf};
 
 use crate::rate::is_blocked;
-use crate::scan::SourceKey;
 use crate::signature::Verdict;
+use crate::source::SourceKey;
 use crate::timeline::Timeline;
 
 /// Probed paths kept of one source.

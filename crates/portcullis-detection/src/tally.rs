@@ -9,7 +9,7 @@ use std::sync::Arc;
 use portcullis_ingest::{Request, Timestamp};
 
 use crate::level::source_points;
-use crate::offender::{Detection, Evidence, RateFigure};
+use crate::offender::{Detection, Evidence, RateFigure, SuggestsOnly};
 use crate::outcome::{Outcome, Outcomes};
 use crate::rate::Bursts;
 use crate::rule::RuleSet;
@@ -42,8 +42,8 @@ impl Span {
     }
 }
 
-/// Hashes of different things, sorted, at most `MOST`. When full it takes no more: the
-/// count then says "this many or more", whichever they are.
+/// Hashes of different things, sorted, at most `MOST`. Of more the smallest are kept,
+/// whichever come first: the count then says "this many or more".
 #[derive(Debug, Default)]
 pub(crate) struct Distinct<const MOST: usize> {
     pub(crate) hashes: Vec<u64>,
@@ -55,9 +55,10 @@ pub(crate) type Principals = Distinct<MOST_PRINCIPALS>;
 impl<const MOST: usize> Distinct<MOST> {
     pub(crate) fn add(&mut self, hash: u64) {
         if let Err(place) = self.hashes.binary_search(&hash)
-            && self.hashes.len() < MOST
+            && place < MOST
         {
             self.hashes.insert(place, hash);
+            self.hashes.truncate(MOST);
         }
     }
 }
@@ -136,6 +137,7 @@ impl Tally {
             first: self.span.first,
             last: self.span.last,
             rate: None,
+            suggests: None,
             evidence: self.evidence.clone(),
         }
     }
@@ -182,7 +184,9 @@ pub(crate) fn rate_detection(
         outcomes: Outcomes::default(),
         first: bursts.found.first().and_then(|burst| time(burst.first)),
         last: bursts.found.last().and_then(|burst| time(burst.last)),
+        suggests: (!bursts.clear).then_some(SuggestsOnly::WafUnknown),
         rate: Some(RateFigure {
+            by: bursts.rate.by(),
             measure: bursts.rate.measure(),
             peak: bursts.found.iter().map(|burst| burst.peak).max().unwrap_or(0),
             threshold: bursts.rate.threshold(),

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::OnceLock;
 
 use portcullis_detection::{
-    Correlation, Detection, Findings, Ground, MAX_TEXT_BYTES, ObjectSeen, Offender, Outcome,
-    Question, RuleSet, Scan, Standing, request_score,
+    Correlation, Detection, Findings, Ground, Key, MAX_TEXT_BYTES, ObjectSeen, Offender, Outcome,
+    Question, RuleSet, Scan, Standing, SuggestsOnly, request_score,
 };
 use portcullis_ingest::{
     Field, Origin, Reject, RejectReason, Request, Timestamp, Untrusted, WafAction,
@@ -32,8 +32,11 @@ fn rules() -> &'static RuleSet {
             "dotfile",
             "errors",
             "fan-out",
+            "network",
             "parameter",
+            "principal",
             "quote",
+            "refused",
             "script"
         );
         RuleSet::load(files).unwrap_or_else(|errors| panic!("{errors}"))
@@ -53,6 +56,7 @@ struct Sent {
     status: u16,
     principal: Option<[u8; 1]>,
     waf_action: Option<WafAction>,
+    waf_is_unknown: bool,
 }
 
 impl Sent {
@@ -70,6 +74,7 @@ impl Sent {
             status: Some(self.status),
             principal: self.principal.as_ref().map(|name| Untrusted::new(name)),
             waf_action: self.waf_action,
+            waf_is_unknown: self.waf_is_unknown,
             origin: Origin { object: self.object, offset: self.offset },
             ..Request::default()
         }
@@ -155,13 +160,13 @@ fn sent() -> impl Strategy<Value = Sent> {
     (
         (prop_oneof![Just("b"), Just("a"), Just("c")], 0..1_000_u64),
         (client, time, path, query, agent),
-        (status, proptest::option::of(0..4_u8), waf),
+        (status, proptest::option::of(0..4_u8), waf, any::<bool>()),
     )
         .prop_map(
             |(
                 (object, offset),
                 (client, epoch_ms, path, query, agent),
-                (status, principal, waf_action),
+                (status, principal, waf_action, waf_is_unknown),
             )| Sent {
                 object,
                 offset,
@@ -173,6 +178,7 @@ fn sent() -> impl Strategy<Value = Sent> {
                 status,
                 principal: principal.map(|number| [number]),
                 waf_action,
+                waf_is_unknown,
             },
         )
 }
@@ -619,7 +625,9 @@ fn coverage_names_the_rules_that_could_not_look() {
             ("test/agent", vec!["user_agent"]),
             ("test/dotfile", vec!["path"]),
             ("test/fan-out", vec!["path"]),
+            ("test/network", vec!["path"]),
             ("test/parameter", vec!["query"]),
+            ("test/principal", vec!["principal"]),
             ("test/quote", vec!["query"]),
             ("test/script", vec!["path", "query", "referer"]),
         ]
@@ -644,6 +652,7 @@ fn history(requests: &[(&'static str, Option<&'static str>, u16)]) -> Findings {
             status: *status,
             principal: Some([(number % 7) as u8]),
             waf_action: None,
+            waf_is_unknown: false,
         })
         .collect();
     scanned(&sent)
@@ -698,6 +707,7 @@ fn from_agent(agent: &'static str, path: &'static str, number: u64, status: u16)
         status,
         principal: None,
         waf_action: None,
+        waf_is_unknown: false,
     }
 }
 
@@ -754,10 +764,70 @@ fn requests_that_waf_blocked_never_make_a_burst() {
         status: 403,
         principal: None,
         waf_action: Some(WafAction::Block),
+        waf_is_unknown: false,
     };
     let requests: Vec<Sent> = (0..1_000).map(blocked).collect();
     assert!(scanned(&requests).offenders.is_empty());
     let passed: Vec<Sent> =
         requests.into_iter().map(|sent| Sent { waf_action: None, ..sent }).collect();
     assert_eq!(scanned(&passed).offenders.len(), 1);
+}
+
+/// Requests of one client a second, all answered with that status.
+fn refusals(status: u16, waf_is_unknown: bool, times: i64) -> Vec<Sent> {
+    (0..times)
+        .map(|second| Sent {
+            object: "a",
+            offset: second.unsigned_abs(),
+            client: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
+            epoch_ms: Some(1_700_000_000_000 + second * 1_000),
+            path: "/",
+            query: None,
+            agent: None,
+            status,
+            principal: None,
+            waf_action: None,
+            waf_is_unknown,
+        })
+        .collect()
+}
+
+#[test]
+fn refusals_that_may_be_blocks_only_suggest() {
+    let told = scanned(&refusals(403, false, 6));
+    let [offender] = &told.offenders[..] else { panic!("{told:?}") };
+    assert!(offender.detections.iter().all(|detection| detection.suggests.is_none()));
+
+    let untold = scanned(&refusals(403, true, 6));
+    assert_eq!(untold.offenders, []);
+    let [watched] = &untold.watched[..] else { panic!("{untold:?}") };
+    assert_eq!(watched.score, offender.score, "the score is the same");
+    let refused = watched.detections.iter().find(|detection| &*detection.rule == "test/refused");
+    let suggests = refused.and_then(|detection| detection.suggests);
+    assert_eq!(suggests, Some(SuggestsOnly::WafUnknown));
+
+    // Four of them are certain, and enough by themselves.
+    let mut both = refusals(403, true, 6);
+    for sent in &mut both[..4] {
+        sent.waf_is_unknown = false;
+    }
+    assert_eq!(scanned(&both).offenders.len(), 1);
+}
+
+#[test]
+fn a_network_is_a_suspect_with_its_members_and_no_offender() {
+    let mut requests = refusals(200, false, 7);
+    let paths = ["/a", "/b", "/c", "/d", "/e", "/a", "/a"];
+    for ((sent, path), host) in requests.iter_mut().zip(paths).zip(1..) {
+        sent.path = path;
+        sent.client = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, host.min(5))));
+    }
+    let findings = scanned(&requests);
+    assert_eq!(findings.offenders, []);
+    let [suspect] = &findings.suspects[..] else { panic!("{findings:?}") };
+    assert_eq!(suspect.key, Key::Network);
+    assert_eq!(suspect.value.as_untrusted().bytes(), b"192.0.2.0/24");
+    assert_eq!((suspect.requests, suspect.clients), (7, 5));
+    assert_eq!(suspect.contributors[0].source.to_string(), "192.0.2.5/32");
+    assert_eq!(suspect.contributors[0].requests, 3);
 }

@@ -133,6 +133,7 @@ impl Draft {
             forwarded_for: text(self.forwarded_for),
             headers: text(self.headers),
             time_is_of_object: false,
+            waf_is_unknown: false,
             origin,
         }
     }

@@ -13,8 +13,8 @@ use ipnet::IpNet;
 
 use crate::frame::{Out, Reader};
 use crate::{
-    FieldSet, LogFormat, Origin, Reject, RejectReason, Request, Timestamp, Untrusted, compression,
-    detect, forwarded, object_time,
+    Field, FieldSet, LogFormat, Origin, Reject, RejectReason, Request, Timestamp, Untrusted,
+    compression, detect, forwarded, object_time,
 };
 
 /// How objects are read, and what one may cost.
@@ -111,6 +111,8 @@ pub(crate) struct Tally<'o> {
     trusted_proxies: &'o [IpNet],
     /// Time in the object's key.
     object_time: Option<Timestamp>,
+    /// Whether the format tells nothing of AWS WAF; see [`Request::waf_is_unknown`].
+    waf_is_unknown: bool,
     requests: u64,
     rejects: [u64; RejectReason::ALL.len()],
     pub(crate) glued_without_seam: bool,
@@ -119,11 +121,14 @@ pub(crate) struct Tally<'o> {
 impl Tally<'_> {
     pub(crate) fn request<S: Sink>(&mut self, sink: &mut S, request: &Request<'_>) {
         self.requests += 1;
-        if request.time.is_some() && self.trusted_proxies.is_empty() {
+        // Only of a 403 does it matter, and a request is not copied for less.
+        let waf_is_unknown = self.waf_is_unknown && request.status == Some(403);
+        if request.time.is_some() && self.trusted_proxies.is_empty() && !waf_is_unknown {
             sink.request(request);
             return;
         }
         let mut request = *request;
+        request.waf_is_unknown = waf_is_unknown;
         if request.time.is_none() && self.object_time.is_some() {
             request.time = self.object_time;
             request.time_is_of_object = true;
@@ -175,6 +180,9 @@ pub fn read_object(
     let mut tally = Tally {
         trusted_proxies: &options.trusted_proxies,
         object_time: object_time::of(object),
+        waf_is_unknown: ![Field::WafAction, Field::ErrorType]
+            .into_iter()
+            .any(|field| report.fields.contains(field)),
         requests: 0,
         rejects: [0; RejectReason::ALL.len()],
         glued_without_seam: false,

@@ -68,6 +68,9 @@ pub struct Request<'o> {
     /// Whether `time` is that of the object's key, because the format logs none: it
     /// says when the object was begun, not when the request came.
     pub time_is_of_object: bool,
+    /// Whether the format logs neither what AWS WAF decided nor the gateway response type,
+    /// so that a 403 may be AWS WAF's block as well as a refusal. Set for that status alone.
+    pub waf_is_unknown: bool,
     /// Where the record stands.
     pub origin: Origin<'o>,
 }

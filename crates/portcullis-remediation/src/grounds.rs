@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use portcullis_detection::{
-    Category, Detection, Evidence, Measure, Offender, RateFigure, Severity, points, source_points,
+    Category, Detection, Evidence, Offender, RateFigure, Severity, points, source_points,
 };
 use portcullis_ingest::Timestamp;
 
@@ -153,17 +153,7 @@ impl fmt::Display for RuleGround {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (", self.rule)?;
         match &self.rate {
-            Some(RateFigure { measure, peak, threshold, window_seconds, .. }) => match measure {
-                Measure::Count => {
-                    write!(f, "{peak} requests in {window_seconds} s, limit {threshold}")
-                }
-                Measure::DistinctPaths => {
-                    write!(f, "{peak} different paths in {window_seconds} s, limit {threshold}")
-                }
-                Measure::ErrorShare => {
-                    write!(f, "{peak} % errors in {window_seconds} s, limit {threshold} %")
-                }
-            },
+            Some(rate) => f.write_str(&rate.in_words(|number| number.to_string())),
             None if self.requests == 1 => f.write_str("1 request"),
             None => write!(f, "{} requests", self.requests),
         }?;

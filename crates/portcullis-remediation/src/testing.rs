@@ -66,6 +66,7 @@ pub(crate) fn detection(rule: &str, object: &str, offsets: &[u64]) -> Detection 
         first: None,
         last: None,
         rate: None,
+        suggests: None,
         evidence: offsets.iter().map(|offset| evidence(&object.into(), *offset)).collect(),
     }
 }

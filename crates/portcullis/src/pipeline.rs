@@ -302,8 +302,8 @@ impl<'rules> Scanned<'rules> {
 /// Adds the offenders that only objects which ended early speak against, so that a plan
 /// can say why it leaves them alone; and what was read of those objects.
 fn add_provisional(findings: &mut Findings, provisional: Findings) {
-    // A plan names sources, and a forgery has none.
-    let Findings { offenders, watched, coverage, forgeries: _ } = findings;
+    // A plan names sources, and a forgery or a suspect is none.
+    let Findings { offenders, watched, coverage, forgeries: _, suspects: _ } = findings;
     let known: HashSet<_> =
         offenders.iter().chain(&*watched).map(|offender| offender.source).collect();
     let unknown = provisional.offenders.into_iter();

@@ -94,8 +94,14 @@ fn signature_says(wide: &Signature, narrow: &Signature) -> bool {
 }
 
 fn rate_says(wide: &Rate, narrow: &Rate) -> bool {
-    let alike = Rate { threshold: 0, window_seconds: 0, minimum: 0, ..wide.clone() }
-        == Rate { threshold: 0, window_seconds: 0, minimum: 0, ..narrow.clone() };
+    let counted = |rate: &Rate| Rate {
+        threshold: 0,
+        window_seconds: 0,
+        quiet_seconds: 0,
+        minimum: 0,
+        ..rate.clone()
+    };
+    let alike = counted(wide) == counted(narrow);
     // A longer window holds more, but not a larger share.
     let windows = wide.window_seconds == narrow.window_seconds
         || (wide.measure != Measure::ErrorShare && wide.window_seconds > narrow.window_seconds);

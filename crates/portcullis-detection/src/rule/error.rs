@@ -111,6 +111,17 @@ pub enum RuleErrorKind {
         /// What is accepted.
         expected: &'static str,
     },
+    /// A measure that is the same for all requests of the key.
+    #[error("`{measure}` is never more than 1 by `{by}`")]
+    MeasuresItsKey {
+        /// The measure.
+        measure: &'static str,
+        /// The key.
+        by: &'static str,
+    },
+    /// An example's client that is no address.
+    #[error("`{0}` is no address")]
+    BadAddress(String),
     /// A status condition that is none.
     #[error("bad status `{0}`")]
     BadStatus(String),
@@ -187,6 +198,9 @@ impl RuleErrorKind {
             Self::UnknownName { .. } | Self::UnknownKey { .. } => return self.meant(),
             Self::IdIsNotThePath { .. } => {
                 "the id is the path inside the rules directory, without `.toml`"
+            }
+            Self::BadAddress(_) => {
+                "write an address such as 192.0.2.1, or 192.0.2.{n} for one of 256 clients"
             }
             Self::NoCandidate => {
                 "give at least one of `contains`, `words`, `segments`, `endings`, `starts`, or `tokens`"

@@ -36,7 +36,8 @@ pub struct ExampleStep {
     pub repeat: u32,
     /// Milliseconds from each to the next, the next step's first included.
     pub every_ms: u32,
-    /// What they are; `{n}` in the path is the running number, from 0.
+    /// What they are; `{n}` in a text is the running number from 0, in the client's address
+    /// that number's remainder of 256.
     pub request: ExampleRequest,
 }
 
@@ -63,6 +64,16 @@ pub struct ExampleRequest {
     pub error_type: Option<String>,
     /// What AWS WAF decided.
     pub waf_action: Option<WafAction>,
+    /// Client's address; one and the same where absent.
+    pub client: Option<String>,
+    /// Route template or route key.
+    pub route: Option<String>,
+    /// Id of the API key.
+    pub api_key_id: Option<String>,
+    /// The caller.
+    pub principal: Option<String>,
+    /// Bytes of the response body.
+    pub response_bytes: Option<u64>,
 }
 
 impl ExampleRequest {
@@ -73,7 +84,7 @@ impl ExampleRequest {
         }
         Request {
             time: Timestamp::from_epoch_ms(START_EPOCH_MS),
-            client: Some(CLIENT),
+            client: self.client.as_ref().map_or(Some(CLIENT), |text| Self::address(text, 0)),
             method: text(self.method.as_ref()),
             path: text(self.path.as_ref()),
             query: text(self.query.as_ref()),
@@ -84,8 +95,59 @@ impl ExampleRequest {
             status: self.status,
             error_type: text(self.error_type.as_ref()),
             waf_action: self.waf_action,
+            route: text(self.route.as_ref()),
+            api_key_id: text(self.api_key_id.as_ref()),
+            principal: text(self.principal.as_ref()),
+            response_bytes: self.response_bytes,
             ..Request::default()
         }
+    }
+}
+
+impl ExampleRequest {
+    /// A client's address, with `{n}` replaced by the running number's remainder of 256.
+    pub(super) fn address(text: &str, running: u64) -> Option<IpAddr> {
+        text.replace("{n}", &(running % 256).to_string()).parse().ok()
+    }
+
+    /// The request of that running number.
+    fn numbered(&self, running: u64) -> Self {
+        let number = running.to_string();
+        let text = |text: &Option<String>| text.as_ref().map(|t| t.replace("{n}", &number));
+        let client = self.client.as_ref().and_then(|text| Self::address(text, running));
+        Self {
+            method: text(&self.method),
+            path: text(&self.path),
+            query: text(&self.query),
+            user_agent: text(&self.user_agent),
+            referer: text(&self.referer),
+            host: text(&self.host),
+            headers: text(&self.headers),
+            error_type: text(&self.error_type),
+            client: client.map(|address| address.to_string()),
+            route: text(&self.route),
+            api_key_id: text(&self.api_key_id),
+            principal: text(&self.principal),
+            ..*self
+        }
+    }
+
+    fn has_number(&self) -> bool {
+        let texts = [
+            &self.method,
+            &self.path,
+            &self.query,
+            &self.user_agent,
+            &self.referer,
+            &self.host,
+            &self.headers,
+            &self.error_type,
+            &self.client,
+            &self.route,
+            &self.api_key_id,
+            &self.principal,
+        ];
+        texts.into_iter().flatten().any(|text| text.contains("{n}"))
     }
 }
 
@@ -140,13 +202,10 @@ fn rate_fires(rules: &RuleSet, index: usize, steps: &[ExampleStep]) -> bool {
     let mut epoch_ms = START_EPOCH_MS;
     let mut running = 0_u64;
     for step in steps {
-        let numbered = step.request.path.as_ref().filter(|path| path.contains("{n}"));
+        let has_number = step.request.has_number();
         for _ in 0..step.repeat {
-            let path = numbered.map(|path| path.replace("{n}", &running.to_string()));
-            let mut request = step.request.request();
-            if let Some(path) = &path {
-                request.path = Some(Untrusted::new(path.as_bytes()));
-            }
+            let numbered = has_number.then(|| step.request.numbered(running));
+            let mut request = numbered.as_ref().unwrap_or(&step.request).request();
             request.time = Timestamp::from_epoch_ms(epoch_ms);
             request.origin = Origin { object: "example", offset: running };
             scan.observe(&request);

@@ -18,6 +18,7 @@ use super::{
     Subject,
 };
 use crate::level::{Category, Confidence, Severity};
+use crate::rate::Key;
 use crate::tokens::Tokens;
 use crate::view::View;
 
@@ -38,7 +39,7 @@ const SIGNATURE_KEYS: &[&str] = &[
     "fields", "views", "contains", "words", "segments", "endings", "starts", "regex", "unless",
     "tokens", "methods", "statuses",
 ];
-const RATE_KEYS: &[&str] = &["by", "measure", "threshold", "minimum", "window", "where"];
+const RATE_KEYS: &[&str] = &["by", "measure", "threshold", "minimum", "window", "quiet", "where"];
 const WHERE_KEYS: &[&str] = &["statuses", "error_types", "not_error_types", "methods"];
 const EXAMPLE_KEYS: &[&str] = &["name", "request", "requests", "fires", "generated"];
 const STEP_KEYS: &[&str] = &["repeat", "every", "request"];
@@ -53,7 +54,15 @@ const REQUEST_KEYS: &[&str] = &[
     "status",
     "error_type",
     "waf_action",
+    "client",
+    "route",
+    "api_key_id",
+    "principal",
+    "response_bytes",
 ];
+
+/// Most bytes that a rule may ask for: a pebibyte.
+const MOST_BYTES: i64 = 1 << 50;
 
 /// Longest window, in seconds: 31 days. Panes of longer ones would outlive their use.
 const LONGEST_WINDOW_SECONDS: u64 = 31 * 86_400;
@@ -288,14 +297,24 @@ impl<'t> Reader<'t> {
     fn rate(&mut self, table: &Table<'t>, at: &Range<usize>) -> Option<Rate> {
         const HERE: &str = "[rate]";
         self.known_keys(table, RATE_KEYS, HERE);
-        if let Some((by, span)) = self.required_text(table, "by", HERE, at)
-            && by != "client"
-        {
-            let expected = vec!["client"];
-            self.error(span, RuleErrorKind::UnknownName { what: "key", name: by, expected });
-        }
+        let by = match self.required_text(table, "by", HERE, at) {
+            Some((name, span)) => self.named("key", name, span, Key::ALL),
+            None => None,
+        };
         let measure = self.required_name(table, "measure", HERE, at, Measure::ALL);
-        let most = if measure == Some(Measure::ErrorShare) { 100 } else { 1_000_000_000 };
+        if let (Some(by), Some(measure)) = (by, measure)
+            && by != Key::Client
+            && measure.field() == Some(by.field())
+            && let Some(value) = table.get("measure")
+        {
+            let kind = RuleErrorKind::MeasuresItsKey { measure: measure.name(), by: by.name() };
+            self.error(value.span(), kind);
+        }
+        let most = match measure {
+            Some(Measure::ErrorShare) => 100,
+            Some(Measure::Bytes) => MOST_BYTES,
+            _ => 1_000_000_000,
+        };
         if !table.contains_key("threshold") {
             self.error(at.clone(), RuleErrorKind::MissingKey { key: "threshold", table: HERE });
         }
@@ -305,17 +324,24 @@ impl<'t> Reader<'t> {
             (Some(Measure::ErrorShare), None) => {
                 self.error(at.clone(), RuleErrorKind::MissingKey { key: "minimum", table: HERE });
             }
-            (Some(Measure::Count | Measure::DistinctPaths), Some((key, _))) => {
+            (Some(measure), Some((key, _))) if measure != Measure::ErrorShare => {
                 let kind = RuleErrorKind::UnknownKey {
                     key: "minimum".to_owned(),
                     table: "a [rate] that is no error-share",
-                    expected: &["by", "measure", "threshold", "window", "where"],
+                    expected: &["by", "measure", "threshold", "window", "quiet", "where"],
                 };
                 self.error(key.span(), kind);
             }
             _ => {}
         }
-        let window_seconds = self.window(table, at);
+        let window_seconds = match self.required_text(table, "window", HERE, at) {
+            Some((text, span)) => self.seconds("window", text, span),
+            None => None,
+        };
+        let quiet_seconds = match self.text(table, "quiet") {
+            Some((text, span)) => self.seconds("quiet", text, span),
+            None => window_seconds,
+        };
         let mut conditions = match table.get("where") {
             Some(value) => {
                 let body = self.table(value, "where")?;
@@ -328,23 +354,24 @@ impl<'t> Reader<'t> {
             conditions.statuses.get_or_insert_with(StatusSet::errors);
         }
         Some(Rate {
+            by: by?,
             measure: measure?,
             threshold: threshold?,
-            minimum: minimum.unwrap_or(1),
+            minimum: minimum.map_or(Some(1), |minimum| u32::try_from(minimum).ok())?,
             window_seconds: window_seconds?,
+            quiet_seconds: quiet_seconds?,
             conditions,
         })
     }
 
-    fn window(&mut self, table: &Table<'t>, at: &Range<usize>) -> Option<u32> {
-        let (text, span) = self.required_text(table, "window", "[rate]", at)?;
+    fn seconds(&mut self, key: &'static str, text: String, span: Range<usize>) -> Option<u32> {
         let seconds = duration_ms(&text)
             .filter(|ms| ms % 1_000 == 0)
             .map(|ms| ms / 1_000)
             .filter(|seconds| (1..=LONGEST_WINDOW_SECONDS).contains(seconds));
         if seconds.is_none() {
-            let expected = "whole seconds from \"1s\" to \"744h\", as a number with s, m or h";
-            self.error(span, RuleErrorKind::BadDuration { key: "window", text, expected });
+            let expected = "whole seconds from \"1s\" to \"31d\", as a number with s, m, h or d";
+            self.error(span, RuleErrorKind::BadDuration { key, text, expected });
         }
         seconds.and_then(|seconds| u32::try_from(seconds).ok())
     }
@@ -414,7 +441,7 @@ impl<'t> Reader<'t> {
         let table = self.table(value, "requests")?;
         self.known_keys(table, STEP_KEYS, HERE);
         let repeat = if table.contains_key("repeat") {
-            self.integer(table, "repeat", 1, MOST_REPEATS)?
+            u32::try_from(self.integer(table, "repeat", 1, MOST_REPEATS)?).ok()?
         } else {
             1
         };
@@ -422,7 +449,7 @@ impl<'t> Reader<'t> {
             Some((text, span)) => {
                 let ms = duration_ms(&text).and_then(|ms| u32::try_from(ms).ok());
                 if ms.is_none() {
-                    let expected = "a number with ms, s, m or h";
+                    let expected = "a number with ms, s, m, h or d";
                     self.error(span, RuleErrorKind::BadDuration { key: "every", text, expected });
                 }
                 ms?
@@ -454,6 +481,13 @@ impl<'t> Reader<'t> {
             None => None,
         };
         let status = self.integer(table, "status", 100, 999);
+        let response_bytes = self.integer(table, "response_bytes", 0, MOST_BYTES);
+        let client = self.text(table, "client");
+        if let Some((text, span)) = &client
+            && ExampleRequest::address(text, 0).is_none()
+        {
+            self.error(span.clone(), RuleErrorKind::BadAddress(text.clone()));
+        }
         let mut text = |key| self.text(table, key).map(|(text, _)| text);
         Some(ExampleRequest {
             method: text("method"),
@@ -465,6 +499,11 @@ impl<'t> Reader<'t> {
             headers: text("headers"),
             status: status.and_then(|status| u16::try_from(status).ok()),
             error_type: text("error_type"),
+            route: text("route"),
+            api_key_id: text("api_key_id"),
+            principal: text("principal"),
+            client: client.map(|(text, _)| text),
+            response_bytes,
             waf_action,
         })
     }
@@ -495,6 +534,7 @@ fn duration_ms(text: &str) -> Option<u64> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(factor)

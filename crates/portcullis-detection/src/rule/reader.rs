@@ -9,6 +9,7 @@ use super::error::{RuleError, RuleErrorKind};
 use super::spot::Spot;
 use super::{Measure, Subject};
 use crate::level::{Category, Confidence, Severity};
+use crate::rate::Key;
 use crate::tokens::Tokens;
 use crate::view::View;
 
@@ -131,7 +132,7 @@ impl<'t> Reader<'t> {
         key: &str,
         least: i64,
         most: i64,
-    ) -> Option<u32> {
+    ) -> Option<u64> {
         let value = table.get(key)?;
         let Some(integer) = value.get_ref().as_integer() else {
             self.wrong_type(value.span(), key, "a whole number", value.get_ref().type_str());
@@ -143,7 +144,7 @@ impl<'t> Reader<'t> {
             self.error(value.span(), RuleErrorKind::OutOfRange { key, value: number, least, most });
             return None;
         }
-        u32::try_from(number).ok()
+        u64::try_from(number).ok()
     }
 
     pub(super) fn names<N: Named>(
@@ -241,4 +242,4 @@ macro_rules! named_values {
         }
     })+ };
 }
-named_values!(Category, Severity, Confidence, Subject, View, Tokens, Measure);
+named_values!(Category, Severity, Confidence, Subject, View, Tokens, Measure, Key);

@@ -149,9 +149,42 @@ fn rates_have_their_own_mistakes() {
         "test/one.toml:8:2: missing key `minimum` in [rate]"
     );
     assert_eq!(
-        line(&good.replace("\"client\"", "\"path\"")),
-        "test/one.toml:9:6: unknown key `path`"
+        line(&good.replace("\"client\"", "\"session\"")),
+        "test/one.toml:9:6: unknown key `session`"
     );
+    assert_eq!(
+        line(&good.replace("\"count\"", "\"paths\"")),
+        "test/one.toml:10:11: unknown measure `paths`"
+    );
+    let by_path = good.replace("\"client\"", "\"path\"");
+    assert_eq!(line(&by_path), "");
+    assert_eq!(
+        line(&by_path.replace("\"count\"", "\"distinct-paths\"")),
+        "test/one.toml:10:11: `distinct-paths` is never more than 1 by `path`"
+    );
+    assert_eq!(line(&good.replace("\"60s\"", "\"31d\"\nquiet = \"1d\"")), "");
+    assert_eq!(
+        line(&good.replace("\"60s\"", "\"32d\"")),
+        "test/one.toml:12:10: bad duration `32d` for `window`"
+    );
+    assert_eq!(
+        line(&format!("{good}quiet = \"0s\"\n")),
+        "test/one.toml:13:9: bad duration `0s` for `quiet`"
+    );
+    assert_eq!(
+        line(&format!("{good}minimum = 3\n")),
+        "test/one.toml:13:1: unknown key `minimum` in a [rate] that is no error-share"
+    );
+    let bytes = good.replace("\"count\"", "\"bytes\"").replace("= 5", "= 5000000000");
+    assert_eq!(line(&bytes), "");
+}
+
+#[test]
+fn a_client_of_an_example_is_an_address() {
+    let text = rule("path = \"/X\"", "path = \"/X\", client = \"192.0.2.300\"");
+    let errors = errors(&[("test/one.toml", &text)]);
+    assert!(errors.contains("`192.0.2.300` is no address"), "{errors}");
+    assert!(errors.contains("hint: write an address such as 192.0.2.1"), "{errors}");
 }
 
 #[test]
@@ -194,4 +227,26 @@ fn a_rule_is_blind_without_any_of_its_texts_or_without_a_condition() {
     assert_eq!(missing(&[Field::Query, Field::Status]), [""; 0]);
     assert_eq!(missing(&[Field::Path]), ["status"]);
     assert_eq!(missing(&[Field::Status]), ["path", "query"]);
+}
+
+#[test]
+fn a_rate_is_blind_without_its_key_its_measure_or_the_time() {
+    let missing = |by: &str, measure: &str, given: &[Field]| -> Vec<&str> {
+        let body = format!(
+            "[rate]\nby = \"{by}\"\nmeasure = \"{measure}\"\nthreshold = 2\nwindow = \"1h\"\n"
+        );
+        let text = rule("[signature]\nfields = [\"path\"]\ncontains = [\"x\"]\n", &body)
+            .replace("request = {", "requests = [{ request = {")
+            .replace(" }\nfires", " } }]\nfires");
+        let rules = RuleSet::load([("test/one.toml".to_owned(), text)]).expect("a good rule");
+        let given = given.iter().copied().collect();
+        rules.rules()[0].missing_fields(given).iter().map(Field::name).collect()
+    };
+    let given = [Field::Client, Field::Time];
+    assert_eq!(missing("client", "count", &given), [""; 0]);
+    assert_eq!(missing("network", "count", &[Field::Time]), ["client"]);
+    assert_eq!(missing("api-key", "count", &given), ["api_key_id"]);
+    assert_eq!(missing("principal", "bytes", &given), ["response_bytes", "principal"]);
+    assert_eq!(missing("client", "distinct-objects", &given), ["path"]);
+    assert_eq!(missing("status-class", "distinct-agents", &given), ["status", "user_agent"]);
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use portcullis_detection::{Detection, Measure, RateFigure};
+use portcullis_detection::{Detection, Key, Measure, RateFigure};
 use proptest::prelude::*;
 
 use super::*;
@@ -224,7 +224,14 @@ fn a_watched_source_is_shown_and_not_blocked() {
 }
 
 fn flood() -> RateFigure {
-    RateFigure { measure: Measure::Count, peak: 412, threshold: 300, window_seconds: 60, bursts: 1 }
+    RateFigure {
+        by: Key::Client,
+        measure: Measure::Count,
+        peak: 412,
+        threshold: 300,
+        window_seconds: 60,
+        bursts: 1,
+    }
 }
 
 #[test]

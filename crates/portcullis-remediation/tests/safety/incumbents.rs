@@ -297,6 +297,7 @@ fn offender(source: &str, score: u32, last_ms: i64) -> Offender {
         first: last,
         last,
         rate: None,
+        suggests: None,
         evidence: vec![Evidence {
             object: "access-1.gz".into(),
             offset: 0,

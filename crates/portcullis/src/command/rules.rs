@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use portcullis_detection::{ExampleRequest, Measure, Rule, RuleKind, RuleSet};
+use portcullis_detection::{ExampleRequest, Measure, Rule, RuleKind, RuleSet, window_in_words};
 
 use super::{inert, load_rules, print};
 use crate::args::Rules;
@@ -138,16 +138,14 @@ fn looks_at(rule: &Rule) -> String {
             format!("{} ({})", subjects.join(", "), views.join(", "))
         }
         RuleKind::Rate(rate) => {
-            let (threshold, window) = (rate.threshold(), rate.window_seconds());
+            let (threshold, by) = (rate.threshold(), rate.by());
+            let window = window_in_words(rate.window_seconds());
             match rate.measure() {
-                Measure::Count => format!("{threshold} requests of one client in {window} s"),
-                Measure::DistinctPaths => {
-                    format!("{threshold} different paths of one client in {window} s")
-                }
                 Measure::ErrorShare => format!(
-                    "errors of one client: {threshold} % of its requests and at least {} in {window} s",
+                    "errors of one {by}: {threshold} % of its requests and at least {} in {window}",
                     rate.minimum()
                 ),
+                measure => format!("{threshold}{} of one {by} in {window}", measure.unit()),
             }
         }
     }

@@ -138,6 +138,9 @@ fn account(object: &mut Object<'_>, account: &Account, rules: &RuleSet) {
         object.number("times", part.times);
         object.number("multiplier", part.multiplier);
         object.number("points", detection.points);
+        if let Some(why) = detection.suggests {
+            object.text("suggests_only", why.name());
+        }
         object.number("requests", detection.requests);
         object.display("first", detection.first);
         object.display("last", detection.last);
@@ -194,7 +197,8 @@ pub fn grounds(account: &Account) -> Vec<String> {
         }
         Ground::Rate => format!("a rate weighs {BLOCK_LEVEL} points or more by itself"),
         Ground::ManyRules => {
-            let rules = counted(account.detections.len() as u64, "rule", "different rules");
+            let in_full = account.detections.iter().filter(|one| one.suggests.is_none());
+            let rules = counted(in_full.count() as u64, "rule", "different rules");
             format!("{rules} fired, which together weigh {BLOCK_LEVEL} points or more")
         }
         Ground::Correlated => Correlation::ScannerThatProbes.reason().to_owned(),
@@ -210,6 +214,10 @@ pub fn grounds(account: &Account) -> Vec<String> {
         ),
         Ground::Certain => "a rule of high confidence about a serious attack fired 3 times or \
              more, which no good history outweighs"
+            .to_owned(),
+        Ground::OnlySuggested => "what speaks against it only suggests: it rests on responses \
+             with status 403, and the log does not tell AWS WAF's blocks from refusals (log \
+             $context.error.responseType or $context.wafResponseCode)"
             .to_owned(),
     };
     account.grounds.iter().map(words).collect()

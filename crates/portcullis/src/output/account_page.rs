@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use portcullis_detection::{
     Account, Answer, AskedRequest, Detection, Evidence, Measure, Outcome, RateCount, RuleSet,
-    Standing,
+    Standing, window_in_words,
 };
 use portcullis_ingest::{Untrusted, UntrustedBuf, redacted};
 
@@ -215,11 +215,11 @@ impl<W: Write> Page<'_, W> {
         ]);
         for rate in measured {
             let style = if rate.peak >= rate.threshold { BAD } else { anstyle::Style::new() };
-            let unit = if rate.measure == Measure::ErrorShare { " %" } else { "" };
+            let unit = rate.measure.sign();
             table.row(vec![
                 Cell::plain(&*rate.rule),
-                Cell::styled(format!("{}{unit}", human_count(u64::from(rate.peak))), style),
-                Cell::plain(format!("{}{unit}", human_count(u64::from(rate.threshold)))),
+                Cell::styled(format!("{}{unit}", human_count(rate.peak)), style),
+                Cell::plain(format!("{}{unit}", human_count(rate.threshold))),
                 Cell::plain(what_is_counted(rate)),
             ]);
         }
@@ -276,18 +276,20 @@ const fn outcome_in_words(outcome: Outcome) -> &'static str {
 
 fn fired(detection: &Detection, times: u64) -> String {
     match detection.rate {
+        Some(_) if detection.suggests.is_some() => {
+            format!("{}; only suggests", counted(times, "burst", "bursts"))
+        }
         Some(_) => counted(times, "burst", "bursts"),
         None => counted(times, "request", "requests"),
     }
 }
 
 fn what_is_counted(rate: &RateCount) -> String {
-    let window = rate.window_seconds;
+    let window = window_in_words(rate.window_seconds);
     match rate.measure {
-        Measure::Count => format!("requests in {window} s"),
-        Measure::DistinctPaths => format!("different paths in {window} s"),
         Measure::ErrorShare => {
-            format!("share of errors in {window} s, where there are {} or more", rate.minimum)
+            format!("share of errors in {window}, where there are {} or more", rate.minimum)
         }
+        measure => format!("{} in {window}", measure.unit().trim_start()),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use portcullis_detection::{
     BlindRule, Correlation, Coverage, Detection, Evidence, Findings, ForgedRecord, Forgery,
-    Offender, Outcomes,
+    Offender, Outcomes, Suspect,
 };
 use portcullis_ingest::{Joined, RejectReason};
 
@@ -28,6 +28,7 @@ pub fn write_document(
     document.object("coverage", |object| coverage(object, &findings.coverage, joined));
     document.objects("offenders", &findings.offenders, offender);
     document.objects("watched", &findings.watched, offender);
+    document.objects("suspects", &findings.suspects, suspect);
     document.objects("suspected_forgeries", &findings.forgeries, forgery);
     document.close();
 }
@@ -107,6 +108,29 @@ fn offender(object: &mut Object<'_>, offender: &Offender) {
     object.objects("detections", detections, detection);
 }
 
+fn suspect(object: &mut Object<'_>, suspect: &Suspect) {
+    object.text("key", suspect.key.name());
+    object.untrusted("value", Some(suspect.value.as_untrusted()));
+    object.number("score", suspect.score);
+    object.text("severity", suspect.severity.name());
+    object.text("confidence", suspect.confidence.name());
+    object.texts("rules", suspect.detections.iter().map(|detection| &*detection.rule));
+    object.number("requests", suspect.requests);
+    object.number("clients", suspect.clients);
+    object.objects("contributors", &suspect.contributors, |object, contributor| {
+        object.text("source", &source(contributor.source));
+        object.number("requests", contributor.requests);
+    });
+    object.display("first", suspect.first);
+    object.display("last", suspect.last);
+    let with_rule = suspect
+        .detections
+        .iter()
+        .flat_map(|detection| detection.evidence.iter().map(move |evidence| (detection, evidence)));
+    object.objects("evidence", with_rule, evidence);
+    object.objects("detections", &suspect.detections, detection);
+}
+
 /// Writes one request that a rule fired on.
 pub fn evidence(object: &mut Object<'_>, (detection, evidence): (&Detection, &Evidence)) {
     object.text("rule", &detection.rule);
@@ -166,8 +190,12 @@ fn detection(object: &mut Object<'_>, detection: &Detection) {
     object.number("requests", detection.requests);
     object.display("first", detection.first);
     object.display("last", detection.last);
+    if let Some(why) = detection.suggests {
+        object.text("suggests_only", why.name());
+    }
     if let Some(rate) = &detection.rate {
         object.object("rate", |object| {
+            object.text("by", rate.by.name());
             object.text("measure", rate.measure.name());
             object.number("peak", rate.peak);
             object.number("threshold", rate.threshold);

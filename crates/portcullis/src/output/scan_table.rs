@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use portcullis_detection::{
-    Detection, Findings, Forgery, Ground, Measure, Offender, Outcome, RateFigure,
+    Detection, Findings, Forgery, Ground, Offender, Outcome, RateFigure, Suspect,
 };
 use portcullis_ingest::{Untrusted, redacted};
 
@@ -14,6 +14,8 @@ use crate::terminal::{GOOD, HEADING, Painted, Terminal};
 
 /// Reasons shown beside an offender; the others are counted.
 const REASONS: usize = 4;
+/// Clients shown beside a suspect.
+const CONTRIBUTORS: usize = 3;
 /// Characters of a logged text shown as the example.
 const EXAMPLE_CHARACTERS: usize = 100;
 
@@ -61,6 +63,16 @@ pub fn write(
             terminal.colour,
         )?;
         if let Some(more) = findings.watched.len().checked_sub(top).filter(|more| *more > 0) {
+            writeln!(out, "and {more} more")?;
+        }
+    }
+    if !findings.suspects.is_empty() {
+        let heading = "Suspects: shared by many clients, never blocked by themselves";
+        let heading = Painted { text: heading, style: HEADING, colour: terminal.colour };
+        writeln!(out, "\n{heading}")?;
+        let shown = &findings.suspects[..findings.suspects.len().min(top)];
+        suspects(shown).write(out, terminal.width, terminal.colour)?;
+        if let Some(more) = findings.suspects.len().checked_sub(top).filter(|more| *more > 0) {
             writeln!(out, "and {more} more")?;
         }
     }
@@ -124,6 +136,40 @@ fn offenders(offenders: &[Offender]) -> Table {
     table
 }
 
+fn suspects(suspects: &[Suspect]) -> Table {
+    let mut table = Table::new([
+        ("WHAT", Align::Left),
+        ("SCORE", Align::Right),
+        ("SEVERITY", Align::Left),
+        ("REQUESTS", Align::Right),
+        ("CLIENTS", Align::Right),
+        ("WHY, AND WHO SENT MOST", Align::Left),
+    ]);
+    for suspect in suspects {
+        // Tables are pasted into tickets: secrets stay hidden whatever the options.
+        let value = redacted(suspect.value.as_untrusted().bytes());
+        let value = Untrusted::new(&value).escaped().to_string();
+        let mut shown: String = value.chars().take(EXAMPLE_CHARACTERS).collect();
+        if shown.len() < value.len() {
+            shown.push('…');
+        }
+        let mut why: Vec<String> = suspect.detections.iter().map(reason).collect();
+        why.extend(suspect.contributors.iter().take(CONTRIBUTORS).map(|contributor| {
+            let requests = counted(contributor.requests, "request", "requests");
+            format!("{} ({requests})", source(contributor.source))
+        }));
+        table.row(vec![
+            Cell::plain(format!("{} {shown}", suspect.key)),
+            Cell::plain(suspect.score.to_string()),
+            Cell::styled(suspect.severity.name(), severity_style(suspect.severity)),
+            Cell::plain(human_count(suspect.requests)),
+            Cell::plain(human_count(suspect.clients)),
+            Cell::plain(why.join("\n")),
+        ]);
+    }
+    table
+}
+
 /// The weightiest reasons, one a line, and an example of what was sent.
 fn why(offender: &Offender) -> String {
     let detections = &offender.detections;
@@ -145,6 +191,9 @@ fn why(offender: &Offender) -> String {
 
 fn reason(detection: &Detection) -> String {
     match &detection.rate {
+        Some(rate) if detection.suggests.is_some() => {
+            format!("{} ({}; only suggests)", detection.rule, rate_in_words(rate))
+        }
         Some(rate) => format!("{} ({})", detection.rule, rate_in_words(rate)),
         None if detection.requests == 1 => format!("{} (1 request)", detection.rule),
         None => format!("{} ({} requests)", detection.rule, human_count(detection.requests)),
@@ -153,17 +202,7 @@ fn reason(detection: &Detection) -> String {
 
 /// A rate's figures in words.
 pub fn rate_in_words(rate: &RateFigure) -> String {
-    let RateFigure { peak, threshold, window_seconds, .. } = *rate;
-    let peak = human_count(u64::from(peak));
-    match rate.measure {
-        Measure::Count => format!("{peak} requests in {window_seconds} s, limit {threshold}"),
-        Measure::DistinctPaths => {
-            format!("{peak} different paths in {window_seconds} s, limit {threshold}")
-        }
-        Measure::ErrorShare => {
-            format!("{peak} % errors in {window_seconds} s, limit {threshold} %")
-        }
-    }
+    rate.in_words(human_count)
 }
 
 fn example(detection: &Detection) -> Option<String> {

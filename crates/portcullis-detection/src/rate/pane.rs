@@ -1,0 +1,103 @@
+//! Panes: how many counted requests fell into each second, and where the first stands.
+//!
+//! Objects arrive late and out of order, threads see parts, so no running window can be
+//! kept. Panes merge by addition, and the windows slide over them once everything was
+//! seen, which makes the result independent of order and of how the work was split.
+
+use std::sync::Arc;
+
+/// Panes are put in order when their number has doubled since the last time, and not
+/// before this many, so that ordering costs little for each request.
+const LEAST_UNSORTED: usize = 64;
+
+/// Counted requests of one second, or of one of the things told apart in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pane {
+    /// Seconds since 1970, at which the pane begins.
+    pub(crate) second: i64,
+    /// Hash of what is told apart; 0 where nothing is.
+    pub(crate) key: u64,
+    /// Whether AWS WAF may have blocked them, and the log cannot tell.
+    pub(crate) unclear: bool,
+    /// Of the requests, the one that stands first: its object, as the scan numbers them.
+    pub(crate) object: u32,
+    /// Its offset.
+    pub(crate) offset: u64,
+    /// Requests.
+    pub(crate) count: u32,
+    /// What is summed up of them: bytes where bytes are measured, else 0.
+    pub(crate) bytes: u64,
+}
+
+impl Pane {
+    /// What panes are ordered by, and merged where it is equal.
+    pub(crate) const fn rank(&self) -> (i64, u64, bool) {
+        (self.second, self.key, self.unclear)
+    }
+
+    /// Adds a pane of the same rank.
+    fn absorb(&mut self, other: &Self, objects: &[Arc<str>]) {
+        self.count = self.count.saturating_add(other.count);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        let place = |pane: &Self| (objects.get(pane.object as usize), pane.offset);
+        if place(other) < place(self) {
+            self.object = other.object;
+            self.offset = other.offset;
+        }
+    }
+}
+
+/// Panes of one series, in order up to a point.
+#[derive(Debug, Default)]
+pub(crate) struct Panes {
+    entries: Vec<Pane>,
+    sorted: usize,
+}
+
+impl Panes {
+    /// The panes; in order after [`Panes::order`].
+    pub(crate) fn entries(&self) -> &[Pane] {
+        &self.entries
+    }
+
+    pub(crate) fn add(&mut self, pane: Pane, objects: &[Arc<str>]) {
+        match self.entries.last_mut() {
+            Some(last) if last.rank() == pane.rank() => last.absorb(&pane, objects),
+            Some(_) => {
+                self.entries.push(pane);
+                if self.entries.len() > LEAST_UNSORTED.max(2 * self.sorted) {
+                    self.order(objects);
+                }
+            }
+            // Most sources of a large scan come once.
+            None => {
+                self.entries.reserve_exact(1);
+                self.entries.push(pane);
+            }
+        }
+    }
+
+    /// Adds the panes of another scan, whose objects are numbered by `renumbered`.
+    pub(crate) fn merge(&mut self, mut other: Self, renumbered: &[u32], objects: &[Arc<str>]) {
+        for pane in &mut other.entries {
+            if let Some(object) = renumbered.get(pane.object as usize) {
+                pane.object = *object;
+            }
+        }
+        self.entries.append(&mut other.entries);
+        self.order(objects);
+    }
+
+    /// Sorts by rank, each once.
+    pub(crate) fn order(&mut self, objects: &[Arc<str>]) {
+        self.entries.sort_unstable_by_key(Pane::rank);
+        self.entries.dedup_by(|next, kept| {
+            let same = next.rank() == kept.rank();
+            if same {
+                kept.absorb(next, objects);
+            }
+            same
+        });
+        self.sorted = self.entries.len();
+    }
+}

@@ -1,0 +1,229 @@
+//! Windows against their definition, and what is counted.
+
+use std::collections::{BTreeMap, HashSet};
+
+use portcullis_ingest::{Timestamp, Untrusted};
+use proptest::prelude::*;
+
+use super::*;
+use crate::rule::StatusSet;
+
+/// A request: its second, what is told apart of it, whether it is counted, its bytes.
+type Event = (i64, u64, bool, u64);
+
+fn rate(measure: Measure, threshold: u64, minimum: u32, window_seconds: u32) -> Rate {
+    Rate {
+        by: Key::Client,
+        measure,
+        threshold,
+        minimum,
+        window_seconds,
+        quiet_seconds: window_seconds,
+        conditions: Conditions::default(),
+    }
+}
+
+fn ordered(panes: impl Iterator<Item = Pane>) -> Counts {
+    let mut counts = Counts::default();
+    for pane in panes {
+        counts.of(0).add(pane, &[]);
+    }
+    counts.order(&[]);
+    counts
+}
+
+fn windowed(rate: &Rate, events: &[Event]) -> Vec<Burst> {
+    let width = i64::from(rate.pane_seconds());
+    let pane = |event: &Event, key, bytes| Pane {
+        second: event.0.div_euclid(width) * width,
+        key,
+        unclear: false,
+        object: 0,
+        offset: 0,
+        count: 1,
+        bytes,
+    };
+    let counted = ordered(events.iter().filter(|event| event.2).map(|event| {
+        let key = if told_apart(rate.measure()).is_some() { event.1 } else { 0 };
+        pane(event, key, if rate.measure() == Measure::Bytes { event.3 } else { 0 })
+    }));
+    let all = ordered(events.iter().map(|event| pane(event, 0, 0)));
+    let (bursts, peak) = bursts(rate, counted.panes(0).iter(), all.panes(0).iter());
+    let highest = bursts.iter().map(|burst| burst.peak).max();
+    assert!(highest.is_none_or(|highest| highest == peak), "{peak}: {bursts:?}");
+    bursts
+}
+
+/// The value of the window `[start, start + length)`, word for word; `None` when there is
+/// too little in it.
+fn naive_value(rate: &Rate, events: &[Event], start: i64, length: i64) -> Option<u64> {
+    let inside: Vec<&Event> =
+        events.iter().filter(|event| (start..start + length).contains(&event.0)).collect();
+    let counted: Vec<&&Event> = inside.iter().filter(|event| event.2).collect();
+    let apart: HashSet<u64> = counted.iter().map(|event| event.1).collect();
+    let value = match rate.measure() {
+        Measure::Count => counted.len() as u64,
+        Measure::DistinctPaths | Measure::DistinctRoutes | Measure::DistinctAgents => {
+            apart.len() as u64
+        }
+        Measure::DistinctObjects => {
+            let mut routes: BTreeMap<u64, u64> = BTreeMap::new();
+            for key in apart {
+                *routes.entry(key >> (64 - key::ROUTE_BITS)).or_default() += 1;
+            }
+            routes.into_values().max().unwrap_or(0)
+        }
+        Measure::Bytes => counted.iter().map(|event| event.3).sum(),
+        Measure::ErrorShare => (counted.len() as u64 * 100).checked_div(inside.len() as u64)?,
+    };
+    (counted.len() >= rate.minimum() as usize).then_some(value)
+}
+
+/// The definition, word for word: every window that begins at a counted request.
+fn naive(rate: &Rate, events: &[Event]) -> Vec<Burst> {
+    let width = i64::from(rate.pane_seconds());
+    let length = i64::from(rate.window_seconds() / rate.pane_seconds()) * width;
+    let events: Vec<Event> = events
+        .iter()
+        .map(|event| (event.0.div_euclid(width) * width, event.1, event.2, event.3))
+        .collect();
+    let counted: Vec<&Event> = events.iter().filter(|event| event.2).collect();
+    let mut starts: Vec<i64> = counted.iter().map(|event| event.0).collect();
+    starts.sort_unstable();
+    starts.dedup();
+    let mut bursts: Vec<(i64, Burst)> = Vec::new();
+    for start in starts {
+        let Some(value) = naive_value(rate, &events, start, length) else { continue };
+        if value < rate.threshold() {
+            continue;
+        }
+        let inside = counted.iter().filter(|event| (start..start + length).contains(&event.0));
+        let last = inside.map(|event| event.0).max().expect("its first");
+        let quiet = i64::from(rate.quiet_seconds());
+        let joins =
+            |(reach, burst): &&mut (i64, Burst)| start < *reach || start < burst.last + quiet;
+        if let Some((reach, burst)) = bursts.last_mut().filter(joins) {
+            *reach = start + length;
+            burst.last = last;
+            burst.peak = burst.peak.max(value);
+        } else {
+            bursts.push((start + length, Burst { first: start, last, peak: value, requests: 0 }));
+        }
+    }
+    let requests = |burst: &Burst| {
+        counted.iter().filter(|event| (burst.first..=burst.last).contains(&event.0)).count() as u64
+    };
+    bursts.into_iter().map(|(_, burst)| Burst { requests: requests(&burst), ..burst }).collect()
+}
+
+/// Requests over so many seconds, on two routes.
+fn events(seconds: i64) -> impl Strategy<Value = Vec<Event>> {
+    let apart = (1..3_u64, 1..8_u64).prop_map(|(route, path)| route << 40 | path);
+    proptest::collection::vec((0..seconds, apart, any::<bool>(), 0..4_u64), 0..120)
+}
+
+proptest! {
+    #[test]
+    fn windows_equal_naive_windows(
+        events in events(300),
+        measure in proptest::sample::select(Measure::ALL),
+        (threshold, minimum, window) in (1..12_u64, 1..6_u32, 1..70_u32),
+        quiet in proptest::option::of(1..120_u32),
+    ) {
+        let is_share = measure == Measure::ErrorShare;
+        let threshold = if is_share { threshold * 8 } else { threshold };
+        let mut rate = rate(measure, threshold, if is_share { minimum } else { 1 }, window);
+        rate.quiet_seconds = quiet.unwrap_or(window);
+        prop_assert_eq!(windowed(&rate, &events), naive(&rate, &events));
+    }
+
+    #[test]
+    fn long_windows_equal_naive_windows_of_whole_panes(
+        events in events(400_000),
+        measure in proptest::sample::select(Measure::ALL),
+        (threshold, window) in (1..12_u64, 3_601..200_000_u32),
+    ) {
+        let is_share = measure == Measure::ErrorShare;
+        let rate = rate(measure, if is_share { threshold * 8 } else { threshold }, 1, window);
+        prop_assert_eq!(windowed(&rate, &events), naive(&rate, &events));
+    }
+
+    #[test]
+    fn long_windows_err_by_less_than_one_pane(
+        events in events(400_000),
+        measure in proptest::sample::select(
+            Measure::ALL.iter().copied().filter(|m| *m != Measure::ErrorShare).collect::<Vec<_>>()
+        ),
+        window in 3_601..200_000_u32,
+    ) {
+        let rate = rate(measure, 1, 1, window);
+        let peak = windowed(&rate, &events).iter().map(|burst| burst.peak).max().unwrap_or(0);
+        let true_peak = |length: i64| {
+            let starts = events.iter().map(|event| event.0);
+            starts.filter_map(|start| naive_value(&rate, &events, start, length)).max().unwrap_or(0)
+        };
+        let width = i64::from(rate.pane_seconds());
+        prop_assert!(peak <= true_peak(i64::from(window)));
+        prop_assert!(peak >= true_peak((i64::from(rate.panes()) - 1) * width));
+        prop_assert!(rate.panes() <= Rate::MOST_PANES);
+        prop_assert!(rate.panes() * rate.pane_seconds() + rate.pane_seconds() > window);
+    }
+}
+
+#[test]
+fn windows_up_to_an_hour_are_exact_to_the_second() {
+    for window in [1, 60, 3_599, 3_600] {
+        assert_eq!(rate(Measure::Count, 1, 1, window).pane_seconds(), 1);
+    }
+    assert_eq!(rate(Measure::Count, 1, 1, 86_400).pane_seconds(), 240);
+}
+
+#[test]
+fn a_burst_across_a_minute_counts_once() {
+    let events: Vec<Event> = (0..120).map(|n| (59 + n / 60, 1, true, 0)).collect();
+    let bursts = windowed(&rate(Measure::Count, 100, 1, 60), &events);
+    assert_eq!(bursts, [Burst { first: 59, last: 60, peak: 120, requests: 120 }]);
+}
+
+#[test]
+fn two_bursts_are_one_only_within_the_quiet_period() {
+    let events: Vec<Event> = (0..20).map(|n| (n / 10 * 1_000, 1, true, 0)).collect();
+    let found = |quiet_seconds| {
+        windowed(&Rate { quiet_seconds, ..rate(Measure::Count, 10, 1, 60) }, &events).len()
+    };
+    assert_eq!([found(60), found(1_000), found(1_001)], [2, 2, 1]);
+}
+
+#[test]
+fn claimed_sizes_do_not_overflow() {
+    let events: Vec<Event> = (0..4).map(|n| (n, 1, true, u64::MAX)).collect();
+    let bursts = windowed(&rate(Measure::Bytes, 100, 1, 2), &events);
+    assert_eq!(bursts.iter().map(|burst| burst.peak).max(), Some(u64::MAX));
+}
+
+#[test]
+fn conditions_decide_what_is_counted() {
+    let mut statuses = StatusSet::EMPTY;
+    statuses.set(400..=499, true);
+    statuses.set(404..=404, false);
+    let conditions = Conditions { statuses: Some(statuses), ..Conditions::default() };
+    let holds = |status| conditions.hold(&Request { status, ..Request::default() });
+    assert!(holds(Some(403)));
+    assert!(!holds(Some(404)) && !holds(Some(200)) && !holds(None));
+}
+
+#[test]
+fn a_403_is_unclear_only_where_the_log_cannot_tell() {
+    let refused = Request {
+        status: Some(403),
+        waf_is_unknown: true,
+        time: Timestamp::from_epoch_ms(0),
+        ..Request::default()
+    };
+    let denied = Some(Untrusted::new(b"ACCESS_DENIED"));
+    assert!(may_be_blocked(&refused));
+    assert!(!may_be_blocked(&Request { waf_is_unknown: false, ..refused }));
+    assert!(!may_be_blocked(&Request { status: Some(401), ..refused }));
+    assert!(!may_be_blocked(&Request { error_type: denied, ..refused }));
+    assert!(!may_be_blocked(&Request { waf_action: Some(WafAction::Allow), ..refused }));
+}

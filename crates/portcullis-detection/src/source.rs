@@ -1,0 +1,304 @@
+//! What is kept of one source, and what it comes to.
+//!
+//! Everything kept is a sum, a minimum, a maximum or a set, so that it comes out the same
+//! in whatever order requests are seen and scans are merged. An offender in a list and an
+//! account of it are two readings of one [`Judged`].
+
+use std::collections::BTreeSet;
+use std::hash::BuildHasher as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use ipnet::IpNet;
+use portcullis_ingest::{Request, Untrusted, source_network};
+
+use crate::account::{Account, RateCount};
+use crate::correlation::{Correlation, Facts, correlations};
+use crate::level::Category;
+use crate::offender::{Detection, Figures, Offender, Standing, Weight};
+use crate::outcome::{Outcome, Outcomes};
+use crate::rate::{Counts, Key, is_blocked};
+use crate::rule::{RuleKind, RuleSet};
+use crate::signature::Verdict;
+use crate::tally::{Distinct, Principals, Span, Tally, rate_detection};
+use crate::timeline::Timeline;
+
+/// A source as the map keys it: an IPv4 address, or the upper half of an IPv6 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum SourceKey {
+    V4(u32),
+    V6(u64),
+}
+
+impl SourceKey {
+    pub(crate) fn of(client: IpAddr) -> Self {
+        match client {
+            IpAddr::V4(address) => Self::V4(address.into()),
+            IpAddr::V6(address) => Self::V6((u128::from(address) >> 64) as u64),
+        }
+    }
+
+    pub(crate) fn network(self) -> IpNet {
+        source_network(match self {
+            Self::V4(bits) => IpAddr::V4(Ipv4Addr::from(bits)),
+            Self::V6(bits) => IpAddr::V6(Ipv6Addr::from(u128::from(bits) << 64)),
+        })
+    }
+}
+
+/// Everything kept of one source.
+#[derive(Default)]
+pub(crate) struct Source {
+    requests: u64,
+    flagged: u64,
+    good: u64,
+    /// Of flagged requests, those that AWS WAF stopped included.
+    outcomes: Outcomes,
+    /// Different paths and queries on which a rule about anything but the agent fired.
+    probes: Distinct<{ Facts::MOST_PROBES }>,
+    span: Span,
+    principals: Principals,
+    /// By index of the rule, sorted.
+    tallies: Vec<(usize, Tally)>,
+    pub(crate) counts: Counts,
+}
+
+impl Source {
+    pub(crate) fn observe(&mut self, request: &Request<'_>, verdict: &Verdict, object: &Arc<str>) {
+        self.requests += 1;
+        if verdict.flagged() {
+            self.outcomes.add(Outcome::of(request));
+        }
+        self.flagged += u64::from(verdict.flagged() && !is_blocked(request));
+        let answered_well = request.status.is_some_and(|code| (200..400).contains(&code));
+        self.good += u64::from(answered_well && !verdict.flagged());
+        self.span.add(request.time);
+        if let Some(name) = request.principal.or(request.api_key_id) {
+            self.principals.add(FixedState::with_seed(0x7072_696e).hash_one(name.bytes()));
+        }
+        // A client that AWS WAF blocks and that keeps trying must not renew its own
+        // block: what was stopped is counted and held against nobody.
+        if !is_blocked(request) {
+            for hit in verdict.hits() {
+                self.tally(hit.rule).observe(request, hit, object);
+            }
+            if verdict.categories().iter().any(|category| *category != Category::ScannerUa) {
+                let [path, query] =
+                    [request.path, request.query].map(|text| text.map(Untrusted::bytes));
+                self.probes.add(FixedState::with_seed(0x7072_6f62).hash_one((path, query)));
+            }
+        }
+    }
+
+    fn tally(&mut self, rule: usize) -> &mut Tally {
+        let place = match self.tallies.binary_search_by_key(&rule, |(rule, _)| *rule) {
+            Ok(place) => place,
+            Err(place) => {
+                self.tallies.insert(place, (rule, Tally::default()));
+                place
+            }
+        };
+        &mut self.tallies[place].1
+    }
+
+    pub(crate) fn merge(&mut self, other: Self, renumbered: &[u32], objects: &[Arc<str>]) {
+        self.requests += other.requests;
+        self.flagged += other.flagged;
+        self.good += other.good;
+        self.outcomes.merge(other.outcomes);
+        for probe in other.probes.hashes {
+            self.probes.add(probe);
+        }
+        self.span.merge(other.span);
+        for principal in other.principals.hashes {
+            self.principals.add(principal);
+        }
+        for (rule, theirs) in other.tallies {
+            self.tally(rule).merge(theirs);
+        }
+        self.counts.merge(other.counts, renumbered, objects);
+    }
+
+    /// What the rules that fired mean together.
+    fn correlations(&self, weights: &[Weight]) -> Vec<Correlation> {
+        let about_requests = |weight: &&Weight| !weight.is_rate && !weight.is_agent();
+        let signatures = weights.iter().filter(about_requests);
+        let categories: BTreeSet<Category> = signatures.clone().map(|w| w.category).collect();
+        let in_full = |weight: &&Weight| weight.is_rate && !weight.suggests;
+        correlations(&Facts {
+            scanner_agent: weights.iter().any(Weight::is_agent),
+            probes: self.probes.hashes.len(),
+            rules: signatures.count(),
+            categories: categories.len(),
+            rates: weights.iter().filter(in_full).count(),
+            requests: self.requests,
+            flagged_requests: self.flagged,
+            good_requests: self.good,
+        })
+    }
+
+    /// Whether the signature at that index fired.
+    pub(crate) fn has_tally(&self, rule: usize) -> bool {
+        self.tallies.binary_search_by_key(&rule, |(rule, _)| *rule).is_ok()
+    }
+
+    /// What the source comes to. Its counts must be in order.
+    pub(crate) fn judge(self, rules: &RuleSet, objects: &[Arc<str>]) -> Judged {
+        let mut grounds = Grounds::default();
+        for (index, tally) in &self.tallies {
+            grounds.add(rules, *index, tally.detection(rules, *index));
+        }
+        grounds.add_rates(rules, Key::Client, &self.counts, objects);
+        grounds.order();
+        let correlations = self.correlations(&grounds.weights);
+        Judged { source: self, grounds, correlations }
+    }
+}
+
+/// What rules found, and what the decision needs of each.
+#[derive(Debug, Default)]
+pub(crate) struct Grounds {
+    /// By the score it adds from the highest, then by id.
+    pub(crate) detections: Vec<Detection>,
+    /// In any order.
+    weights: Vec<Weight>,
+    /// Indices of the rules, in any order.
+    pub(crate) rules: Vec<usize>,
+}
+
+impl Grounds {
+    /// What the rules by one key found in counts that are in order.
+    pub(crate) fn of_rates(
+        rules: &RuleSet,
+        by: Key,
+        counts: &Counts,
+        objects: &[Arc<str>],
+    ) -> Self {
+        let mut grounds = Self::default();
+        grounds.add_rates(rules, by, counts, objects);
+        grounds.order();
+        grounds
+    }
+
+    fn add_rates(&mut self, rules: &RuleSet, by: Key, counts: &Counts, objects: &[Arc<str>]) {
+        for bursts in rules.rates().bursts(by, counts) {
+            self.add(rules, bursts.rule, rate_detection(rules, &bursts, objects));
+        }
+    }
+
+    fn add(&mut self, rules: &RuleSet, index: usize, detection: Detection) {
+        let rule = &rules.rules()[index];
+        self.weights.push(Weight {
+            rule_points: rule.points(),
+            category: rule.category(),
+            severity: rule.severity(),
+            confidence: rule.confidence(),
+            is_rate: matches!(rule.kind(), RuleKind::Rate(_)),
+            suggests: detection.suggests.is_some(),
+            requests: detection.requests,
+        });
+        self.rules.push(index);
+        self.detections.push(detection);
+    }
+
+    fn order(&mut self) {
+        self.detections.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.rule.cmp(&b.rule)));
+    }
+
+    /// Sum over the detections.
+    pub(crate) fn score(&self) -> u32 {
+        self.detections.iter().map(|detection| detection.points).sum()
+    }
+}
+
+/// A source with what speaks against it.
+pub(crate) struct Judged {
+    source: Source,
+    grounds: Grounds,
+    correlations: Vec<Correlation>,
+}
+
+impl Judged {
+    fn figures(&self) -> Figures<'_> {
+        Figures {
+            score: self.score(),
+            correlated: self.correlations.iter().any(|correlation| correlation.is_ground()),
+            flagged_requests: self.source.flagged,
+            good_requests: self.source.good,
+            requests: self.source.requests,
+            weights: &self.grounds.weights,
+        }
+    }
+
+    fn score(&self) -> u32 {
+        let of_correlations = self.correlations.iter().map(|correlation| correlation.points());
+        self.grounds.score() + of_correlations.sum::<u32>()
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.figures().standing()
+    }
+
+    /// As it stands in a list; `None` when no rule fired.
+    pub(crate) fn offender(self, key: SourceKey) -> Option<Offender> {
+        let Grounds { detections, .. } = &self.grounds;
+        let severity = detections.iter().map(|detection| detection.severity).max()?;
+        let confidence = detections.iter().map(|detection| detection.confidence).max()?;
+        let mut categories: Vec<_> =
+            detections.iter().map(|detection| detection.category).collect();
+        categories.sort_unstable();
+        categories.dedup();
+        let (score, grounds) = (self.score(), self.figures().grounds());
+        let Source { requests, flagged, good, outcomes, span, .. } = self.source;
+        Some(Offender {
+            source: key.network(),
+            score,
+            grounds,
+            severity,
+            confidence,
+            categories,
+            requests,
+            flagged_requests: flagged,
+            good_requests: good,
+            outcomes,
+            principals: self.source.principals.hashes.len() as u64,
+            first: span.first,
+            last: span.last,
+            detections: self.grounds.detections,
+            correlations: self.correlations,
+        })
+    }
+
+    /// In full.
+    pub(crate) fn account(self, key: SourceKey, rules: &RuleSet, timeline: Timeline) -> Account {
+        let figures = self.figures();
+        let rates = rules.rates().peaks(&self.source.counts).map(|peak| RateCount {
+            rule: Arc::clone(rules.rules()[peak.rule].shared_id()),
+            measure: peak.rate.measure(),
+            peak: peak.value,
+            threshold: peak.rate.threshold(),
+            minimum: peak.rate.minimum(),
+            window_seconds: peak.rate.window_seconds(),
+            requests: peak.requests,
+        });
+        Account {
+            source: key.network(),
+            standing: figures.standing(),
+            score: figures.score,
+            grounds: figures.grounds(),
+            changes: figures.changes(),
+            rates: rates.collect(),
+            timeline,
+            requests: self.source.requests,
+            flagged_requests: self.source.flagged,
+            good_requests: self.source.good,
+            outcomes: self.source.outcomes,
+            principals: self.source.principals.hashes.len() as u64,
+            first: self.source.span.first,
+            last: self.source.span.last,
+            detections: self.grounds.detections,
+            correlations: self.correlations,
+        }
+    }
+}
