@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test has no users: `pub` means the other modules")]
 
 mod bad_input;
+mod buckets;
 mod datasets;
 mod decode;
 mod determinism;

@@ -48,6 +48,8 @@ pub struct Coverage {
     pub blind: BTreeMap<Arc<str>, BlindRule>,
     /// Bytes of text after decompression.
     pub text_bytes: u64,
+    /// Requests outside the span of time that was asked for, which were not looked at.
+    pub requests_outside_span: u64,
 }
 
 /// A rule that could not look into some objects.
@@ -75,6 +77,9 @@ pub struct ObjectSeen<'a> {
     pub records: u64,
     /// Bytes of text after decompression.
     pub text_bytes: u64,
+    /// Requests of it that were passed over, because they are outside the span of time
+    /// that was asked for.
+    pub outside_span: u64,
     /// Why it is incomplete; `None` when it was read to its end.
     pub incomplete: Option<&'a str>,
 }
@@ -85,6 +90,7 @@ impl Coverage {
         self.objects += 1;
         self.records += object.records;
         self.text_bytes += object.text_bytes;
+        self.requests_outside_span += object.outside_span;
         if let Some(reason) = object.incomplete {
             self.add_incomplete(object.object.into(), reason.to_owned());
         }
@@ -140,6 +146,7 @@ impl Coverage {
         self.truncated_fields += other.truncated_fields;
         self.rejects_with_signatures += other.rejects_with_signatures;
         self.text_bytes += other.text_bytes;
+        self.requests_outside_span += other.requests_outside_span;
         for (mine, theirs) in self.rejects.iter_mut().zip(other.rejects) {
             *mine += theirs;
         }

@@ -611,6 +611,7 @@ fn coverage_names_the_rules_that_could_not_look() {
         fields,
         records: 3,
         text_bytes: 300,
+        outside_span: 0,
         incomplete: Some("cut off"),
     });
     let coverage = scan.finish().coverage;

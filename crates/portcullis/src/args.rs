@@ -9,17 +9,20 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ipnet::IpNet;
+use portcullis_ingest::Timestamp;
 
 mod authors;
 
 pub use authors::{LevelArgument, Lint, LintOutput};
 
+use crate::bucket::Store;
 use crate::exit;
 use crate::output::json::Secrets;
+use crate::span;
 
 pub use remediation::{
-    Apply, Audit, ByHand, Changing, Expire, Pardon, Protected, ReleaseAll, Rollback, Shape, Status,
-    TargetOptions,
+    Apply, Audit, ByHand, Changing, Expire, Pardon, Protected, Reached, ReleaseAll, Rollback,
+    Shape, Status, TargetOptions,
 };
 
 /// Finds attackers in API access logs and suggests AWS WAF IP-set changes.
@@ -117,7 +120,7 @@ pub enum Command {
 /// Which logs to read and how. Shared by every command that reads logs.
 #[derive(Debug, Args)]
 pub struct Logs {
-    /// Files, directory trees, globs, or `-` for standard input.
+    /// Files, directory trees, globs, `s3://BUCKET/PREFIX`, or `-` for standard input.
     ///
     /// In a directory tree, hidden files and files that are plainly no logs
     /// (MANIFEST.json, truth.json, README*, LICENSE*, *.md, *.toml) are passed over;
@@ -164,9 +167,58 @@ pub struct Logs {
     /// are `[redacted]`.
     #[arg(long)]
     pub show_secrets: bool,
+    /// Pay for the transfer from buckets that demand it.
+    #[arg(long)]
+    pub requester_pays: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub within: Within,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub access: Access,
+}
+
+/// The span of time that is looked at. Requests outside it are passed over and counted,
+/// and in a bucket, objects that can hold none of it are not fetched.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Span of time")]
+pub struct Within {
+    /// Only requests of this long before now, or before --to: `90s`, `30m`, `6h`, `2d`.
+    #[arg(long, value_name = "LENGTH", value_parser = span::length, conflicts_with = "from")]
+    pub since: Option<i64>,
+    /// Only requests from this time on: RFC 3339, or a day in UTC.
+    #[arg(long, value_name = "TIME", value_parser = span::time)]
+    pub from: Option<Timestamp>,
+    /// Only requests before this time: RFC 3339, or a day in UTC.
+    #[arg(long, value_name = "TIME", value_parser = span::time)]
+    pub to: Option<Timestamp>,
+}
+
+/// How AWS is reached. What is not given is found where every AWS tool finds it.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "AWS")]
+pub struct Access {
+    /// Profile of the AWS configuration.
+    #[arg(long, value_name = "NAME", env = "PORTCULLIS_PROFILE")]
+    pub profile: Option<String>,
+    /// Role to assume with the credentials that are found.
+    #[arg(long, value_name = "ARN", env = "PORTCULLIS_ASSUME_ROLE")]
+    pub assume_role: Option<String>,
+    /// Region of the bucket, or of the sets; CLOUDFRONT sets are in us-east-1 whatever is
+    /// given.
+    #[arg(long, value_name = "REGION", env = "PORTCULLIS_REGION")]
+    pub region: Option<String>,
+    /// Another server than AWS.
+    #[arg(long, value_name = "URL", env = "PORTCULLIS_ENDPOINT_URL")]
+    pub endpoint_url: Option<String>,
 }
 
 impl Logs {
+    /// How the buckets among the locations are reached.
+    pub fn store(&self) -> Store<'_> {
+        Store { access: &self.access, requester_pays: self.requester_pays }
+    }
+
     /// Whether secrets are written.
     pub fn secrets(&self) -> Secrets {
         if self.show_secrets { Secrets::Shown } else { Secrets::Hidden }

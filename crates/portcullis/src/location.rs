@@ -1,6 +1,6 @@
 //! Which objects a list of locations names, in which order.
 //!
-//! A location is a file, a directory tree, a glob or `-`. Output must not depend on how
+//! A location is a file, a directory tree, a glob, `-`, or `s3://bucket/prefix`. Output must not depend on how
 //! a file system happens to list its entries, so trees and globs are sorted; and a file
 //! reached twice must not count twice, or a rate would double. What a missing location
 //! means is left to the caller: the others are still read.
@@ -10,11 +10,17 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use portcullis_aws::objects;
+
+use crate::bucket::{Ahead, Buckets, Store};
 use crate::failure::Failure;
+use crate::output::counted;
+use crate::span::Span;
 
 /// One object to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Input {
     /// How outputs name it: the location as given, joined with the path below it.
     pub name: String,
@@ -23,10 +29,12 @@ pub struct Input {
     source: Source,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Source {
     File(PathBuf),
     Stdin,
+    /// One of the objects of a bucket.
+    Object(Arc<Ahead>, usize),
 }
 
 impl Input {
@@ -35,6 +43,7 @@ impl Input {
         match &self.source {
             Source::File(path) => Ok(Box::new(File::open(path)?)),
             Source::Stdin => Ok(Box::new(io::stdin())),
+            Source::Object(ahead, index) => Ok(Box::new(ahead.open(*index))),
         }
     }
 }
@@ -48,26 +57,42 @@ pub struct Found {
     pub skipped: Vec<(String, &'static str)>,
     /// Locations that name nothing, or cannot be listed.
     pub failures: Vec<Failure>,
+    /// What is good to know about a location, one sentence each.
+    pub notes: Vec<String>,
 }
 
-/// Finds the objects that `locations` name.
-pub fn find(locations: &[String]) -> Found {
-    let mut finder = Finder::default();
+/// Finds the objects that `locations` name. In a bucket, those that can hold nothing of
+/// the span are left out.
+pub fn find(locations: &[String], store: Store<'_>, span: Span) -> Found {
+    let mut finder = Finder {
+        store,
+        span,
+        buckets: None,
+        found: Found::default(),
+        taken: HashSet::new(),
+        objects_taken: HashSet::new(),
+        stdin_taken: false,
+    };
     for location in locations {
         finder.location(location);
     }
     finder.found
 }
 
-#[derive(Default)]
-struct Finder {
+struct Finder<'a> {
+    store: Store<'a>,
+    span: Span,
+    /// Opened when the first location names one.
+    buckets: Option<Buckets>,
     found: Found,
     /// Canonical paths of the files taken already.
     taken: HashSet<PathBuf>,
+    /// Names of the objects in buckets taken already.
+    objects_taken: HashSet<String>,
     stdin_taken: bool,
 }
 
-impl Finder {
+impl Finder<'_> {
     fn location(&mut self, location: &str) {
         if location == "-" {
             if self.stdin_taken {
@@ -79,6 +104,12 @@ impl Finder {
             self.found.inputs.push(Input { name: "-".to_owned(), bytes: None, source });
             return;
         }
+        if location.starts_with("s3://") {
+            if let Err(failure) = self.bucket(location) {
+                self.found.failures.push(failure);
+            }
+            return;
+        }
         let path = Path::new(location);
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => self.tree(path),
@@ -88,6 +119,36 @@ impl Finder {
             }
             Err(error) => self.fail(path, &error),
         }
+    }
+
+    fn bucket(&mut self, location: &str) -> Result<(), Failure> {
+        let place = objects::Location::parse(location).ok_or_else(|| {
+            Failure::because(format!("read `{location}`"), "it is no s3://BUCKET/PREFIX")
+        })?;
+        let buckets = match &mut self.buckets {
+            Some(buckets) => buckets,
+            none => none.insert(Buckets::open(self.store)?),
+        };
+        let (ahead, listing) = buckets.list(&place, self.span)?;
+        let before = self.found.inputs.len();
+        for (index, object) in ahead.objects().iter().enumerate() {
+            let name = ahead.name(object);
+            if !self.objects_taken.insert(name.clone()) {
+                self.skip(&name, "named twice, read once");
+                continue;
+            }
+            let source = Source::Object(Arc::clone(&ahead), index);
+            self.found.inputs.push(Input { name, bytes: Some(object.size), source });
+        }
+        if listing.before_span > 0 || listing.folders_passed_over > 0 {
+            self.found.notes.push(format!(
+                "{location}: {} read; {} written before the span and {} of other days left out",
+                counted((self.found.inputs.len() - before) as u64, "object", "objects"),
+                counted(listing.before_span, "object", "objects"),
+                counted(listing.folders_passed_over, "folder", "folders"),
+            ));
+        }
+        Ok(())
     }
 
     fn glob(&mut self, pattern: &str) {
@@ -203,6 +264,7 @@ fn no_log(file_name: &OsStr) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::Access;
 
     fn tree(files: &[&str]) -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("a temporary directory");
@@ -219,7 +281,8 @@ mod tests {
         let root = tree(files);
         let base = root.path().to_str().expect("UTF-8").to_owned();
         let locations: Vec<String> = locations.iter().map(|l| format!("{base}/{l}")).collect();
-        let found = find(&locations);
+        let store = Store { access: &Access::default(), requester_pays: false };
+        let found = find(&locations, store, Span::default());
         let names: Vec<_> = found
             .inputs
             .iter()

@@ -10,6 +10,7 @@
 )]
 
 mod args;
+mod bucket;
 mod command;
 mod config;
 mod exit;
@@ -24,6 +25,7 @@ mod pipeline;
 mod progress;
 mod quarantine;
 mod remote;
+mod span;
 mod terminal;
 
 use std::process::ExitCode;

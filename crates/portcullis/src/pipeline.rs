@@ -22,6 +22,7 @@ use crate::output::json::Secrets;
 use crate::output::{request, verdict};
 use crate::progress::Progress;
 use crate::quarantine::Quarantine;
+use crate::span::{Inside, Span};
 
 /// What to read, and how.
 pub struct Reading<'r> {
@@ -33,6 +34,8 @@ pub struct Reading<'r> {
     pub joining: Option<&'r Joining>,
     /// What one object may cost, and whom to believe.
     pub options: &'r ReadOptions,
+    /// Which requests are looked at.
+    pub span: Span,
     /// Where records go that could not be read.
     pub quarantine: Option<&'r Quarantine>,
     /// How many threads read; at least 1.
@@ -64,6 +67,8 @@ pub struct Tally {
     pub unrecognised: Vec<String>,
     /// Records that could not be read, in the order of [`RejectReason::ALL`].
     pub rejects: [u64; RejectReason::ALL.len()],
+    /// Requests outside the span that was asked for.
+    pub outside_span: u64,
     /// What the operator should know or change, one sentence each.
     pub notes: BTreeSet<String>,
 }
@@ -216,7 +221,8 @@ impl Reading<'_> {
         let mut sink = Counted { sink, progress, requests: 0, rejects: 0 };
         // AWS WAF's records are recognised; the format is the access logs'.
         let format = if matches!(object.role, Role::Waf(_)) { None } else { self.format };
-        let mut joined = Joined { sink: &mut sink, role: object.role };
+        let mut inside = Inside { span: self.span, sink: &mut sink, outside: 0 };
+        let mut joined = Joined { sink: &mut inside, role: object.role };
         let report = match self.quarantine {
             None => read_object(&input.name, reader, format, self.options, &mut joined),
             Some(quarantine) => {
@@ -228,9 +234,10 @@ impl Reading<'_> {
                 report
             }
         };
+        let outside = inside.outside;
         sink.tell();
         progress.object();
-        Report::Read(report)
+        Report::Read(report, outside)
     }
 
     fn tally(&self, reports: impl IntoIterator<Item = Report>) -> Tally {
@@ -251,7 +258,10 @@ impl Tally {
 
     fn add(&mut self, input: &Input, report: Report) {
         let report = match report {
-            Report::Read(report) => report,
+            Report::Read(report, outside) => {
+                self.outside_span += outside;
+                report
+            }
             Report::Unreadable(error) => {
                 self.unreadable.push(Failure::new(format!("read `{}`", input.name), &error));
                 return;
@@ -316,14 +326,15 @@ fn add_provisional(findings: &mut Findings, provisional: Findings) {
 
 /// What became of one object.
 enum Report {
-    Read(ObjectReport),
+    /// With how many requests outside the span.
+    Read(ObjectReport, u64),
     Unreadable(io::Error),
 }
 
 impl Report {
     fn incomplete(&self) -> Option<String> {
         match self {
-            Self::Read(report) => report.incomplete.as_ref().map(ToString::to_string),
+            Self::Read(report, _) => report.incomplete.as_ref().map(ToString::to_string),
             Self::Unreadable(error) => Some(format!("cannot be opened: {error}")),
         }
     }
@@ -332,9 +343,9 @@ impl Report {
     fn tell(&self, input: &Input, scan: &mut Scan<'_>) {
         let incomplete = self.incomplete();
         let nothing = ObjectReport::default();
-        let report = match self {
-            Self::Read(report) => report,
-            Self::Unreadable(_) => &nothing,
+        let (report, outside_span) = match self {
+            Self::Read(report, outside) => (report, *outside),
+            Self::Unreadable(_) => (&nothing, 0),
         };
         scan.object(&ObjectSeen {
             object: &input.name,
@@ -342,6 +353,7 @@ impl Report {
             fields: report.fields,
             records: report.records,
             text_bytes: report.text_bytes,
+            outside_span,
             incomplete: incomplete.as_deref(),
         });
     }

@@ -13,7 +13,7 @@ use portcullis_remediation::{
     Clock, Ledger, LedgerStore as _, ReadError, Scope, Sets, StoreError, Target,
 };
 
-use crate::args::TargetOptions;
+use crate::args::{Access, TargetOptions};
 use crate::config::{Configuration, Mode, TargetSettings};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -46,8 +46,12 @@ pub struct Remote {
 
 impl Remote {
     /// Opens the target that was named, or the only one there is.
-    pub fn open(options: &TargetOptions, configuration: &Configuration) -> Result<Self, Failure> {
-        let settings = merged(options, configuration)?;
+    pub fn open(
+        options: &TargetOptions,
+        access: &Access,
+        configuration: &Configuration,
+    ) -> Result<Self, Failure> {
+        let settings = merged(options, access, configuration)?;
         let name = settings.name.clone();
         let account = settings.account.clone().ok_or_else(|| lacking(&name, "account"))?;
         let ledger = settings.ledger.clone().ok_or_else(|| lacking(&name, "ledger"))?;
@@ -168,6 +172,7 @@ impl Remote {
 /// The settings of the named target, or of the only one, under those of the command line.
 fn merged(
     options: &TargetOptions,
+    access: &Access,
     configuration: &Configuration,
 ) -> Result<TargetSettings, Failure> {
     let names: Vec<&str> = configuration.targets().map(|target| target.name.as_str()).collect();
@@ -199,11 +204,11 @@ fn merged(
         }
     };
     over(&options.account, &mut settings.account);
-    over(&options.region, &mut settings.region);
+    over(&access.region, &mut settings.region);
     over(&options.ledger, &mut settings.ledger);
-    over(&options.profile, &mut settings.profile);
-    over(&options.assume_role, &mut settings.assume_role);
-    over(&options.endpoint_url, &mut settings.endpoint_url);
+    over(&access.profile, &mut settings.profile);
+    over(&access.assume_role, &mut settings.assume_role);
+    over(&access.endpoint_url, &mut settings.endpoint_url);
     settings.scope = options.scope.map(Into::into).or(settings.scope);
     settings.mode = options.mode.or(settings.mode);
     if !options.sets.is_empty() {

@@ -6,11 +6,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use portcullis_remediation::{BrakeOverride, Scope, parse_address_or_network};
 
+use super::Access;
 use crate::config::Mode;
 use crate::exit;
 
-/// Where the IP sets are, and how to get there. Each option wins over its variable, and
-/// that over the configuration file.
+/// Where the IP sets are. Each option wins over its variable, and that over the
+/// configuration file.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub struct TargetOptions {
@@ -20,9 +21,6 @@ pub struct TargetOptions {
     /// Number of the account; a set of another account is refused.
     #[arg(long, value_name = "NUMBER", env = "PORTCULLIS_ACCOUNT")]
     pub account: Option<String>,
-    /// Region of the sets; CLOUDFRONT sets are in us-east-1 whatever is given.
-    #[arg(long, value_name = "REGION", env = "PORTCULLIS_REGION")]
-    pub region: Option<String>,
     /// What the sets may be used by.
     #[arg(long, value_name = "SCOPE", env = "PORTCULLIS_SCOPE", ignore_case = true)]
     pub scope: Option<ScopeArgument>,
@@ -43,18 +41,20 @@ pub struct TargetOptions {
     /// How far the target may be changed.
     #[arg(long, value_name = "MODE", env = "PORTCULLIS_MODE")]
     pub mode: Option<Mode>,
-    /// Profile of the AWS configuration.
-    #[arg(long, value_name = "NAME", env = "PORTCULLIS_PROFILE")]
-    pub profile: Option<String>,
-    /// Role to assume with the credentials that are found.
-    #[arg(long, value_name = "ARN", env = "PORTCULLIS_ASSUME_ROLE")]
-    pub assume_role: Option<String>,
-    /// Another server than AWS.
-    #[arg(long, value_name = "URL", env = "PORTCULLIS_ENDPOINT_URL")]
-    pub endpoint_url: Option<String>,
     /// Pulls the kill switch for this run: nothing is changed.
     #[arg(long, value_name = "WHY", env = "PORTCULLIS_HALT")]
     pub halt: Option<String>,
+}
+
+/// A target, and how it is reached.
+#[derive(Debug, Args)]
+pub struct Reached {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: TargetOptions,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub access: Access,
 }
 
 /// A scope on the command line.
@@ -95,7 +95,7 @@ pub struct Protected {
 pub struct Changing {
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub target: TargetOptions,
+    pub reached: Reached,
     /// Do everything but write: show what would be done to the sets as they are.
     #[arg(long)]
     pub dry_run: bool,
@@ -227,7 +227,7 @@ pub struct ByHand {
 pub struct Status {
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub target: TargetOptions,
+    pub reached: Reached,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub protected: Protected,
@@ -246,7 +246,7 @@ pub enum Audit {
     Show {
         #[command(flatten)]
         #[allow(missing_docs)]
-        target: TargetOptions,
+        reached: Reached,
         /// Only the lines about this address or a network around it.
         #[arg(long, value_name = "ADDRESS", value_parser = source)]
         network: Option<IpNet>,
@@ -264,7 +264,7 @@ pub enum Audit {
     Verify {
         #[command(flatten)]
         #[allow(missing_docs)]
-        target: TargetOptions,
+        reached: Reached,
     },
 }
 

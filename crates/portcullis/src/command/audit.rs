@@ -3,7 +3,7 @@
 use portcullis_remediation::{AuditLine, LedgerStore as _, verify_audit};
 
 use super::{inert, print};
-use crate::args::{Audit, Shape, TargetOptions};
+use crate::args::{Audit, Reached, Shape};
 use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -19,8 +19,8 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     match audit {
-        Audit::Show { target, network, last, output } => {
-            let (lines, verdict) = account(target, configuration)?;
+        Audit::Show { reached, network, last, output } => {
+            let (lines, verdict) = account(reached, configuration)?;
             let wanted = |line: &&AuditLine| {
                 let Some(asked) = network else { return true };
                 line.network
@@ -34,8 +34,8 @@ pub(super) fn run(
             }
             Ok(Exit::Done)
         }
-        Audit::Verify { target } => {
-            let (lines, verdict) = account(target, configuration)?;
+        Audit::Verify { reached } => {
+            let (lines, verdict) = account(reached, configuration)?;
             match verdict {
                 Ok(()) => {
                     let lines = counted(lines.len() as u64, "line", "lines");
@@ -53,10 +53,10 @@ pub(super) fn run(
 /// The lines that can be read, and whether they are all there. Lines that the ledger has
 /// and that were not stored yet belong to it.
 fn account(
-    target: &TargetOptions,
+    reached: &Reached,
     configuration: &Configuration,
 ) -> Result<(Vec<AuditLine>, Result<(), String>), Failure> {
-    let remote = Remote::open(target, configuration)?;
+    let remote = Remote::open(&reached.target, &reached.access, configuration)?;
     let ledger = remote.ledger()?;
     let stored = remote.wait(remote.store.audit());
     let mut text = stored

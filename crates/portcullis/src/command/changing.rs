@@ -47,7 +47,8 @@ impl<'a> Change<'a> {
         terminal: &Terminal,
     ) -> Result<Self, Failure> {
         let at = changing.at.as_deref().map(|at| time_of(Some(at))).transpose()?;
-        let remote = Remote::open(&changing.target, configuration)?;
+        let remote =
+            Remote::open(&changing.reached.target, &changing.reached.access, configuration)?;
         let clock = remote.clock(at)?;
         let never_block = match Lists::read(protected, configuration) {
             Ok(lists) => Some(lists.never_block),

@@ -23,8 +23,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
+use portcullis_aws::SystemClock;
 use portcullis_detection::RuleSet;
 use portcullis_ingest::{Field, Joined, LogFormat, ReadOptions, RejectReason, Untrusted};
+use portcullis_remediation::Clock as _;
 
 use crate::args::{Arguments, Command, Global, Logs};
 use crate::config::Configuration;
@@ -36,6 +38,7 @@ use crate::output::counted;
 use crate::pipeline::{Reading, Tally};
 use crate::progress::{Progress, human_count};
 use crate::quarantine::Quarantine;
+use crate::span::Span;
 use crate::terminal::Terminal;
 
 /// How many names a message lists before it only counts.
@@ -128,6 +131,7 @@ struct Prepared {
     format: Option<LogFormat>,
     joining: Option<Joining>,
     options: ReadOptions,
+    span: Span,
     quarantine: Option<Quarantine>,
     threads: usize,
     progress: Progress,
@@ -140,9 +144,13 @@ impl Prepared {
     /// told and counted in the exit code; the others are still read.
     fn new(logs: &Logs, global: &Global, terminal: &Terminal) -> Result<Self, Failure> {
         let format = logs.format.as_deref().map(crate::format::parse).transpose()?;
-        let found = location::find(&logs.locations);
+        let span = Span::of(&logs.within, SystemClock.now())?;
+        let found = location::find(&logs.locations, logs.store(), span);
         for (name, reason) in &found.skipped {
             terminal.detail(format_args!("passed over `{}`: {reason}", inert(name)));
+        }
+        for note in &found.notes {
+            terminal.note(inert(note));
         }
         let exit = if found.failures.is_empty() { Exit::Done } else { Exit::Failed };
         let mut failures = found.failures;
@@ -166,7 +174,7 @@ impl Prepared {
             options.object_bytes = bytes;
         }
         options.trusted_proxies.clone_from(&logs.trusted_proxies);
-        let joining = joining(logs, &options)?;
+        let joining = joining(logs, span, &options)?;
         let quarantine = match &logs.quarantine {
             Some(folder) => Some(Quarantine::create(folder, logs.secrets()).map_err(|error| {
                 Failure::new(format!("create `{}`", inert(&folder.to_string_lossy())), &error)
@@ -175,7 +183,7 @@ impl Prepared {
         };
         let progress = Progress::new(&found.inputs, !global.no_progress && !global.quiet);
         let inputs = found.inputs;
-        Ok(Self { inputs, format, joining, options, quarantine, threads, progress, exit })
+        Ok(Self { inputs, format, joining, options, span, quarantine, threads, progress, exit })
     }
 
     /// Refuses a format without which no client could ever be named.
@@ -221,6 +229,7 @@ impl Prepared {
             format: self.format.as_ref(),
             joining: self.joining.as_ref(),
             options: &self.options,
+            span: self.span,
             quarantine: self.quarantine.as_ref(),
             threads: self.threads,
             progress: &self.progress,
@@ -229,11 +238,11 @@ impl Prepared {
 }
 
 /// AWS WAF's records of the same requests, when they were asked for.
-fn joining(logs: &Logs, options: &ReadOptions) -> Result<Option<Joining>, Failure> {
+fn joining(logs: &Logs, span: Span, options: &ReadOptions) -> Result<Option<Joining>, Failure> {
     if logs.join_waf.is_empty() {
         return Ok(None);
     }
-    let mut found = location::find(&logs.join_waf);
+    let mut found = location::find(&logs.join_waf, logs.store(), span);
     if let Some(failure) = found.failures.pop() {
         return Err(failure);
     }
@@ -270,6 +279,10 @@ fn tell(tally: &Tally, page: Page, terminal: &Terminal) -> Exit {
     }
     for note in &tally.notes {
         terminal.note(inert(note));
+    }
+    if tally.outside_span > 0 {
+        let requests = counted(tally.outside_span, "request", "requests");
+        terminal.note(format_args!("{requests} outside the span of time passed over"));
     }
     exit_of(tally)
 }

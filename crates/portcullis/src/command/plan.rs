@@ -42,7 +42,9 @@ pub(super) fn run(
     let rules = load_rules(arguments.rules.as_deref())?;
     let lists = Lists::read(Some(&arguments.protected), configuration)?;
     let base = match &arguments.target.target {
-        Some(_) => Base::read(Remote::open(&arguments.target, configuration)?)?,
+        Some(_) => {
+            Base::read(Remote::open(&arguments.target, &arguments.logs.access, configuration)?)?
+        }
         None => Base { sets: current_sets(arguments, terminal)?, live: None },
     };
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;

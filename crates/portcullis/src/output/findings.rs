@@ -73,6 +73,7 @@ pub fn coverage(object: &mut Object<'_>, coverage: &Coverage, joined: Option<Joi
             object.number(format, *objects);
         }
     });
+    object.number("requests_outside_span", coverage.requests_outside_span);
     object.number("text_bytes", coverage.text_bytes);
     if let Some(joined) = joined {
         object.object("join", |object| {
