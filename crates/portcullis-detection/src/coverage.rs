@@ -10,6 +10,7 @@ use std::sync::Arc;
 use portcullis_ingest::{Field, FieldSet, RejectReason};
 
 use crate::rule::RuleSet;
+use crate::state::{Reader, StateError, Writer};
 
 /// What a scan saw. All numbers are sums over the scan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -134,21 +135,9 @@ impl Coverage {
     }
 
     /// Adds what another scan saw.
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.objects += other.objects;
-        self.records += other.records;
-        self.requests += other.requests;
-        self.requests_without_client += other.requests_without_client;
-        self.flagged_without_client += other.flagged_without_client;
-        self.requests_without_time += other.requests_without_time;
-        self.requests_blocked_by_waf += other.requests_blocked_by_waf;
-        self.objects_blind_to_blocks += other.objects_blind_to_blocks;
-        self.truncated_fields += other.truncated_fields;
-        self.rejects_with_signatures += other.rejects_with_signatures;
-        self.text_bytes += other.text_bytes;
-        self.requests_outside_span += other.requests_outside_span;
-        for (mine, theirs) in self.rejects.iter_mut().zip(other.rejects) {
-            *mine += theirs;
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        for (mine, theirs) in self.sums().zip(other.sums()) {
+            *mine += *theirs;
         }
         for (object, reason) in other.incomplete {
             self.add_incomplete(object, reason);
@@ -161,6 +150,92 @@ impl Coverage {
             mine.objects += theirs.objects;
             mine.missing.extend(theirs.missing);
         }
+    }
+
+    /// The numbers that are sums, in a fixed order. A field that is added must be named here.
+    fn sums(&mut self) -> impl Iterator<Item = &mut u64> {
+        let Self {
+            objects,
+            incomplete: _,
+            records,
+            requests,
+            requests_without_client,
+            flagged_without_client,
+            requests_without_time,
+            requests_blocked_by_waf,
+            objects_blind_to_blocks,
+            truncated_fields,
+            rejects,
+            rejects_with_signatures,
+            formats: _,
+            blind: _,
+            text_bytes,
+            requests_outside_span,
+        } = self;
+        let numbers = [
+            objects,
+            records,
+            requests,
+            requests_without_client,
+            flagged_without_client,
+            requests_without_time,
+            requests_blocked_by_waf,
+            objects_blind_to_blocks,
+            truncated_fields,
+            rejects_with_signatures,
+            text_bytes,
+            requests_outside_span,
+        ];
+        numbers.into_iter().chain(rejects)
+    }
+
+    pub(crate) fn write(mut self, writer: &mut Writer) {
+        for number in self.sums() {
+            writer.number(*number);
+        }
+        writer.length(self.incomplete.len());
+        for (object, reason) in &self.incomplete {
+            writer.object(object);
+            writer.bytes(reason.as_bytes());
+        }
+        writer.length(self.formats.len());
+        for (format, objects) in &self.formats {
+            writer.bytes(format.as_bytes());
+            writer.number(*objects);
+        }
+        writer.length(self.blind.len());
+        for (rule, blind) in &self.blind {
+            writer.bytes(rule.as_bytes());
+            writer.number(blind.objects);
+            writer.length(blind.missing.len());
+            for field in &blind.missing {
+                writer.name(Some(field), Field::ALL.into_iter().map(Field::name));
+            }
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>, rules: &RuleSet) -> Result<Self, StateError> {
+        let mut coverage = Self::default();
+        for number in coverage.sums() {
+            *number = reader.count()?;
+        }
+        for _ in 0..reader.length()? {
+            let object = reader.object()?;
+            coverage.add_incomplete(object, reader.text()?.to_owned());
+        }
+        for _ in 0..reader.length()? {
+            let format = reader.text()?.to_owned();
+            coverage.formats.insert(format, reader.count()?);
+        }
+        for _ in 0..reader.length()? {
+            let rule = rules.rule(reader.text()?).ok_or(StateError::Value("a rule"))?;
+            let blind = coverage.blind.entry(Arc::clone(rule.shared_id())).or_default();
+            blind.objects = reader.count()?;
+            for _ in 0..reader.length()? {
+                blind.missing.extend(reader.name(Field::ALL.into_iter().map(Field::name))?);
+            }
+        }
+        Ok(coverage)
     }
 
     /// Records that could not be read, whatever the reason.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use portcullis_ingest::{Reject, RejectReason, UntrustedBuf};
 
 use crate::level::{Confidence, Severity};
+use crate::state::{Reader, StateError, Writer};
 
 /// Records kept as evidence, for each reason.
 const MOST_EVIDENCE: usize = 3;
@@ -111,6 +112,46 @@ impl Forgeries {
                 (Some(_), None) => {}
             }
         }
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        for kind in &self.kinds {
+            writer.number(kind.as_ref().map_or(0, |kind| kind.records));
+            let Some(kind) = kind else { continue };
+            writer.length(kind.first.len());
+            for record in kind.first.iter().chain([&kind.last]) {
+                writer.object(&record.object);
+                writer.number(record.offset);
+                writer.number(record.length);
+                writer.bytes(record.text.as_untrusted().bytes());
+            }
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let record = |reader: &mut Reader<'_>| {
+            Ok::<_, StateError>(ForgedRecord {
+                object: reader.object()?,
+                offset: reader.number()?,
+                length: reader.number()?,
+                text: reader.untrusted()?,
+            })
+        };
+        let mut forgeries = Self::default();
+        for kind in &mut forgeries.kinds {
+            let records = reader.count()?;
+            if records == 0 {
+                continue;
+            }
+            let kept = reader.length()?;
+            let first = record(reader)?;
+            let mut read = Kind { records, first: vec![first.clone()], last: first };
+            for _ in 0..kept {
+                read.keep(record(reader)?);
+            }
+            *kind = Some(read);
+        }
+        Ok(forgeries)
     }
 
     pub(crate) fn finish(self) -> Vec<Forgery> {

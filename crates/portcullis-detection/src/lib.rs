@@ -22,6 +22,7 @@ mod rule;
 mod scan;
 mod signature;
 mod source;
+mod state;
 mod suspect;
 mod tally;
 mod timeline;
@@ -49,6 +50,7 @@ pub use rule::{
 };
 pub use scan::Scan;
 pub use signature::{Census, Classifier, Hit, MAX_TEXT_BYTES, Verdict, Work};
+pub use state::{RuleDigest, StateError, StateKey};
 pub use suspect::{Contributor, Suspect};
 pub use timeline::{Axis, Counts, Timeline};
 pub use tokens::Tokens;

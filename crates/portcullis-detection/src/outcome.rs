@@ -9,6 +9,7 @@ use portcullis_ingest::{Request, WafAction};
 
 use crate::level::named;
 use crate::rate::is_blocked;
+use crate::state::{Reader, StateError, Writer};
 
 named! {
     /// What became of one request.
@@ -63,6 +64,20 @@ impl Outcomes {
 
     pub(crate) fn add(&mut self, outcome: Outcome) {
         self.0[outcome as usize] += 1;
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        for requests in self.0 {
+            writer.number(requests);
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let mut outcomes = Self::default();
+        for requests in &mut outcomes.0 {
+            *requests = reader.count()?;
+        }
+        Ok(outcomes)
     }
 
     pub(crate) fn merge(&mut self, other: Self) {

@@ -26,13 +26,13 @@ use crate::suspect::Suspect;
 
 /// Requests being gathered. One for each worker; merge them at the end.
 pub struct Scan<'r> {
-    rules: &'r RuleSet,
+    pub(crate) rules: &'r RuleSet,
     classifier: Classifier<'r>,
-    sources: HashMap<SourceKey, Source, RandomState>,
-    groups: HashMap<GroupKey, Group, RandomState>,
-    objects: Objects,
-    coverage: Coverage,
-    forgeries: Forgeries,
+    pub(crate) sources: HashMap<SourceKey, Source, RandomState>,
+    pub(crate) groups: HashMap<GroupKey, Group, RandomState>,
+    pub(crate) objects: Objects,
+    pub(crate) coverage: Coverage,
+    pub(crate) forgeries: Forgeries,
     /// What only an answer needs, when there is a question.
     watch: Option<Watch>,
     /// What only an overview needs, when one is wanted.
@@ -119,8 +119,7 @@ impl<'r> Scan<'r> {
     /// Takes in everything another scan with the same rules saw.
     pub fn merge(&mut self, other: Self) {
         debug_assert!(std::ptr::eq(self.rules, other.rules), "scans of one rule set");
-        let renumbered: Vec<u32> =
-            other.objects.names.iter().map(|name| self.objects.number(name)).collect();
+        let renumbered = self.renumbered(&other.objects.names);
         for (key, theirs) in other.sources {
             let mine = self.sources.entry(key).or_default();
             mine.merge(theirs, &renumbered, &self.objects.names);
@@ -137,6 +136,11 @@ impl<'r> Scan<'r> {
         if let (Some(gathering), Some(theirs)) = (&mut self.gathering, other.gathering) {
             gathering.merge(theirs);
         }
+    }
+
+    /// The numbers that this scan gives to objects that another numbers in that order.
+    pub(crate) fn renumbered(&mut self, theirs: &[Arc<str>]) -> Vec<u32> {
+        theirs.iter().map(|name| self.objects.number(name)).collect()
     }
 
     /// Answers the question this scan was begun with, if any.
@@ -208,8 +212,8 @@ impl<'r> Scan<'r> {
 
 /// Names of objects, numbered, so that panes need not hold them.
 #[derive(Default)]
-struct Objects {
-    names: Vec<Arc<str>>,
+pub(crate) struct Objects {
+    pub(crate) names: Vec<Arc<str>>,
     numbers: HashMap<Arc<str>, u32, RandomState>,
     latest: u32,
 }

@@ -19,8 +19,9 @@ use crate::level::Category;
 use crate::offender::{Detection, Figures, Offender, Standing, Weight};
 use crate::outcome::{Outcome, Outcomes};
 use crate::rate::{Counts, Key, is_blocked};
-use crate::rule::{RuleKind, RuleSet};
+use crate::rule::{Rule, RuleKind, RuleSet};
 use crate::signature::Verdict;
+use crate::state::{Reader, StateError, Writer};
 use crate::tally::{Distinct, Principals, Span, Tally, rate_detection};
 use crate::timeline::Timeline;
 
@@ -36,6 +37,28 @@ impl SourceKey {
         match client {
             IpAddr::V4(address) => Self::V4(address.into()),
             IpAddr::V6(address) => Self::V6((u128::from(address) >> 64) as u64),
+        }
+    }
+
+    pub(crate) fn write(self, writer: &mut Writer) {
+        match self {
+            Self::V4(bits) => {
+                writer.number(4);
+                writer.number(bits.into());
+            }
+            Self::V6(bits) => {
+                writer.number(6);
+                writer.hash(bits);
+            }
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let wrong = StateError::Value("an address");
+        match reader.number()? {
+            4 => u32::try_from(reader.number()?).map(Self::V4).map_err(|_| wrong),
+            6 => Ok(Self::V6(reader.hash()?)),
+            _ => Err(wrong),
         }
     }
 
@@ -136,6 +159,51 @@ impl Source {
             flagged_requests: self.flagged,
             good_requests: self.good,
         })
+    }
+
+    /// Writes a source whose counts are in order.
+    pub(crate) fn write(&self, writer: &mut Writer, objects: &[Arc<str>]) {
+        for number in [self.requests, self.flagged, self.good] {
+            writer.number(number);
+        }
+        self.outcomes.write(writer);
+        self.probes.write(writer);
+        self.span.write(writer);
+        self.principals.write(writer);
+        writer.length(self.tallies.len());
+        for (rule, tally) in &self.tallies {
+            writer.length(*rule);
+            tally.write(writer);
+        }
+        self.counts.write(writer, objects);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>, rules: &RuleSet) -> Result<Self, StateError> {
+        let mut source = Self {
+            requests: reader.count()?,
+            flagged: reader.count()?,
+            good: reader.count()?,
+            outcomes: Outcomes::read(reader)?,
+            probes: Distinct::read(reader)?,
+            span: Span::read(reader)?,
+            principals: Distinct::read(reader)?,
+            ..Self::default()
+        };
+        for _ in 0..reader.length()? {
+            let rule = usize::try_from(reader.number()?).unwrap_or(usize::MAX);
+            let is_signature = |rule: &Rule| matches!(rule.kind(), RuleKind::Signature(_));
+            let follows = source.tallies.last().is_none_or(|(before, _)| *before < rule);
+            if !follows || !rules.rules().get(rule).is_some_and(is_signature) {
+                return Err(StateError::Value("a rule"));
+            }
+            source.tallies.push((rule, Tally::read(reader)?));
+        }
+        source.counts = Counts::read(reader, Key::Client, rules)?;
+        if source.flagged + source.good <= source.requests {
+            Ok(source)
+        } else {
+            Err(StateError::Value("a number of requests"))
+        }
     }
 
     /// Whether the signature at that index fired.

@@ -12,8 +12,10 @@ use crate::level::source_points;
 use crate::offender::{Detection, Evidence, RateFigure, SuggestsOnly};
 use crate::outcome::{Outcome, Outcomes};
 use crate::rate::Bursts;
-use crate::rule::RuleSet;
+use crate::rule::{RuleSet, Subject};
 use crate::signature::Hit;
+use crate::state::{Reader, StateError, Writer};
+use crate::view::View;
 
 /// Requests kept as evidence, for each source and rule.
 const MOST_EVIDENCE: usize = 3;
@@ -40,6 +42,15 @@ impl Span {
         };
         self.last = self.last.max(other.last);
     }
+
+    pub(crate) fn write(self, writer: &mut Writer) {
+        writer.time(self.first);
+        writer.time(self.last);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        Ok(Self { first: reader.time()?, last: reader.time()? })
+    }
 }
 
 /// Hashes of different things, sorted, at most `MOST`. Of more the smallest are kept,
@@ -60,6 +71,21 @@ impl<const MOST: usize> Distinct<MOST> {
             self.hashes.insert(place, hash);
             self.hashes.truncate(MOST);
         }
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.length(self.hashes.len());
+        for hash in &self.hashes {
+            writer.hash(*hash);
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let mut distinct = Self::default();
+        for _ in 0..reader.length()? {
+            distinct.add(reader.hash()?);
+        }
+        Ok(distinct)
     }
 }
 
@@ -121,6 +147,54 @@ impl Tally {
         for evidence in other.evidence {
             self.keep(evidence);
         }
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.number(self.requests);
+        self.outcomes.write(writer);
+        self.span.write(writer);
+        writer.length(self.evidence.len());
+        for evidence in &self.evidence {
+            writer.object(&evidence.object);
+            writer.number(evidence.offset);
+            writer.time(evidence.time);
+            let id = evidence.id.as_ref().map(|id| id.as_untrusted().bytes());
+            writer.number(u64::from(id.is_some()));
+            writer.bytes(id.unwrap_or_default());
+            writer.name(evidence.outcome.map(Outcome::name), names(Outcome::ALL, Outcome::name));
+            writer.name(evidence.field, names(Subject::ALL, Subject::name));
+            writer.name(evidence.view, names(View::ALL, View::name));
+            writer.bytes(evidence.text.as_untrusted().bytes());
+            writer.bytes(evidence.matched.as_untrusted().bytes());
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let mut tally = Self {
+            requests: reader.count()?,
+            outcomes: Outcomes::read(reader)?,
+            span: Span::read(reader)?,
+            evidence: Vec::new(),
+        };
+        for _ in 0..reader.length()? {
+            let (object, offset, time) = (reader.object()?, reader.number()?, reader.time()?);
+            let has_id = reader.number()? != 0;
+            let id = reader.untrusted()?;
+            tally.keep(Evidence {
+                object,
+                offset,
+                time,
+                id: has_id.then_some(id),
+                outcome: reader
+                    .name(names(Outcome::ALL, Outcome::name))?
+                    .and_then(Outcome::from_name),
+                field: reader.name(names(Subject::ALL, Subject::name))?,
+                view: reader.name(names(View::ALL, View::name))?,
+                text: reader.untrusted()?,
+                matched: reader.untrusted()?,
+            });
+        }
+        Ok(tally)
     }
 
     pub(crate) fn detection(&self, rules: &RuleSet, index: usize) -> Detection {
@@ -195,4 +269,12 @@ pub(crate) fn rate_detection(
         }),
         evidence,
     }
+}
+
+/// The names of every value of a list.
+fn names<N: Copy + 'static>(
+    all: &'static [N],
+    name: fn(N) -> &'static str,
+) -> impl Iterator<Item = &'static str> {
+    all.iter().map(move |value| name(*value))
 }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use portcullis_detection::{
     Correlation, Detection, Findings, Ground, Key, MAX_TEXT_BYTES, ObjectSeen, Offender, Outcome,
-    Question, RuleSet, Scan, Standing, SuggestsOnly, request_score,
+    Question, RuleSet, Scan, Standing, StateError, StateKey, SuggestsOnly, request_score,
 };
 use portcullis_ingest::{
     Field, Origin, Reject, RejectReason, Request, Timestamp, Untrusted, WafAction,
@@ -352,6 +352,81 @@ proptest! {
             prop_assert_eq!(story.answers.total(), offender.requests);
             prop_assert_eq!(flagged, offender.flagged_requests);
         }
+    }
+
+    #[test]
+    fn states_are_the_same_bytes_in_whatever_order_and_split_and_give_the_same_findings(
+        requests in proptest::collection::vec((sent(), 0..3_usize), 0..80),
+        rejects in proptest::collection::vec(refused(), 0..6),
+    ) {
+        let mut whole = Scan::new(rules());
+        let mut parts: Vec<Scan<'_>> = (0..3).map(|_| Scan::new(rules())).collect();
+        for (sent, _) in &requests {
+            observe(&mut whole, sent);
+        }
+        for (sent, part) in requests.iter().rev() {
+            observe(&mut parts[*part], sent);
+        }
+        for rejected in &rejects {
+            refuse(&mut whole, rejected);
+            refuse(&mut parts[2], rejected);
+        }
+        see_object(&mut whole);
+        see_object(&mut parts[1]);
+        let bytes = whole.into_bytes();
+
+        // Late and in another order, as a cluster or a later run would bring them.
+        let mut absorbed = Scan::new(rules());
+        for mut part in parts {
+            for (key, state) in part.drain().into_iter().rev() {
+                prop_assert_eq!(absorbed.absorb(&key, &state), Ok(()));
+            }
+            prop_assert_eq!(part.drain().len(), 1, "only the summary is left, of nothing");
+        }
+        prop_assert_eq!(&absorbed.into_bytes(), &bytes);
+
+        let read = || Scan::from_bytes(rules(), &bytes).expect("the bytes of a scan");
+        prop_assert_eq!(&read().into_bytes(), &bytes);
+        let mut expected = Scan::new(rules());
+        for (sent, _) in &requests {
+            observe(&mut expected, sent);
+        }
+        for rejected in &rejects {
+            refuse(&mut expected, rejected);
+        }
+        see_object(&mut expected);
+        prop_assert_eq!(read().finish(), expected.finish());
+    }
+
+    #[test]
+    fn no_state_panics(
+        requests in proptest::collection::vec(sent(), 1..40),
+        rejects in proptest::collection::vec(refused(), 0..3),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        end in any::<prop::sample::Index>(),
+    ) {
+        let mut scan = Scan::new(rules());
+        for sent in &requests {
+            observe(&mut scan, sent);
+        }
+        for rejected in &rejects {
+            refuse(&mut scan, rejected);
+        }
+        see_object(&mut scan);
+        let states = scan.drain();
+        let mut hostile = Scan::new(rules());
+        for (key, state) in &states {
+            let mut state = state.clone();
+            let cut = &state[..end.index(state.len())];
+            prop_assert!(hostile.absorb(key, cut).is_err(), "cut short");
+            // Behind the header, which refuses whatever else it says.
+            for (place, byte) in &changes {
+                let place = 9 + place.index(state.len() - 9);
+                state[place] = *byte;
+            }
+            let _ = hostile.absorb(key, &state);
+        }
+        hostile.finish();
     }
 
     #[test]
@@ -831,4 +906,38 @@ fn a_network_is_a_suspect_with_its_members_and_no_offender() {
     assert_eq!((suspect.requests, suspect.clients), (7, 5));
     assert_eq!(suspect.contributors[0].source.to_string(), "192.0.2.5/32");
     assert_eq!(suspect.contributors[0].requests, 3);
+}
+
+fn see_object(scan: &mut Scan<'_>) {
+    scan.object(&ObjectSeen {
+        object: "c",
+        format: Some("stock"),
+        fields: [Field::Client, Field::Time].into_iter().collect(),
+        records: 3,
+        text_bytes: 300,
+        incomplete: Some("cut off"),
+        outside_span: 2,
+    });
+}
+
+#[test]
+fn a_state_of_other_rules_another_version_or_another_kind_is_refused() {
+    let mut scan = Scan::new(rules());
+    observe(&mut scan, &refusals(403, false, 1)[0]);
+    let states = scan.drain();
+    let (key, state) = &states[0];
+    let builtin = RuleSet::builtin();
+    let refused = Scan::new(&builtin).absorb(key, state).expect_err("other rules");
+    assert_eq!(
+        refused,
+        StateError::OtherRules { theirs: rules().digest(), ours: builtin.digest() }
+    );
+    let mut newer = state.clone();
+    newer[0] += 1;
+    assert_eq!(Scan::new(rules()).absorb(key, &newer), Err(StateError::Version(newer[0])));
+    let unknown = StateKey::from(b"?".to_vec());
+    assert_eq!(Scan::new(rules()).absorb(&unknown, state), Err(StateError::Key));
+    let mut longer = state.clone();
+    longer.push(0);
+    assert_eq!(Scan::new(rules()).absorb(key, &longer), Err(StateError::Trailing(1)));
 }

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use super::{Counts, Key, Pane, RatePlan};
+use crate::rule::RuleSet;
 use crate::source::{Grounds, SourceKey};
+use crate::state::{Reader, StateError, Writer};
 use crate::suspect::{Contributor, Suspect};
 
 /// Clients told apart in each group and series. Of more, those are kept whose hashes are
@@ -83,6 +85,38 @@ impl Group {
                 mine.add(source, requests);
             }
         }
+    }
+
+    /// Writes a group whose counts are in order.
+    pub(crate) fn write(&self, writer: &mut Writer, objects: &[Arc<str>]) {
+        self.counts.write(writer, objects);
+        let mut clients: Vec<&(usize, Clients)> = self.clients.iter().collect();
+        clients.sort_unstable_by_key(|(series, _)| *series);
+        writer.length(clients.len());
+        for (series, clients) in clients {
+            writer.length(*series);
+            writer.length(clients.kept.len());
+            for ((_, source), requests) in &clients.kept {
+                source.write(writer);
+                writer.number(*requests);
+            }
+        }
+    }
+
+    pub(crate) fn read(
+        reader: &mut Reader<'_>,
+        by: Key,
+        rules: &RuleSet,
+    ) -> Result<Self, StateError> {
+        let mut group = Self { counts: Counts::read(reader, by, rules)?, clients: Vec::new() };
+        for _ in 0..reader.length()? {
+            let series = rules.rates().read_series(reader, by)?;
+            for _ in 0..reader.length()? {
+                let source = SourceKey::read(reader)?;
+                group.clients(series).add(source, reader.count()?);
+            }
+        }
+        Ok(group)
     }
 
     /// What to tell of the group, given what fired on it.

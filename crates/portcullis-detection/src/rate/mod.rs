@@ -27,12 +27,14 @@ use portcullis_ingest::{Request, WafAction};
 
 pub(crate) use group::{Group, GroupKey};
 pub use key::Key;
+pub(crate) use key::hash;
 use key::{Apart, apart};
 pub(crate) use pane::{Pane, Panes};
 pub(crate) use window::Burst;
 use window::bursts;
 
-use crate::rule::{Conditions, Measure, Rate, Rule, RuleKind};
+use crate::rule::{Conditions, Measure, Rate, Rule, RuleKind, RuleSet};
+use crate::state::{Reader, StateError, Writer};
 
 /// API Gateway's response type for a request that AWS WAF blocked.
 ///
@@ -314,6 +316,44 @@ impl Counts {
     fn panes(&self, index: usize) -> &[Pane] {
         let found = self.series.iter().find(|(series, _)| *series == index);
         found.map_or(&[], |(_, panes)| panes.entries())
+    }
+}
+
+impl Counts {
+    /// Writes panes that are in order.
+    pub(crate) fn write(&self, writer: &mut Writer, objects: &[Arc<str>]) {
+        let mut series: Vec<&(usize, Panes)> = self.series.iter().collect();
+        series.sort_unstable_by_key(|(index, _)| *index);
+        writer.length(series.len());
+        for (index, panes) in series {
+            writer.length(*index);
+            panes.write(writer, objects);
+        }
+    }
+
+    pub(crate) fn read(
+        reader: &mut Reader<'_>,
+        by: Key,
+        rules: &RuleSet,
+    ) -> Result<Self, StateError> {
+        let mut counts = Self::default();
+        for _ in 0..reader.length()? {
+            let index = rules.rates().read_series(reader, by)?;
+            if counts.series.last().is_some_and(|(before, _)| *before >= index) {
+                return Err(StateError::Value("the order of series"));
+            }
+            counts.series.push((index, Panes::read(reader)?));
+        }
+        Ok(counts)
+    }
+}
+
+impl RatePlan {
+    /// The number of a series by that key.
+    fn read_series(&self, reader: &mut Reader<'_>, by: Key) -> Result<usize, StateError> {
+        let index = usize::try_from(reader.number()?).unwrap_or(usize::MAX);
+        let known = self.series.get(index).is_some_and(|series| series.by == by);
+        if known { Ok(index) } else { Err(StateError::Value("a series")) }
     }
 }
 

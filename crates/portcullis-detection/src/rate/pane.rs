@@ -6,6 +6,10 @@
 
 use std::sync::Arc;
 
+use portcullis_ingest::Timestamp;
+
+use crate::state::{Reader, StateError, Writer};
+
 /// Panes are put in order when their number has doubled since the last time, and not
 /// before this many, so that ordering costs little for each request.
 const LEAST_UNSORTED: usize = 64;
@@ -99,5 +103,57 @@ impl Panes {
             same
         });
         self.sorted = self.entries.len();
+    }
+}
+
+impl Panes {
+    /// Writes panes that are in order.
+    pub(crate) fn write(&self, writer: &mut Writer, objects: &[Arc<str>]) {
+        let tells_apart = self.entries.iter().any(|pane| pane.key != 0);
+        writer.number(u64::from(tells_apart));
+        writer.length(self.entries.len());
+        let mut before = 0;
+        for pane in &self.entries {
+            writer.signed(pane.second - before);
+            before = pane.second;
+            if tells_apart {
+                writer.hash(pane.key);
+            }
+            writer.number(u64::from(pane.count) << 1 | u64::from(pane.unclear));
+            writer.number(pane.bytes);
+            writer.object(&objects[pane.object as usize]);
+            writer.number(pane.offset);
+        }
+    }
+
+    /// Panes whose objects are numbered as in [`Reader::objects`].
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let tells_apart = reader.number()? != 0;
+        let mut panes = Self::default();
+        let mut before = 0_i64;
+        for _ in 0..reader.length()? {
+            let second = before.checked_add(reader.signed()?);
+            let is_time = |second: &i64| {
+                second.checked_mul(1_000).and_then(Timestamp::from_epoch_ms).is_some()
+            };
+            let second = second.filter(is_time).ok_or(StateError::Value("a time"))?;
+            before = second;
+            let key = if tells_apart { reader.hash()? } else { 0 };
+            let count = reader.number()?;
+            panes.entries.push(Pane {
+                second,
+                key,
+                unclear: count & 1 != 0,
+                count: u32::try_from(count >> 1).map_err(|_| StateError::Value("a count"))?,
+                bytes: reader.number()?,
+                object: reader.object_number()?,
+                offset: reader.number()?,
+            });
+        }
+        if panes.entries.is_sorted_by(|a, b| a.rank() < b.rank()) {
+            Ok(panes)
+        } else {
+            Err(StateError::Value("the order of panes"))
+        }
     }
 }

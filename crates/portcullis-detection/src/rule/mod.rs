@@ -29,6 +29,7 @@ pub(crate) use spot::{Spot, write_caret};
 use crate::level::{Category, Confidence, Severity, named, points};
 use crate::rate::{Key, RatePlan};
 use crate::signature::{Classifier, Engine, Verdict};
+use crate::state::RuleDigest;
 use crate::tokens::Tokens;
 use crate::view::View;
 
@@ -413,6 +414,7 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     engine: Engine,
     rates: RatePlan,
+    digest: RuleDigest,
 }
 
 impl RuleSet {
@@ -450,7 +452,8 @@ impl RuleSet {
     fn of(rules: Vec<Rule>) -> Self {
         let engine = Engine::new(&rules);
         let rates = RatePlan::new(&rules);
-        Self { rules, engine, rates }
+        let digest = RuleDigest::of(rules.iter().map(|rule| (rule.id(), rule.source())));
+        Self { rules, engine, rates, digest }
     }
 
     /// The rules, sorted by id. A rule's index in here is its index everywhere.
@@ -466,6 +469,11 @@ impl RuleSet {
 
     pub(crate) const fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Tells the set from others.
+    pub const fn digest(&self) -> RuleDigest {
+        self.digest
     }
 
     pub(crate) const fn rates(&self) -> &RatePlan {
