@@ -1,0 +1,143 @@
+//! Tasks, their schedule, and the alarm on runs that did not happen.
+
+use serde_json::{Map, Value, json};
+
+use super::log_group;
+use crate::answers::Setup;
+use crate::container::{Fargate, Task, fargate, patience_seconds};
+use crate::names::{CLUSTER, EXECUTION_ROLE};
+use crate::terraform::{TASK_CPU, TASK_MEMORY};
+
+pub(super) fn schedule(resources: &mut Map<String, Value>, setup: &Setup) {
+    let Some(fargate) = fargate(setup) else {
+        return;
+    };
+    let mut topic = json!({"TopicName": setup.named("alarm")});
+    if let Some(email) = &setup.alarm_email {
+        topic["Subscription"] = json!([{"Protocol": "email", "Endpoint": email}]);
+    }
+    resources
+        .insert("AlarmTopic".to_owned(), json!({"Type": "AWS::SNS::Topic", "Properties": topic}));
+    resources.insert(
+        "Cluster".to_owned(),
+        json!({
+            "Type": "AWS::ECS::Cluster",
+            "Properties": {"ClusterName": setup.named("cluster")},
+        }),
+    );
+    for task in &fargate.tasks {
+        let mut insert = |ending: &str, resource: Value| {
+            resources.insert(format!("{}{ending}", task.cloudformation), resource);
+        };
+        insert("LogGroup", log_group(setup, task.name));
+        insert("Task", definition(setup, task));
+        insert("Schedule", planned(setup, &fargate, task));
+        insert("Metric", metric(setup, task));
+        insert("Alarm", alarm(setup, task));
+    }
+}
+
+fn definition(setup: &Setup, task: &Task) -> Value {
+    let mut properties = json!({
+        "Family": setup.named(task.name),
+        "RequiresCompatibilities": ["FARGATE"],
+        "NetworkMode": "awsvpc",
+        "Cpu": TASK_CPU,
+        "Memory": TASK_MEMORY,
+        "ExecutionRoleArn": EXECUTION_ROLE,
+        "TaskRoleArn": task.role,
+        "ContainerDefinitions": capitalised(&task.containers),
+    });
+    if task.has_volume {
+        properties["Volumes"] = json!([{"Name": "plan"}]);
+    }
+    json!({
+        "Type": "AWS::ECS::TaskDefinition",
+        "DependsOn": format!("{}LogGroup", task.cloudformation),
+        "Properties": properties,
+    })
+}
+
+/// Container definitions as CloudFormation has them: keys begin with a capital, but not
+/// those of the log driver's options, which are the driver's.
+fn capitalised(value: &Value) -> Value {
+    match value {
+        Value::Array(values) => values.iter().map(capitalised).collect(),
+        Value::Object(_) if crate::text::parts(value).is_some() => value.clone(),
+        Value::Object(entries) => entries
+            .iter()
+            .map(|(key, value)| {
+                let mut letters = key.chars();
+                let first = letters.next().into_iter().flat_map(char::to_uppercase);
+                let inside = if key == "options" { value.clone() } else { capitalised(value) };
+                (first.chain(letters).collect::<String>(), inside)
+            })
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+fn planned(setup: &Setup, fargate: &Fargate<'_>, task: &Task) -> Value {
+    json!({
+        "Type": "AWS::Scheduler::Schedule",
+        "Properties": {
+            "Name": setup.named(task.name),
+            "ScheduleExpression": format!("rate({} minutes)", setup.every_minutes),
+            "FlexibleTimeWindow": {"Mode": "OFF"},
+            "Target": {
+                "Arn": CLUSTER,
+                "RoleArn": {"Fn::GetAtt": ["ScheduleRole", "Arn"]},
+                "EcsParameters": {
+                    "TaskDefinitionArn": task.definition,
+                    "LaunchType": "FARGATE",
+                    "TaskCount": 1,
+                    "NetworkConfiguration": {"AwsvpcConfiguration": {
+                        "Subnets": fargate.subnets,
+                        "SecurityGroups": fargate.security_groups,
+                        "AssignPublicIp": "DISABLED",
+                    }},
+                },
+                // A run that comes late would meet the next one.
+                "RetryPolicy": {
+                    "MaximumEventAgeInSeconds": setup.every_minutes * 60,
+                    "MaximumRetryAttempts": 3,
+                },
+            },
+        },
+    })
+}
+
+fn metric(setup: &Setup, task: &Task) -> Value {
+    json!({
+        "Type": "AWS::Logs::MetricFilter",
+        "Properties": {
+            "LogGroupName": {"Ref": format!("{}LogGroup", task.cloudformation)},
+            "FilterPattern": task.success,
+            "MetricTransformations": [{
+                "MetricNamespace": "Portcullis",
+                "MetricName": setup.named(task.name),
+                "MetricValue": "1",
+            }],
+        },
+    })
+}
+
+fn alarm(setup: &Setup, task: &Task) -> Value {
+    json!({
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "AlarmName": setup.named(&format!("missed-{}", task.name)),
+            "AlarmDescription": format!("No portcullis {} ended well for three runs", task.name),
+            "Namespace": "Portcullis",
+            "MetricName": setup.named(task.name),
+            "Statistic": "Sum",
+            "ComparisonOperator": "LessThanThreshold",
+            "Threshold": 1,
+            "Period": patience_seconds(setup),
+            "EvaluationPeriods": 1,
+            // What nobody says happened did not happen.
+            "TreatMissingData": "breaching",
+            "AlarmActions": [{"Ref": "AlarmTopic"}],
+        },
+    })
+}

@@ -1,0 +1,87 @@
+//! `portcullis.toml` and the list of networks that are never blocked.
+
+use std::fmt::Write as _;
+
+use crate::File;
+use crate::answers::{Runner, Setup};
+use crate::names::SETS;
+
+pub(crate) fn files(setup: &Setup) -> Vec<File> {
+    vec![
+        File::new("portcullis.toml", configuration(setup)),
+        File::new("never-block.txt", never_block(setup)),
+        File::new("stage-access-log.json", stage_patch(setup)),
+    ]
+}
+
+fn configuration(setup: &Setup) -> String {
+    let Setup { name, account, region, .. } = setup;
+    let names = |canary: bool| {
+        let names: Vec<String> = SETS
+            .iter()
+            .filter(|set| set.ending.starts_with("canary") == canary)
+            .map(|set| format!("\"{}\"", setup.named(set.ending)))
+            .collect();
+        names.join(", ")
+    };
+    let how_sets_are_named = match setup.runner {
+        Runner::Fargate { .. } => {
+            "# The scheduled tasks are given the ARNs of the sets in PORTCULLIS_SETS, which wins\n\
+             # over the names here.\n"
+        }
+        Runner::Host => {
+            "# The roles may not list sets. PORTCULLIS_SETS and PORTCULLIS_CANARY_SETS, two of the\n\
+             # outputs of the infrastructure, hold their ARNs and win over the names here.\n"
+        }
+    };
+    let mode = setup.mode.name();
+    format!(
+        "# Networks of yours and of your partners.\n\
+         never-block = [\"never-block.txt\"]\n\
+         \n\
+         [[target]]\n\
+         name = \"{name}\"\n\
+         account = \"{account}\"\n\
+         region = \"{region}\"\n\
+         scope = \"REGIONAL\"\n\
+         {how_sets_are_named}\
+         sets = [{}]\n\
+         canary-sets = [{}]\n\
+         ledger = \"{}\"\n\
+         # observe, suggest, canary or enforce. The role that applies may change the sets of the\n\
+         # mode it was made for: run `portcullis init` again to change the mode.\n\
+         mode = \"{mode}\"\n",
+        names(false),
+        names(true),
+        setup.ledger_location(),
+    )
+}
+
+fn never_block(setup: &Setup) -> String {
+    let mut text =
+        "# Networks that are never blocked, one a line: your offices, your monitors, your\n\
+                    # partners, the addresses your own services call from.\n"
+            .to_owned();
+    for network in &setup.never_block {
+        let _ = writeln!(text, "{network}");
+    }
+    text
+}
+
+/// The log setting of the stage, as `aws apigateway update-stage` takes it.
+fn stage_patch(setup: &Setup) -> String {
+    let stream = format!(
+        "arn:{}:firehose:{}:{}:deliverystream/{}",
+        setup.partition(),
+        setup.region,
+        setup.account,
+        setup.stream()
+    );
+    let replace = |path: &str, value: &str| serde_json::json!({"op": "replace", "path": path, "value": value});
+    let patch = [
+        replace("/accessLogSettings/destinationArn", &stream),
+        replace("/accessLogSettings/format", crate::log_format()),
+    ];
+    let text = serde_json::to_string_pretty(&patch).expect("strings are JSON");
+    text + "\n"
+}

@@ -1,0 +1,310 @@
+//! Who may do what: every role of the pipeline, as IAM has it.
+//!
+//! The program makes few calls, and each role is allowed those that its commands make, on
+//! the resources of this setup. No action has a `*`, and no resource is one: a `*` stands
+//! only where AWS has objects below a name that is ours, keys below a prefix and streams of
+//! a log group.
+//!
+//! One call cannot be granted so: `wafv2:ListIPSets` knows no resource but all. The
+//! program makes it to find the id of a set that it knows by name, and is told ARNs here
+//! instead, which hold the id.
+//!
+//! Buckets hold one thing each, so that listing one can be allowed without a condition.
+//! With a condition on the prefix, S3 would answer 403 and not 404 for a ledger that does
+//! not exist yet.
+//!
+//! Sources: Service Authorization Reference, Amazon S3, AWS WAF V2, Amazon ECS; Firehose
+//! guide, "Grant Firehose access to an Amazon S3 destination".
+
+use serde_json::{Value, json};
+
+use crate::answers::{Mode, Runner, Setup};
+use crate::names::{
+    ACCESS, APPLY_ROLE, CANARY_V4, CANARY_V6, CLUSTER, EXECUTION_ROLE, EXPIRE_ROLE, EXPIRE_TASK,
+    FAILED, LEDGER, LEDGERS, LOGS, READ_ROLE, RUNNER_ROLE, SCAN_TASK, V4, V6, WAF_LOGS,
+};
+use crate::text::{Attribute, Text};
+
+/// A role, as both languages write it.
+pub(crate) struct Role {
+    /// Terraform's name, and the ending of the role's own.
+    pub(crate) name: &'static str,
+    /// CloudFormation's name.
+    pub(crate) cloudformation: &'static str,
+    /// What it is for.
+    pub(crate) description: &'static str,
+    /// Who may assume it.
+    pub(crate) trust: Value,
+    /// What it may do.
+    pub(crate) policy: Value,
+    /// A policy of AWS that it is given as well.
+    pub(crate) managed: Option<String>,
+}
+
+/// Every role, in the order of the pipeline.
+pub(crate) fn roles(setup: &Setup) -> Vec<Role> {
+    let mut roles = vec![
+        Role {
+            name: "delivery",
+            cloudformation: "DeliveryRole",
+            description: "Firehose writes access logs to the bucket",
+            trust: trusting_firehose(setup),
+            policy: delivery(setup),
+            managed: None,
+        },
+        Role {
+            name: "read",
+            cloudformation: "ReadRole",
+            description: "portcullis scan, plan, status: reads logs, sets and ledger",
+            trust: trusting_users(setup, Some(RUNNER_ROLE)),
+            policy: read(),
+            managed: None,
+        },
+        Role {
+            name: "apply",
+            cloudformation: "ApplyRole",
+            description: "portcullis apply: changes the sets of the mode",
+            trust: trusting_users(setup, Some(RUNNER_ROLE)),
+            policy: apply(setup.mode),
+            managed: None,
+        },
+        Role {
+            name: "expire",
+            cloudformation: "ExpireRole",
+            description: "portcullis expire: takes out what is over, sees no logs",
+            trust: trusting_users(setup, None),
+            policy: expire(),
+            managed: None,
+        },
+    ];
+    if let Runner::Fargate { image, .. } = &setup.runner {
+        roles.push(Role {
+            name: "runner",
+            cloudformation: "RunnerRole",
+            description: "the scheduled task: may become read or apply, nothing else",
+            trust: trusting_service(setup, "ecs-tasks.amazonaws.com"),
+            policy: document(&[allow(
+                "BecomeReadOrApply",
+                &["sts:AssumeRole"],
+                &[READ_ROLE.into(), APPLY_ROLE.into()],
+            )]),
+            managed: None,
+        });
+        roles.push(Role {
+            name: "execution",
+            cloudformation: "ExecutionRole",
+            description: "ECS starts the task and writes its output",
+            trust: trusting_service(setup, "ecs-tasks.amazonaws.com"),
+            policy: execution(setup),
+            managed: is_private_repository(image).then(|| {
+                let partition = setup.partition();
+                format!(
+                    "arn:{partition}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+                )
+            }),
+        });
+        roles.push(Role {
+            name: "schedule",
+            cloudformation: "ScheduleRole",
+            description: "EventBridge Scheduler starts the two tasks",
+            trust: trusting_service(setup, "scheduler.amazonaws.com"),
+            policy: schedule(),
+            managed: None,
+        });
+    }
+    roles
+}
+
+/// An image in a repository that asks for a password, which ECS gets by
+/// `ecr:GetAuthorizationToken`. AWS grants that on all resources only, so it comes with
+/// AWS's own policy for this purpose and is not written here.
+fn is_private_repository(image: &str) -> bool {
+    image.contains(".dkr.ecr.")
+}
+
+fn read() -> Value {
+    let waf_logs = Text::from(WAF_LOGS) + "/AWSLogs/*";
+    document(&[
+        allow("ListLogs", &["s3:ListBucket"], &[LOGS.into(), WAF_LOGS.into()]),
+        allow("ReadLogs", &["s3:GetObject"], &[below(LOGS, ACCESS), below(LOGS, FAILED), waf_logs]),
+        allow("ReadSets", &["wafv2:GetIPSet"], &all_sets()),
+        list_ledger(),
+        read_ledger(),
+    ])
+}
+
+fn apply(mode: Mode) -> Value {
+    let changed = match mode {
+        Mode::Canary => vec![CANARY_V4.into(), CANARY_V6.into()],
+        Mode::Observe | Mode::Suggest | Mode::Enforce => vec![V4.into(), V6.into()],
+    };
+    change(&changed)
+}
+
+fn expire() -> Value {
+    change(&all_sets())
+}
+
+fn change(sets: &[Text]) -> Value {
+    document(&[
+        allow("ReadSets", &["wafv2:GetIPSet"], &all_sets()),
+        allow("ChangeSets", &["wafv2:UpdateIPSet"], sets),
+        list_ledger(),
+        read_ledger(),
+        // The kill switch is not among what it writes.
+        allow("WriteLedger", &["s3:PutObject"], &[ledger("/ledger.json"), ledger("/audit/*")]),
+    ])
+}
+
+fn list_ledger() -> Value {
+    allow("ListLedger", &["s3:ListBucket"], &[LEDGERS.into()])
+}
+
+fn read_ledger() -> Value {
+    allow(
+        "ReadLedger",
+        &["s3:GetObject"],
+        &[ledger("/ledger.json"), ledger("/audit/*"), ledger("/HALT")],
+    )
+}
+
+fn ledger(key: &str) -> Text {
+    Text::from(LEDGERS) + "/" + LEDGER + key
+}
+
+fn all_sets() -> Vec<Text> {
+    [V4, V6, CANARY_V4, CANARY_V6].map(Text::from).to_vec()
+}
+
+fn delivery(setup: &Setup) -> Value {
+    let objects = [below(LOGS, ACCESS), below(LOGS, FAILED)];
+    let log_streams = setup.log_group_arn("delivery") + ":log-stream:*";
+    document(&[
+        allow(
+            "FindBucket",
+            &["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
+            &[LOGS.into()],
+        ),
+        allow("WriteLogs", &["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"], &objects),
+        allow("ReportErrors", &["logs:PutLogEvents"], &[Text::from(log_streams.as_str())]),
+    ])
+}
+
+fn execution(setup: &Setup) -> Value {
+    let streams = ["scan", "expire"]
+        .map(|of| Text::from(format!("{}:log-stream:*", setup.log_group_arn(of)).as_str()));
+    document(&[allow("WriteOutput", &["logs:CreateLogStream", "logs:PutLogEvents"], &streams)])
+}
+
+fn schedule() -> Value {
+    let mut start = allow("StartTasks", &["ecs:RunTask"], &[SCAN_TASK.into(), EXPIRE_TASK.into()]);
+    start["Condition"] = json!({"ArnEquals": {"ecs:cluster": CLUSTER}});
+    let mut pass = allow(
+        "GiveRolesToTasks",
+        &["iam:PassRole"],
+        &[RUNNER_ROLE.into(), EXPIRE_ROLE.into(), EXECUTION_ROLE.into()],
+    );
+    pass["Condition"] = json!({"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}});
+    document(&[start, pass])
+}
+
+/// Objects below a prefix that ends with a slash.
+fn below(bucket: Attribute, prefix: &str) -> Text {
+    Text::from(bucket) + "/" + prefix + "*"
+}
+
+fn allow(sid: &str, actions: &[&str], resources: &[Text]) -> Value {
+    json!({"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources})
+}
+
+fn document(statements: &[Value]) -> Value {
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+/// A service may assume the role, on behalf of this account only.
+fn trusting_service(setup: &Setup, service: &str) -> Value {
+    document(&[json!({
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"aws:SourceAccount": setup.account}},
+    })])
+}
+
+/// Firehose shows the account it works for as an external id, as its guide asks.
+fn trusting_firehose(setup: &Setup) -> Value {
+    document(&[json!({
+        "Effect": "Allow",
+        "Principal": {"Service": "firehose.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"sts:ExternalId": setup.account}},
+    })])
+}
+
+/// Those that were named may assume the role, and the scheduled task: by way of a role of
+/// its own, or as its own role.
+fn trusting_users(setup: &Setup, runner: Option<Attribute>) -> Value {
+    let mut statements = Vec::new();
+    let mut principals: Vec<Text> = Vec::new();
+    if setup.runner != Runner::Host {
+        if let Some(role) = runner {
+            principals.push(role.into());
+        } else {
+            let service = trusting_service(setup, "ecs-tasks.amazonaws.com");
+            statements.push(service["Statement"][0].clone());
+        }
+    }
+    principals.extend(setup.trusted.iter().map(|arn| Text::from(arn.as_str())));
+    if !principals.is_empty() {
+        statements.push(json!({
+            "Effect": "Allow",
+            "Principal": {"AWS": principals},
+            "Action": "sts:AssumeRole",
+        }));
+    }
+    document(&statements)
+}
+
+/// What may be done with a bucket: nothing without TLS; and AWS WAF may deliver to its own.
+pub(crate) fn bucket(setup: &Setup, bucket: Attribute) -> Value {
+    let mut statements = vec![json!({
+        "Sid": "OnlyByTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [Text::from(bucket), Text::from(bucket) + "/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    })];
+    if bucket == WAF_LOGS {
+        let account = &setup.account;
+        let source = format!("arn:{}:logs:{}:{account}:*", setup.partition(), setup.region);
+        let objects = Text::from(bucket) + "/AWSLogs/" + account.as_str() + "/*";
+        let service = json!({"Service": "delivery.logs.amazonaws.com"});
+        statements.push(json!({
+            "Sid": "AWSLogDeliveryWrite",
+            "Effect": "Allow",
+            "Principal": service,
+            "Action": "s3:PutObject",
+            "Resource": objects,
+            "Condition": {
+                "StringEquals": {
+                    "s3:x-amz-acl": "bucket-owner-full-control",
+                    "aws:SourceAccount": account,
+                },
+                "ArnLike": {"aws:SourceArn": source},
+            },
+        }));
+        statements.push(json!({
+            "Sid": "AWSLogDeliveryAclCheck",
+            "Effect": "Allow",
+            "Principal": service,
+            "Action": "s3:GetBucketAcl",
+            "Resource": bucket,
+            "Condition": {
+                "StringEquals": {"aws:SourceAccount": account},
+                "ArnLike": {"aws:SourceArn": source},
+            },
+        }));
+    }
+    document(&statements)
+}
