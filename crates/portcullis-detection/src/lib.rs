@@ -27,6 +27,7 @@ mod suspect;
 mod tally;
 mod timeline;
 mod tokens;
+mod traffic;
 mod view;
 
 pub use account::{Account, Answer, AskedRequest, Question, RateCount};
@@ -54,4 +55,5 @@ pub use state::{RuleDigest, StateError, StateKey};
 pub use suspect::{Contributor, Suspect};
 pub use timeline::{Axis, Counts, Timeline};
 pub use tokens::Tokens;
+pub use traffic::{SourceTraffic, Traffic};
 pub use view::View;

@@ -24,6 +24,7 @@ use crate::outcome::{Outcome, Outcomes};
 use crate::rate::Key;
 use crate::rule::Measure;
 use crate::suspect::Suspect;
+use crate::traffic::Traffic;
 
 /// Least number of different observed rules that make an offender without any single
 /// request being flagged.
@@ -60,6 +61,8 @@ pub struct Findings {
     /// Records that somebody seems to have written into, in the order of
     /// [`portcullis_ingest::RejectReason::ALL`]. They speak against no source.
     pub forgeries: Vec<Forgery>,
+    /// What all sources did well, if somebody asked for it: [`crate::Scan::traffic`].
+    pub traffic: Option<Traffic>,
 }
 
 /// A source and what speaks against it.

@@ -23,6 +23,7 @@ use crate::rule::RuleSet;
 use crate::signature::{Classifier, Verdict};
 use crate::source::{Grounds, Source, SourceKey};
 use crate::suspect::Suspect;
+use crate::traffic::Traffic;
 
 /// Requests being gathered. One for each worker; merge them at the end.
 pub struct Scan<'r> {
@@ -162,6 +163,15 @@ impl<'r> Scan<'r> {
         let shown = findings.offenders.iter().chain(&findings.watched);
         let overview = gathering.finish(shown.map(|offender| offender.source));
         (findings, overview)
+    }
+
+    /// What all sources did well, for whoever weighs what a block would cost.
+    pub fn traffic(&self) -> Traffic {
+        let mut traffic = Traffic::default();
+        for (key, source) in &self.sources {
+            traffic.add(key.network(), source.traffic());
+        }
+        traffic
     }
 
     /// Decides about every source.

@@ -24,6 +24,7 @@ use crate::signature::Verdict;
 use crate::state::{Reader, StateError, Writer};
 use crate::tally::{Distinct, Principals, Span, Tally, rate_detection};
 use crate::timeline::Timeline;
+use crate::traffic::SourceTraffic;
 
 /// A source as the map keys it: an IPv4 address, or the upper half of an IPv6 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,7 +96,7 @@ impl Source {
         }
         self.flagged += u64::from(verdict.flagged() && !is_blocked(request));
         let answered_well = request.status.is_some_and(|code| (200..400).contains(&code));
-        self.good += u64::from(answered_well && !verdict.flagged());
+        self.good += u64::from(answered_well && !verdict.flagged() && !is_blocked(request));
         self.span.add(request.time);
         if let Some(name) = request.principal.or(request.api_key_id) {
             self.principals.add(FixedState::with_seed(0x7072_696e).hash_one(name.bytes()));
@@ -112,6 +113,12 @@ impl Source {
                 self.probes.add(FixedState::with_seed(0x7072_6f62).hash_one((path, query)));
             }
         }
+    }
+
+    /// What it did well, for whoever weighs what a block would cost.
+    pub(crate) fn traffic(&self) -> SourceTraffic {
+        let principals = self.principals.hashes.iter().copied().collect();
+        SourceTraffic { good_requests: self.good, principals }
     }
 
     fn tally(&mut self, rule: usize) -> &mut Tally {

@@ -283,6 +283,34 @@ proptest! {
     }
 
     #[test]
+    fn what_sources_did_well_depends_on_the_requests_alone(
+        requests in proptest::collection::vec(sent(), 0..120),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let traffic = |requests: &[Sent]| {
+            let mut scan = Scan::new(rules());
+            for sent in requests {
+                observe(&mut scan, sent);
+            }
+            scan.traffic()
+        };
+        let whole = traffic(&requests);
+        let (front, back) = requests.split_at(cut.index(requests.len() + 1));
+        let mut joined = traffic(back);
+        joined.merge(traffic(front));
+        prop_assert_eq!(&joined, &whole);
+        // What AWS WAF stopped was not answered well, whatever status it was given.
+        let passed = requests.iter().filter(|sent| sent.waf_action != Some(WafAction::Block));
+        let answered = passed.filter(|sent| sent.client.is_some() && sent.status == 200);
+        prop_assert!(whole.good_requests() <= answered.count() as u64);
+        let offenders = scanned(&requests).offenders;
+        for offender in offenders {
+            let known: u64 = whole.within(offender.source).map(|(_, well)| well.good_requests).sum();
+            prop_assert_eq!(known, offender.good_requests);
+        }
+    }
+
+    #[test]
     fn an_account_says_what_the_findings_say_however_the_work_was_split(
         requests in proptest::collection::vec(sent(), 1..80),
         split in any::<prop::sample::Index>(),

@@ -35,7 +35,7 @@ pub enum Brake {
     ChangeShare,
     /// Too many entries would leave before their time.
     Removals,
-    /// A network is wider than one address or one IPv6 /64.
+    /// A network is wider than any that neighbours share.
     PrefixWidth,
     /// Too many good requests would have been blocked.
     BlastRequests,
@@ -105,6 +105,10 @@ pub struct BrakeLimits {
     pub floor: u64,
     /// Removals before their time, in thousandths of the entries.
     pub removal_share: u64,
+    /// Shortest prefix of an IPv4 addition, in bits.
+    pub widest_v4: u8,
+    /// Shortest prefix of an IPv6 addition, in bits.
+    pub widest_v6: u8,
     /// Good requests that would have been blocked, in thousandths of all good ones.
     pub blast_requests: u64,
     /// Principals that would have been blocked, in thousandths of all.
@@ -120,9 +124,9 @@ pub struct BrakeLimits {
 }
 
 impl Default for BrakeLimits {
-    /// 50 additions a run and 500 a day; 10 % of the entries, or 10 of them; 0.5 % of
-    /// good requests and 0.1 % of principals; 50 % of one origin; 99 % coverage; 24 h;
-    /// 3 failed runs.
+    /// 50 additions a run and 500 a day; 10 % of the entries, or 10 of them; a /24 and a
+    /// /48; 0.5 % of good requests and 0.1 % of principals; 50 % of one origin; 99 %
+    /// coverage; 24 h; 3 failed runs.
     fn default() -> Self {
         Self {
             adds_per_run: 50,
@@ -130,12 +134,23 @@ impl Default for BrakeLimits {
             change_share: 100,
             floor: 10,
             removal_share: 100,
+            widest_v4: 24,
+            widest_v6: 48,
             blast_requests: 5,
             blast_principals: 1,
             one_origin: 500,
             coverage: 990,
             evidence_age_ms: 24 * HOUR_MS,
             failing_runs: 3,
+        }
+    }
+}
+
+impl BrakeLimits {
+    const fn widest(&self, family: Family) -> u8 {
+        match family {
+            Family::V4 => self.widest_v4,
+            Family::V6 => self.widest_v6,
         }
     }
 }
@@ -259,7 +274,7 @@ pub(crate) fn brakes(run: &Run<'_>, limits: &BrakeLimits) -> Vec<Braked> {
         .additions
         .iter()
         .map(|(network, _)| *network)
-        .find(|network| network.prefix_len() < narrowest(Family::of(*network)));
+        .find(|network| network.prefix_len() < limits.widest(Family::of(*network)));
     let oldest = run.additions.iter().filter_map(|(network, last)| Some(((*last)?, network))).min();
     let today = run.added_today + adds;
     let changes = adds + run.removals;
@@ -299,7 +314,7 @@ pub(crate) fn brakes(run: &Run<'_>, limits: &BrakeLimits) -> Vec<Braked> {
                 )
             }),
             Brake::PrefixWidth => widest.map(|network| {
-                let allowed = narrowest(Family::of(network));
+                let allowed = limits.widest(Family::of(network));
                 format!("{network} is a /{}, limit /{allowed}", network.prefix_len())
             }),
             Brake::BlastRequests => (adds > 0
@@ -500,8 +515,8 @@ mod tests {
     #[test]
     fn wide_networks_and_old_evidence_stop() {
         let figures = Figures::default();
-        let wide = [(network("2001:db8::/63"), Some(now()))];
-        check(&quiet(&wide, &figures), &["brake prefix-width: 2001:db8::/63 is a /63, limit /64"]);
+        let wide = [(network("2001:db8::/47"), Some(now()))];
+        check(&quiet(&wide, &figures), &["brake prefix-width: 2001:db8::/47 is a /47, limit /48"]);
         let one = additions(1);
         let day = 24 * HOUR_MS;
         check(&Run { now: later(now(), day), ..quiet(&one, &figures) }, &[]);

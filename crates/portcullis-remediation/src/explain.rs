@@ -8,7 +8,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use crate::plan::{Conflict, Decision, Outcome, Withheld};
+use crate::decision::{Conflict, Decision, Outcome, Withheld};
 use crate::protect::Protection;
 
 impl Decision {
@@ -17,7 +17,10 @@ impl Decision {
     /// [`crate::Grounds`].
     pub fn verdict(&self) -> String {
         match &self.outcome {
-            Outcome::Add { set } => format!("to be blocked in {set}"),
+            Outcome::Add { set, entry } if *entry == self.source => {
+                format!("to be blocked in {set}")
+            }
+            Outcome::Add { set, entry } => format!("to be blocked in {set} by {entry}"),
             Outcome::AlreadyBlocked { set, entry } if *entry == self.source => {
                 format!("already blocked in {set}")
             }
@@ -101,7 +104,11 @@ impl fmt::Display for Withheld {
                 write!(f, "the log does not say when a rule fired, limit {limit_hours} h ago")
             }
             Self::SetFull { limit, rank } => {
-                write!(f, "no room: rank {rank} by score, and the sets hold {limit} entries")
+                write!(
+                    f,
+                    "no room: rank {rank} by the harm that a block avoids, and the sets hold \
+                     {limit} entries"
+                )
             }
         }
     }

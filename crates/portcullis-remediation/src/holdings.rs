@@ -15,10 +15,10 @@ use portcullis_ingest::Timestamp;
 
 use crate::brake::Figures;
 use crate::changes::{Change, Changes, Digests, Kind, SetBase, due};
+use crate::decision::{Decision, Outcome, Withheld};
 use crate::grounds::Grounds;
 use crate::ipset::Sets;
 use crate::ledger::{Cause, Ledger, Removal};
-use crate::plan::{Decision, Outcome, Withheld};
 use crate::protect::NeverBlock;
 use crate::term::{HOUR_MS, MINUTE_MS, later, term_ms};
 
@@ -77,8 +77,8 @@ impl<'a> News<'a> {
         let mut news = Self { holdings: *holdings, due: Vec::new(), renewals: Vec::new(), now };
         let mut renewed = BTreeSet::new();
         for (offender, grounds) in offenders {
-            let network = offender.source.trunc();
-            let Some(entry) = holdings.ledger.entries().get(&network) else {
+            let source = offender.source.trunc();
+            let Some((network, entry)) = holdings.ledger.entry_around(source) else {
                 continue;
             };
             let set = current.get(&entry.set);
@@ -125,21 +125,21 @@ impl<'a> News<'a> {
         &self,
         offender: &Offender,
         grounds: &Grounds,
-        network: IpNet,
+        source: IpNet,
     ) -> Option<Withheld> {
         let ledger = self.holdings.ledger;
-        if let Some(decision) = ledger.override_of(network, self.now) {
+        if let Some(decision) = ledger.override_of(source, self.now) {
             return Some(Withheld::Overridden { until: decision.until });
         }
         let last = last_fired(offender, grounds);
         // Ours by the ledger and not in its set, or about to leave it.
-        if let Some(entry) = ledger.entries().get(&network) {
+        if let Some((network, entry)) = ledger.entry_around(source) {
             let leaves = self.due.iter().any(|change| change.network() == network);
             let since = if leaves { entry.expires.min(self.now) } else { self.now };
             return Some(Withheld::NothingNew { since });
         }
-        if ledger.strikes(network, self.now) > 0 {
-            let since = ledger.past().get(&network)?.ended;
+        if let Some(past) = ledger.past_around(source, self.now) {
+            let since = past.ended;
             if !self.is_later(last, since) {
                 return Some(Withheld::NothingNew { since });
             }
@@ -183,30 +183,54 @@ impl<'a> News<'a> {
         };
         changes.digests = Digests::default();
         changes.changes = self.due;
+        let mut places: BTreeMap<IpNet, usize> = BTreeMap::new();
         let offenders: BTreeMap<IpNet, &Offender> =
             findings.offenders.iter().map(|offender| (offender.source.trunc(), offender)).collect();
-        changes.changes.extend(decisions.iter().filter_map(|decision| {
-            let Outcome::Add { set } = &decision.outcome else {
-                return None;
+        let mut added: Vec<(&str, IpNet, Vec<&Decision>)> = Vec::new();
+        for decision in decisions {
+            let Outcome::Add { set, entry } = &decision.outcome else {
+                continue;
             };
-            let network = decision.source;
-            let last = last_fired(offenders.get(&network)?, &decision.grounds);
-            let strikes = ledger.strikes(network, self.now).saturating_add(1);
-            Some(Change::Add {
-                set: set.to_string(),
+            let place = *places.entry(*entry).or_insert_with(|| {
+                added.push((set, *entry, Vec::new()));
+                added.len() - 1
+            });
+            added[place].2.push(decision);
+        }
+        changes.changes.extend(added.into_iter().map(|(set, network, members)| {
+            let strikes_of = |member: &&Decision| ledger.strikes(member.source, self.now);
+            let strikes = members.iter().map(strikes_of).max().unwrap_or_default();
+            let strikes = strikes.saturating_add(1);
+            let last_of =
+                |member: &&Decision| last_fired(offenders.get(&member.source)?, &member.grounds);
+            let last = members.iter().filter_map(last_of).max();
+            Change::Add {
+                set: set.to_owned(),
                 network,
                 term_ms: term_ms(strikes, operation, network),
                 strikes,
-                cause: Cause::new(&decision.grounds, last),
-            })
+                cause: cause(&members, last),
+            }
         }));
         changes.changes.extend(self.renewals);
         changes
     }
 }
 
+/// What speaks against the members of one entry, the worst first: all of it for the
+/// worst, and for the others how many they are.
+fn cause(members: &[&Decision], last: Option<Timestamp>) -> Cause {
+    let worst = members[0];
+    let mut cause = Cause::new(&worst.grounds, last);
+    if members.len() > 1 {
+        cause.reason =
+            format!("{} offenders, the worst is {}: {}", members.len(), worst.source, cause.reason);
+    }
+    cause
+}
+
 /// When one of the rules fired last that complete objects bear out.
-fn last_fired(offender: &Offender, grounds: &Grounds) -> Option<Timestamp> {
+pub(crate) fn last_fired(offender: &Offender, grounds: &Grounds) -> Option<Timestamp> {
     let counts = |rule: &str| grounds.rules.iter().any(|ground| *ground.rule == *rule);
     let detections = offender.detections.iter().filter(|detection| counts(&detection.rule));
     detections.filter_map(|detection| detection.last).max()

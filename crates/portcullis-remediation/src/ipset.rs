@@ -14,6 +14,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::prefix::around;
+
 /// Most CIDR entries AWS accepts in one IP set; the quota cannot be raised.
 ///
 /// Source: AWS WAF quotas, "IP addresses in CIDR notation per IP set".
@@ -224,10 +226,7 @@ impl IpSet {
 
     /// The widest entry that holds all of `network`.
     pub fn covering(&self, network: IpNet) -> Option<IpNet> {
-        (0..=network.prefix_len())
-            .filter_map(|length| IpNet::new(network.addr(), length).ok())
-            .map(|wider| wider.trunc())
-            .find(|wider| self.addresses.contains(wider))
+        around(network).find(|wider| self.addresses.contains(wider))
     }
 
     /// SHA-256, in lower-case hexadecimal, of the canonical entries in order of

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{AuditHead, AuditLine};
 use crate::grounds::Grounds;
+use crate::prefix::around;
 use crate::target::Target;
 use crate::term::{DAY_MS, FORGET_MS, later, rfc3339};
 
@@ -303,9 +304,30 @@ impl Ledger {
         &self.overrides
     }
 
-    /// The decision about `network` that still holds.
+    /// Our entry that holds all of `network`, the narrowest if there are several.
+    pub fn entry_around(&self, network: IpNet) -> Option<(IpNet, &Entry)> {
+        around(network).rev().find_map(|wider| Some((wider, self.entries.get(&wider)?)))
+    }
+
+    /// The block that is over of `network` or of one around it, unless it has been quiet
+    /// for so long that it is forgotten.
+    pub fn past_around(&self, network: IpNet, now: Timestamp) -> Option<&Past> {
+        let counts = |past: &&Past| now < later(past.ended, FORGET_MS);
+        around(network).rev().find_map(|wider| self.past.get(&wider).filter(counts))
+    }
+
+    /// A decision that still holds about `network`, one around it, or one inside it.
     pub fn override_of(&self, network: IpNet, now: Timestamp) -> Option<&Override> {
-        self.overrides.get(&network).filter(|decision| now < decision.until)
+        let first = IpNet::new(network.network(), 0).expect("0 is a length");
+        let inside = self.overrides.range(first..=IpNet::from(network.broadcast()));
+        let wider = around(network).filter_map(|wider| self.overrides.get(&wider));
+        wider.chain(inside.map(|(_, decision)| decision)).find(|decision| now < decision.until)
+    }
+
+    /// The decisions of people that still hold.
+    pub fn overrides_at(&self, now: Timestamp) -> impl Iterator<Item = (IpNet, &Override)> {
+        let holds = move |(_, decision): &(&IpNet, &Override)| now < decision.until;
+        self.overrides.iter().filter(holds).map(|(network, decision)| (*network, decision))
     }
 
     /// Who may change the sets now.
@@ -339,14 +361,13 @@ impl Ledger {
         recent.map(|added| added.entries).sum()
     }
 
-    /// Offences of `network` that are not forgotten: those of its block, or those of
-    /// earlier blocks unless it has been quiet for 30 days.
+    /// Offences of `network` that are not forgotten: those of its block or of one around
+    /// it, or those of earlier blocks unless it has been quiet for 30 days.
     pub fn strikes(&self, network: IpNet, now: Timestamp) -> u32 {
-        if let Some(entry) = self.entries.get(&network) {
-            return entry.strikes;
+        match self.entry_around(network) {
+            Some((_, entry)) => entry.strikes,
+            None => self.past_around(network, now).map_or(0, |past| past.strikes),
         }
-        let past = self.past.get(&network).filter(|past| now < later(past.ended, FORGET_MS));
-        past.map_or(0, |past| past.strikes)
     }
 
     /// Notes that our entry is no longer in its set, and why.
@@ -431,6 +452,36 @@ mod tests {
         // What is not ours cannot be overruled.
         ledger.overrule(network("198.18.0.2/32"), now());
         assert_eq!(ledger.overrides().len(), 1);
+    }
+
+    #[test]
+    fn who_is_inside_a_blocked_network_shares_its_block_and_its_past() {
+        let (network, member) = (network("198.18.0.0/29"), network("198.18.0.3/32"));
+        let mut ledger = ledger();
+        ledger.entries.insert(network, Entry { strikes: 2, ..entry("op-1") });
+        assert_eq!(ledger.entry_around(member).map(|(wider, _)| wider), Some(network));
+        assert_eq!(ledger.entry_around(crate::testing::network("198.18.0.8/32")), None);
+        assert_eq!(ledger.strikes(member, now()), 2);
+        ledger.entries.insert(member, Entry { strikes: 5, ..entry("op-1") });
+        assert_eq!(ledger.strikes(member, now()), 5, "the narrowest counts");
+        ledger.end(member, Removal::Pardoned, now());
+        ledger.end(network, Removal::Expired, now());
+        assert_eq!(ledger.strikes(member, now()), 2);
+        assert_eq!(ledger.past_around(member, later(now(), FORGET_MS)), None);
+    }
+
+    #[test]
+    fn a_decision_holds_for_what_is_inside_and_for_what_is_around() {
+        let mut ledger = ledger();
+        ledger.decide(network("198.18.0.0/29"), "taken out", now());
+        let holds = |text: &str, ms| ledger.override_of(network(text), later(now(), ms)).is_some();
+        assert!(
+            holds("198.18.0.7/32", 0) && holds("198.18.0.0/16", 0) && holds("198.18.0.0/29", 0)
+        );
+        assert!(!holds("198.18.0.8/32", 0) && !holds("198.18.0.8/29", 0));
+        assert!(!holds("198.18.0.7/32", COOL_OFF_MS) && !holds("198.18.0.0/16", COOL_OFF_MS));
+        assert_eq!(ledger.overrides_at(now()).count(), 1);
+        assert_eq!(ledger.overrides_at(later(now(), COOL_OFF_MS)).count(), 0);
     }
 
     #[test]

@@ -17,8 +17,11 @@ mod audit;
 mod aws_ranges;
 mod brake;
 mod changes;
+mod collateral;
+mod decision;
 mod delta;
 mod explain;
+mod fit;
 mod grounds;
 mod holdings;
 mod input;
@@ -26,6 +29,7 @@ mod ipset;
 mod ledger;
 mod ledger_file;
 mod memory;
+mod merge;
 mod note;
 mod plan;
 mod plan_file;
@@ -39,6 +43,7 @@ mod target;
 mod term;
 #[cfg(test)]
 mod testing;
+mod worth;
 
 pub use apply::{Applied, ApplyError, Order, apply};
 pub use audit::{AuditError, AuditFault, AuditHead, AuditLine, Event, verify as verify_audit};
@@ -47,6 +52,8 @@ pub use brake::{
     BlastRadius, Brake, BrakeLimits, BrakeOverride, BrakeOverrideError, Braked, Figures, Origin,
 };
 pub use changes::{Change, Changes, Digests, Kind, PlanFileError, ReviewedChanges, SetBase};
+pub use collateral::Collateral;
+pub use decision::{Conflict, Decision, Outcome, Withheld};
 pub use delta::Done;
 pub use grounds::{EvidencePointer, Grounds, RuleGround};
 pub use holdings::{BlockedRequests, Holdings};
@@ -57,8 +64,9 @@ pub use ledger::{
 };
 pub use ledger_file::LedgerError;
 pub use memory::{MemoryIpSets, MemoryLedger};
+pub use merge::MergeLimits;
 pub use note::Note;
-pub use plan::{Conflict, Decision, Outcome, Plan, Withheld, plan, plan_changes};
+pub use plan::{Plan, plan, plan_changes};
 pub use policy::BlockPolicy;
 pub use prefix::{PrefixError, parse_address_or_network, parse_network};
 pub use protect::{

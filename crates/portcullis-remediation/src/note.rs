@@ -9,6 +9,7 @@ use std::fmt;
 use portcullis_ingest::Timestamp;
 
 use crate::aws_ranges::day;
+use crate::decision::{Decision, Outcome, Withheld};
 use crate::ipset::{Family, Sets};
 use crate::protect::NeverBlock;
 
@@ -24,6 +25,15 @@ pub enum Note {
         published: Timestamp,
         /// Whole days since.
         days: i64,
+    },
+    /// There was not room for everybody who is to be blocked.
+    Full {
+        /// The family.
+        family: Family,
+        /// Offenders that were left out.
+        left_out: usize,
+        /// Entries that the sets can hold together.
+        limit: usize,
     },
     /// The sets of a family are filled to 80 % or more.
     NearlyFull {
@@ -42,6 +52,7 @@ impl Note {
         match self {
             Self::NoNeverBlockList => "no-never-block-list",
             Self::OldAwsRanges { .. } => "old-aws-ranges",
+            Self::Full { .. } => "full",
             Self::NearlyFull { .. } => "nearly-full",
         }
     }
@@ -58,6 +69,10 @@ impl fmt::Display for Note {
                 "the AWS ranges are of {}, {days} days old: ranges added since are not protected",
                 day(*published)
             ),
+            Self::Full { family, left_out, limit } => write!(
+                f,
+                "the {family} sets hold {limit} entries, and {left_out} more offenders have no room; add a set"
+            ),
             Self::NearlyFull { family, entries, limit } => write!(
                 f,
                 "the {family} sets would hold {entries} of {limit} entries; add a set before they are full"
@@ -66,11 +81,12 @@ impl fmt::Display for Note {
     }
 }
 
-/// What there is to know about a plan that wants the sets to be `target`, each with at
-/// most `limit` entries.
+/// What there is to know about a plan that decided so and wants the sets to be `target`,
+/// each with at most `limit` entries.
 pub(crate) fn notes(
     target: &Sets,
     limit: usize,
+    decisions: &[Decision],
     never_block: &NeverBlock,
     now: Timestamp,
 ) -> Vec<Note> {
@@ -86,7 +102,14 @@ pub(crate) fn notes(
         let of_family = || target.iter().filter(move |set| set.family() == family);
         let entries = of_family().map(|set| set.addresses().len()).sum();
         let limit = of_family().count() * limit;
-        if limit > 0 && is_nearly_full(entries, limit) {
+        let is_left_out = |decision: &&Decision| {
+            let no_room = matches!(decision.outcome, Outcome::Withheld(Withheld::SetFull { .. }));
+            no_room && Family::of(decision.source) == family
+        };
+        let left_out = decisions.iter().filter(is_left_out).count();
+        if left_out > 0 {
+            notes.push(Note::Full { family, left_out, limit });
+        } else if limit > 0 && is_nearly_full(entries, limit) {
             notes.push(Note::NearlyFull { family, entries, limit });
         }
     }
@@ -111,7 +134,7 @@ mod tests {
         }
         let sets = Sets::new(vec![set]).expect("one set");
         let shown = |note: &Note| format!("{}: {note}", note.code());
-        notes(&sets, limit, list, now()).iter().map(shown).collect()
+        notes(&sets, limit, &[], list, now()).iter().map(shown).collect()
     }
 
     #[test]

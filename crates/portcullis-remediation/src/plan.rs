@@ -1,9 +1,10 @@
 //! Decides what the IP sets should hold, and why each offender is blocked or not.
 //!
 //! Three questions, in this order and one function each: may the source be blocked at
-//! all ([`protect`]), does it deserve it ([`judge`]), is there room ([`fit`]). Cutting
-//! to the room first, as others have done, spends it on networks that are protected
-//! anyway and drops the worst offender for one that sorts earlier.
+//! all ([`protect`]), does it deserve it ([`judge`]), is there room ([`make_room`]).
+//! Cutting to the room first, as others have done, spends it on networks that are
+//! protected anyway and drops the worst offender for one that sorts earlier. So the
+//! first two are asked of everybody before the third is asked of anybody.
 //!
 //! AWS replaces a set as a whole, so a plan states the whole value that each set
 //! should have. What a set holds already was put there by somebody: it stays, and
@@ -14,164 +15,30 @@
 //! Reading the sets, writing them and the clock are left to others.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use portcullis_detection::{Coverage, Findings, Offender, Severity};
+use portcullis_detection::{Coverage, Findings, Offender, Traffic};
 use portcullis_ingest::Timestamp;
 
 use crate::brake::{BlastRadius, Origin, narrowest};
 use crate::changes::{Changes, Digests};
+use crate::collateral::{Collateral, collateral};
+use crate::decision::{Conflict, Decision, Outcome, Withheld};
+use crate::fit::{Candidate, fit};
 use crate::grounds::Grounds;
-use crate::holdings::{Holdings, News};
+use crate::holdings::{Holdings, News, last_fired};
 use crate::ipset::{Family, IpSet, MAX_ADDRESSES, Sets};
+use crate::merge::Merging;
 use crate::note::{Note, notes};
 use crate::policy::BlockPolicy;
-use crate::protect::{NeverBlock, Protection};
-
-/// Why an offender is not blocked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Withheld {
-    /// The source overlaps a network that is never blocked.
-    Protected(Protection),
-    /// The source is not one IPv4 address or one IPv6 /64, the only blocks made.
-    WrongWidth {
-        /// The only length, in bits, that is blocked in this family.
-        allowed: u8,
-    },
-    /// No set of the source's family is there to hold it.
-    NoSet {
-        /// The source's family.
-        family: Family,
-    },
-    /// All that speaks against the source was found in objects that ended early.
-    IncompleteEvidence,
-    /// The severity is too low.
-    BelowSeverity {
-        /// The severity that complete objects bear out.
-        severity: Severity,
-        /// The least that is blocked.
-        limit: Severity,
-    },
-    /// The score is too low.
-    BelowBlockScore {
-        /// The score that complete objects bear out, in points.
-        score: u32,
-        /// The least that is blocked, in points.
-        limit: u32,
-    },
-    /// Honest users come from the same source.
-    SharedEgress {
-        /// Good requests from the source.
-        good_requests: u64,
-        /// The number of them from which a source counts as shared.
-        good_requests_limit: u64,
-        /// Different principals behind the source.
-        principals: u64,
-        /// The number of them from which a source counts as shared.
-        principals_limit: u64,
-    },
-    /// Detection only watches the source: its good history outweighs what was flagged.
-    Watched {
-        /// Requests that were flagged.
-        flagged_requests: u64,
-        /// Good requests from the source.
-        good_requests: u64,
-    },
-    /// A person took it out of a set, or pardoned it, and the cool-off has not ended.
-    Overridden {
-        /// When it ends.
-        until: Timestamp,
-    },
-    /// It was blocked before, and nothing that passed the firewall since speaks against
-    /// it. Requests that were blocked say only that the block worked.
-    NothingNew {
-        /// When the last block ended.
-        since: Timestamp,
-    },
-    /// What speaks against it is too long ago, or nobody knows when it was.
-    OldEvidence {
-        /// When a rule fired last, if the log says so.
-        last: Option<Timestamp>,
-        /// The oldest evidence that blocks, in hours.
-        limit_hours: i64,
-    },
-    /// Better grounds took all the room.
-    SetFull {
-        /// Entries that the sets of this family hold together.
-        limit: usize,
-        /// Place among this family's offenders to be blocked, by score; counted from 1.
-        rank: usize,
-    },
-}
-
-impl Withheld {
-    /// The reason's permanent name in outputs.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Protected(Protection::Reserved { .. }) => "reserved",
-            Self::Protected(Protection::NeverBlock { .. }) => "never-block",
-            Self::Protected(Protection::Aws { .. }) => "aws-range",
-            Self::WrongWidth { .. } => "wrong-width",
-            Self::NoSet { .. } => "no-set",
-            Self::IncompleteEvidence => "incomplete-evidence",
-            Self::BelowSeverity { .. } => "below-severity",
-            Self::BelowBlockScore { .. } => "below-block-score",
-            Self::SharedEgress { .. } => "shared-egress",
-            Self::Watched { .. } => "watched",
-            Self::Overridden { .. } => "overridden",
-            Self::NothingNew { .. } => "nothing-new",
-            Self::OldEvidence { .. } => "old-evidence",
-            Self::SetFull { .. } => "set-full",
-        }
-    }
-}
-
-/// What a plan does about one offender.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The source becomes an entry of this set.
-    Add {
-        /// The set's name.
-        set: Arc<str>,
-    },
-    /// A set already holds the source.
-    AlreadyBlocked {
-        /// The set's name.
-        set: Arc<str>,
-        /// The entry: the source or a network around it.
-        entry: IpNet,
-    },
-    /// The source is not blocked.
-    Withheld(Withheld),
-}
-
-/// One offender, what speaks against it, and what is done about it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Decision {
-    /// The source, in canonical form.
-    pub source: IpNet,
-    /// What speaks against it.
-    pub grounds: Grounds,
-    /// What is done about it.
-    pub outcome: Outcome,
-}
-
-/// An entry that somebody else put into a set and that overlaps a protected network.
-/// It is shown and left alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conflict {
-    /// The set's name.
-    pub set: Arc<str>,
-    /// The entry in the set.
-    pub entry: IpNet,
-    /// The protected network that it overlaps.
-    pub protection: Protection,
-}
+use crate::protect::NeverBlock;
+use crate::worth::worth;
 
 /// What the IP sets should hold, and why.
 ///
-/// Invariant: the target is the base, less what the changes remove, and the sources of
+/// Invariant: the target is the base, less what the changes remove, and the entries of
 /// the `Add` decisions, no more and no less; no added entry overlaps a protected
 /// network.
 #[derive(Debug, Clone, PartialEq)]
@@ -184,6 +51,9 @@ pub struct Plan {
     decisions: Vec<Decision>,
     conflicts: Vec<Conflict>,
     notes: Vec<Note>,
+    /// By entry that is added; empty when nobody counted what sources do well.
+    collateral: BTreeMap<IpNet, Collateral>,
+    blast_radius: Option<BlastRadius>,
     changes: Option<Changes>,
 }
 
@@ -242,35 +112,77 @@ fn decide(
         News::new(holdings, offenders, current, never_block, now)
     });
     let remaining = news.as_ref().map_or_else(|| current.clone(), |news| news.remaining(current));
-    let mut room = Room::new(&remaining, policy);
-    let mut decisions = Vec::with_capacity(suspects.len());
-    for suspect in suspects {
+    let answered: Vec<(Suspect<'_>, Option<Outcome>)> = suspects
+        .into_iter()
+        .map(|suspect| {
+            let source = suspect.offender.source.trunc();
+            let memory = || {
+                let news = news.as_ref()?;
+                news.withheld(suspect.offender, &suspect.grounds, source).map(Outcome::Withheld)
+            };
+            let outcome = protect(source, never_block)
+                .map(Outcome::Withheld)
+                .or_else(|| already_blocked(source, &remaining))
+                .or_else(|| judge(&suspect, policy).map(Outcome::Withheld))
+                .or_else(memory);
+            (suspect, outcome)
+        })
+        .collect();
+
+    let is_withheld = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Withheld(_)));
+    let mut left_alone: BTreeSet<IpNet> = answered
+        .iter()
+        .filter(|(_, outcome)| is_withheld(outcome))
+        .map(|(suspect, _)| suspect.offender.source.trunc())
+        .collect();
+    left_alone.extend(
+        holdings
+            .iter()
+            .flat_map(|holdings| holdings.ledger.overrides_at(now).map(|(network, _)| network)),
+    );
+    let merging = Merging {
+        limits: policy.merge,
+        never_block,
+        traffic: findings.traffic.as_ref(),
+        left_alone: &left_alone,
+    };
+    let wanted = answered.iter().filter(|(_, outcome)| outcome.is_none());
+    let candidates = wanted.map(|(suspect, _)| suspect.candidate(now)).collect();
+    let limit = policy.max_addresses.min(MAX_ADDRESSES);
+    let (target, mut places) = make_room(candidates, &remaining, limit, &merging);
+
+    let mut decisions = Vec::with_capacity(answered.len());
+    for (suspect, outcome) in answered {
         let source = suspect.offender.source.trunc();
-        let memory = || {
-            let news = news.as_ref()?;
-            news.withheld(suspect.offender, &suspect.grounds, source).map(Outcome::Withheld)
-        };
-        let outcome = protect(source, never_block)
-            .map(Outcome::Withheld)
-            .or_else(|| already_blocked(source, &remaining))
-            .or_else(|| judge(&suspect, policy).map(Outcome::Withheld))
-            .or_else(memory)
-            .unwrap_or_else(|| fit(source, &mut room));
+        let outcome = outcome.unwrap_or_else(|| {
+            let place = places.get_mut(&source).expect("whoever is wanted has a place or a reason");
+            // A source that is given twice takes one entry.
+            let again = match &*place {
+                Outcome::Add { set, entry } => {
+                    Outcome::AlreadyBlocked { set: Arc::clone(set), entry: *entry }
+                }
+                other => other.clone(),
+            };
+            std::mem::replace(place, again)
+        });
         decisions.push(Decision { source, grounds: suspect.grounds, outcome });
     }
 
     let changes = news.map(|news| news.changes(findings, current, &decisions));
-    Plan {
+    let plan = Plan {
         created_at: now,
         policy: *policy,
         coverage: findings.coverage.clone(),
         base: current.clone(),
-        decisions,
         conflicts: conflicts(&remaining, never_block),
-        notes: notes(&room.target, room.limit, never_block, now),
-        target: room.target,
+        notes: notes(&target, limit, &decisions, never_block, now),
+        target,
+        decisions,
+        collateral: BTreeMap::new(),
+        blast_radius: None,
         changes,
-    }
+    };
+    plan.weighed(findings.traffic.as_ref())
 }
 
 /// One of the findings on its way through the questions.
@@ -279,6 +191,14 @@ struct Suspect<'findings> {
     grounds: Grounds,
     /// Whether detection itself would leave the source alone.
     is_watched: bool,
+}
+
+impl Suspect<'_> {
+    fn candidate(&self, now: Timestamp) -> Candidate {
+        let last = last_fired(self.offender, &self.grounds).or(self.grounds.last);
+        let worth = worth(self.grounds.score, last, now);
+        Candidate { source: self.offender.source.trunc(), worth }
+    }
 }
 
 /// May the source be blocked at all?
@@ -324,43 +244,44 @@ fn judge(suspect: &Suspect<'_>, policy: &BlockPolicy) -> Option<Withheld> {
         .then_some(Withheld::Watched { flagged_requests: offender.flagged_requests, good_requests })
 }
 
-/// The sets as they fill up, offered the worst offender first.
-struct Room {
-    target: Sets,
-    /// Most entries in one set.
+/// Is there room? The sets with what is put into them, and the outcome for each source:
+/// an entry of the first set of its family, by name, that has room, or none.
+fn make_room(
+    mut candidates: Vec<Candidate>,
+    remaining: &Sets,
     limit: usize,
-    /// Offenders of each family that were offered so far, in the order of [`Family::ALL`].
-    offered: [usize; 2],
-}
-
-impl Room {
-    fn new(current: &Sets, policy: &BlockPolicy) -> Self {
-        let limit = policy.max_addresses.min(MAX_ADDRESSES);
-        Self { target: current.clone(), limit, offered: [0; 2] }
-    }
-}
-
-/// Is there room? The first set of the family, by name, that has some takes the source.
-fn fit(source: IpNet, room: &mut Room) -> Outcome {
-    // A source that is given twice takes one entry.
-    if let Some(twice) = already_blocked(source, &room.target) {
-        return twice;
-    }
-    let family = Family::of(source);
-    let offered = &mut room.offered[family as usize];
-    *offered += 1;
-    let mut sets = 0;
-    for set in room.target.of_family(family) {
-        sets += 1;
-        if set.addresses().len() < room.limit {
-            set.insert(source).expect("a source is canonical, of this family, and there is room");
-            return Outcome::Add { set: set.name().into() };
+    merging: &Merging<'_>,
+) -> (Sets, BTreeMap<IpNet, Outcome>) {
+    let mut target = remaining.clone();
+    let mut outcomes = BTreeMap::new();
+    candidates.sort_by_key(|candidate| (candidate.source, Reverse(candidate.worth)));
+    candidates.dedup_by_key(|candidate| candidate.source);
+    candidates.sort_by_key(|candidate| (Reverse(candidate.worth), candidate.source));
+    for family in Family::ALL {
+        let is_of_family = |candidate: &&Candidate| Family::of(candidate.source) == family;
+        let candidates: Vec<_> = candidates.iter().filter(is_of_family).copied().collect();
+        let room_of = |set: &mut IpSet| limit.saturating_sub(set.addresses().len());
+        let rooms: Vec<usize> = target.of_family(family).map(room_of).collect();
+        let parts = fit(candidates.clone(), rooms.iter().sum(), |network, offenders| {
+            merging.may_merge(network, offenders)
+        });
+        for part in parts {
+            let mut sets = target.of_family(family);
+            let set = sets.find(|set| set.addresses().len() < limit).expect("parts fit the room");
+            set.insert(part.network).expect("a network of sources is canonical and of this family");
+            let name: Arc<str> = set.name().into();
+            outcomes.extend(part.sources.iter().map(|member| {
+                (member.source, Outcome::Add { set: Arc::clone(&name), entry: part.network })
+            }));
+        }
+        for (index, candidate) in candidates.iter().enumerate() {
+            outcomes.entry(candidate.source).or_insert(Outcome::Withheld(match rooms.len() {
+                0 => Withheld::NoSet { family },
+                sets => Withheld::SetFull { limit: sets * limit, rank: index + 1 },
+            }));
         }
     }
-    Outcome::Withheld(match sets {
-        0 => Withheld::NoSet { family },
-        _ => Withheld::SetFull { limit: sets * room.limit, rank: *offered },
-    })
+    (target, outcomes)
 }
 
 /// Entries of the current sets that overlap a protected network.
@@ -418,12 +339,33 @@ impl Plan {
         &self.notes
     }
 
-    /// The decisions that add an entry, and the set each adds to.
+    /// The decisions to keep a source out, and the set that gets the entry. Several may
+    /// share one entry: see [`Outcome::Add`].
     pub fn additions(&self) -> impl Iterator<Item = (&Decision, &str)> {
         self.decisions.iter().filter_map(|decision| match &decision.outcome {
-            Outcome::Add { set } => Some((decision, &**set)),
+            Outcome::Add { set, .. } => Some((decision, &**set)),
             _ => None,
         })
+    }
+
+    /// The entries that are added, in order of network.
+    pub fn added_entries(&self) -> BTreeSet<IpNet> {
+        let entry_of = |decision: &Decision| match decision.outcome {
+            Outcome::Add { entry, .. } => Some(entry),
+            _ => None,
+        };
+        self.decisions.iter().filter_map(entry_of).collect()
+    }
+
+    /// What an added entry would have blocked of good traffic in the logs that were
+    /// scanned; `None` when nobody counted that, or nothing of it is added.
+    pub fn collateral(&self, entry: IpNet) -> Option<Collateral> {
+        self.collateral.get(&entry).copied()
+    }
+
+    /// What all added entries would have blocked, if that was counted.
+    pub fn blast_radius(&self) -> Option<BlastRadius> {
+        self.blast_radius
     }
 
     /// Whether the sets or the ledger should change at all.
@@ -437,11 +379,17 @@ impl Plan {
         self.changes.as_ref()
     }
 
-    /// The same plan with what its additions would have blocked, for the brakes.
-    #[must_use]
-    pub fn with_blast_radius(mut self, blast_radius: BlastRadius) -> Self {
+    /// The same plan with what its additions would have blocked, for the reader and for
+    /// the brakes.
+    fn weighed(mut self, traffic: Option<&Traffic>) -> Self {
+        let Some(traffic) = traffic else {
+            return self;
+        };
+        let (each, whole) = collateral(self.added_entries(), traffic);
+        self.collateral = each;
+        self.blast_radius = Some(whole);
         if let Some(changes) = &mut self.changes {
-            changes.figures.blast_radius = Some(blast_radius);
+            changes.figures.blast_radius = Some(whole);
         }
         self
     }

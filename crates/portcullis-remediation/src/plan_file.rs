@@ -7,14 +7,17 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::brake::BlastRadius;
 use crate::changes::Changes;
+use crate::decision::{Decision, Outcome, Withheld};
 use crate::grounds::{Grounds, RuleGround};
 use crate::ipset::{Family, IpSet, hexadecimal};
-use crate::plan::{Decision, Outcome, Plan, Withheld};
+use crate::plan::Plan;
 
 /// Version of the file's shape.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -82,6 +85,8 @@ struct Document<'plan> {
     policy: PolicyDocument,
     coverage: CoverageDocument,
     counts: Counts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blast_radius: Option<BlastRadius>,
     sets: Vec<SetDocument<'plan>>,
     additions: Vec<AdditionDocument<'plan>>,
     already_blocked: Vec<AlreadyBlockedDocument<'plan>>,
@@ -99,6 +104,14 @@ struct PolicyDocument {
     shared_good_requests: u64,
     shared_principals: u64,
     max_addresses: usize,
+    merge: MergeDocument,
+}
+
+#[derive(Serialize)]
+struct MergeDocument {
+    widest_v4: u8,
+    widest_v6: u8,
+    good_requests: u64,
 }
 
 #[derive(Serialize)]
@@ -139,9 +152,21 @@ struct SetDocument<'plan> {
 struct AdditionDocument<'plan> {
     set: &'plan str,
     address: String,
+    /// The network around this and other offenders that becomes the entry; without it the
+    /// address does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_have_blocked: Option<CollateralDocument>,
     #[serde(flatten)]
     grounds: GroundsDocument<'plan>,
     evidence: Vec<EvidenceDocument<'plan>>,
+}
+
+#[derive(Serialize)]
+struct CollateralDocument {
+    good_requests: u64,
+    principals: u64,
 }
 
 #[derive(Serialize)]
@@ -207,7 +232,9 @@ impl<'plan> Document<'plan> {
         let mut withheld_by_reason = BTreeMap::new();
         for decision in plan.decisions() {
             match &decision.outcome {
-                Outcome::Add { set } => additions.push(addition(decision, set)),
+                Outcome::Add { set, entry } => {
+                    additions.push(addition(plan, decision, set, *entry));
+                }
                 Outcome::AlreadyBlocked { set, entry } => {
                     already_blocked.push(AlreadyBlockedDocument {
                         source: decision.source.to_string(),
@@ -233,6 +260,11 @@ impl<'plan> Document<'plan> {
                 shared_good_requests: plan.policy().shared_good_requests,
                 shared_principals: plan.policy().shared_principals,
                 max_addresses: plan.policy().max_addresses,
+                merge: MergeDocument {
+                    widest_v4: plan.policy().merge.widest_v4,
+                    widest_v6: plan.policy().merge.widest_v6,
+                    good_requests: plan.policy().merge.good_requests,
+                },
             },
             coverage: CoverageDocument {
                 objects: plan.coverage().objects,
@@ -249,6 +281,7 @@ impl<'plan> Document<'plan> {
                 withheld: withheld.len(),
                 withheld_by_reason,
             },
+            blast_radius: plan.blast_radius(),
             sets: plan.base().iter().zip(plan.target()).map(set_document).collect(),
             additions,
             already_blocked,
@@ -287,7 +320,12 @@ fn set_document<'plan>((base, target): (&'plan IpSet, &'plan IpSet)) -> SetDocum
     }
 }
 
-fn addition<'plan>(decision: &'plan Decision, set: &'plan str) -> AdditionDocument<'plan> {
+fn addition<'plan>(
+    plan: &Plan,
+    decision: &'plan Decision,
+    set: &'plan str,
+    entry: IpNet,
+) -> AdditionDocument<'plan> {
     let grounds = &decision.grounds;
     let pointers = |rule: &'plan RuleGround| {
         rule.evidence.iter().map(|pointer| EvidenceDocument {
@@ -299,6 +337,11 @@ fn addition<'plan>(decision: &'plan Decision, set: &'plan str) -> AdditionDocume
     AdditionDocument {
         set,
         address: decision.source.to_string(),
+        entry: (entry != decision.source).then(|| entry.to_string()),
+        would_have_blocked: plan.collateral(entry).map(|collateral| CollateralDocument {
+            good_requests: collateral.good_requests,
+            principals: collateral.principals,
+        }),
         grounds: GroundsDocument {
             score: grounds.score,
             severity: grounds.severity.map(portcullis_detection::Severity::name),

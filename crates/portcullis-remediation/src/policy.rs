@@ -3,6 +3,7 @@
 use portcullis_detection::{BLOCK_LEVEL, Severity};
 
 use crate::ipset::MAX_ADDRESSES;
+use crate::merge::MergeLimits;
 
 /// The limits that a plan applies. Every value is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,12 +18,15 @@ pub struct BlockPolicy {
     pub shared_principals: u64,
     /// Most entries in one set; above [`MAX_ADDRESSES`] it counts as that.
     pub max_addresses: usize,
+    /// How far blocks may be widened where there is not room for all offenders.
+    pub merge: MergeLimits,
 }
 
 impl Default for BlockPolicy {
     /// The block level of detection, medium severity, 500 good requests or 10
-    /// principals, and all the room that AWS gives. The two limits for shared sources
-    /// are guesses: an office or a carrier's NAT passes them within minutes.
+    /// principals, all the room that AWS gives, and the narrow limits of
+    /// [`MergeLimits`]. The two limits for shared sources are guesses: an office or a
+    /// carrier's NAT passes them within minutes.
     fn default() -> Self {
         Self {
             min_score: BLOCK_LEVEL,
@@ -30,6 +34,7 @@ impl Default for BlockPolicy {
             shared_good_requests: 500,
             shared_principals: 10,
             max_addresses: MAX_ADDRESSES,
+            merge: MergeLimits::default(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! that two networks are equal exactly when their values are. Where the entry stood
 //! is added by whoever read the file ([`crate::InputError`]).
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -73,6 +74,21 @@ pub fn parse_address_or_network(text: &str) -> Result<IpNet, PrefixError> {
         Some(plain) => Err(PrefixError::MappedIpv4 { entry: network, plain }),
         None => Ok(network),
     }
+}
+
+/// The networks that hold `network`, itself included, the widest first.
+pub(crate) fn around(network: IpNet) -> impl DoubleEndedIterator<Item = IpNet> {
+    (0..=network.prefix_len()).map(move |length| {
+        IpNet::new(network.addr(), length).expect("no longer than its own length").trunc()
+    })
+}
+
+/// The first of some networks, in order, that overlaps `network` in either direction.
+pub(crate) fn overlapping(networks: &BTreeSet<IpNet>, network: IpNet) -> Option<IpNet> {
+    let first = IpNet::new(network.network(), 0).expect("0 is a length");
+    let last = IpNet::from(network.broadcast());
+    let begins_inside = networks.range(first..=last).next().copied();
+    around(network).find(|wider| networks.contains(wider)).or(begins_inside)
 }
 
 /// The one address, or the address and the network around it, host bits and all.

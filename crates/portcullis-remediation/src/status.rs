@@ -9,10 +9,10 @@ use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
 
 use crate::brake::BrakeLimits;
+use crate::decision::Conflict;
 use crate::ipset::Sets;
 use crate::ledger::{Entry, Ledger, Override};
 use crate::note::is_nearly_full;
-use crate::plan::Conflict;
 use crate::protect::NeverBlock;
 
 /// The ledger and the sets, side by side.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use portcullis_detection::Severity;
-use portcullis_remediation::{BlockPolicy, BrakeLimits, Scope};
+use portcullis_remediation::{BlockPolicy, BrakeLimits, MergeLimits, Scope};
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
@@ -70,6 +70,12 @@ struct PolicySettings {
     shared_good_requests: Option<u64>,
     shared_principals: Option<u64>,
     max_addresses: Option<usize>,
+    /// Shortest prefixes that neighbours may share where there is not room for all, and
+    /// good requests of strangers that such a network may cost. A plan and the brakes
+    /// keep to the same.
+    widest_ipv4: Option<u8>,
+    widest_ipv6: Option<u8>,
+    merge_good_requests: Option<u64>,
 }
 
 /// `[brakes]`: what stops a run.
@@ -256,6 +262,11 @@ impl Configuration {
             shared_good_requests: given.shared_good_requests.unwrap_or(usual.shared_good_requests),
             shared_principals: given.shared_principals.unwrap_or(usual.shared_principals),
             max_addresses: given.max_addresses.unwrap_or(usual.max_addresses),
+            merge: MergeLimits {
+                widest_v4: given.widest_ipv4.unwrap_or(usual.merge.widest_v4),
+                widest_v6: given.widest_ipv6.unwrap_or(usual.merge.widest_v6),
+                good_requests: given.merge_good_requests.unwrap_or(usual.merge.good_requests),
+            },
         }
     }
 
@@ -271,6 +282,8 @@ impl Configuration {
             change_share: share(given.change_percent, usual.change_share),
             floor: given.floor.unwrap_or(usual.floor),
             removal_share: share(given.removal_percent, usual.removal_share),
+            widest_v4: self.policy.widest_ipv4.unwrap_or(usual.widest_v4),
+            widest_v6: self.policy.widest_ipv6.unwrap_or(usual.widest_v6),
             blast_requests: share(given.blast_requests_percent, usual.blast_requests),
             blast_principals: share(given.blast_principals_percent, usual.blast_principals),
             one_origin: share(given.one_origin_percent, usual.one_origin),

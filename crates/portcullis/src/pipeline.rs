@@ -77,10 +77,17 @@ impl Reading<'_> {
     /// Looks for offenders in all objects.
     pub fn findings(&self, rules: &RuleSet, purpose: Purpose<'_>) -> (Findings, Tally) {
         let (done, tally) = self.scanned(rules, purpose);
+        let traffic = (purpose == Purpose::Block).then(|| {
+            // A good request is one, wherever its object ends.
+            let mut traffic = done.scan.traffic();
+            traffic.merge(done.provisional.as_ref().map(Scan::traffic).unwrap_or_default());
+            traffic
+        });
         let mut findings = done.scan.finish();
         if let Some(provisional) = done.provisional {
             add_provisional(&mut findings, provisional.finish());
         }
+        findings.traffic = traffic;
         (findings, tally)
     }
 
@@ -313,7 +320,7 @@ impl<'rules> Scanned<'rules> {
 /// can say why it leaves them alone; and what was read of those objects.
 fn add_provisional(findings: &mut Findings, provisional: Findings) {
     // A plan names sources, and a forgery or a suspect is none.
-    let Findings { offenders, watched, coverage, forgeries: _, suspects: _ } = findings;
+    let Findings { offenders, watched, coverage, forgeries: _, suspects: _, traffic: _ } = findings;
     let known: HashSet<_> =
         offenders.iter().chain(&*watched).map(|offender| offender.source).collect();
     let unknown = provisional.offenders.into_iter();

@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
 
-use portcullis_detection::{Detection, Key, Measure, RateFigure};
+use portcullis_detection::{Detection, Key, Measure, RateFigure, Severity, SourceTraffic};
 use proptest::prelude::*;
 
 use super::*;
+use crate::MergeLimits;
 use crate::protect::RESERVED;
 use crate::testing::{detection, findings, network, now, offender, one_a_line};
 
@@ -182,7 +183,8 @@ fn what_an_incomplete_object_says_blocks_nobody() {
 
     // 31 requests are worth four times 80 points, of which at most the whole object counts.
     let one_whole = decide(vec![detection("a", broken, &[0]), detection("b", whole, &[5])], 640);
-    assert_eq!(one_whole.outcome, Outcome::Add { set: "portcullis-v4".into() });
+    let entry = network("203.0.113.9/32");
+    assert_eq!(one_whole.outcome, Outcome::Add { set: "portcullis-v4".into(), entry });
     assert_eq!(one_whole.grounds.score, 320);
     assert_eq!(one_whole.grounds.to_string(), "b (31 requests)");
 
@@ -326,7 +328,7 @@ fn sets_of_one_family_fill_one_after_the_other_and_the_worst_offenders_get_the_r
             "203.0.113.200/32 to be blocked in a",
             "203.0.113.9/32 to be blocked in b",
             "203.0.113.10/32 to be blocked in b",
-            "203.0.113.1/32 not blocked: no room: rank 4 by score, and the sets hold 4 entries",
+            "203.0.113.1/32 not blocked: no room: rank 4 by the harm that a block avoids, and the sets hold 4 entries",
             "2001:db8:0:1::/64 to be blocked in c",
         ]
     );
@@ -397,13 +399,112 @@ fn a_source_given_twice_takes_one_entry() {
     assert_eq!(verdicts, ["to be blocked in portcullis-v4", "already blocked in portcullis-v4"]);
 }
 
+/// Findings of a scan that also counted what these sources did well.
+fn counted(offenders: Vec<Offender>, well: &[(&str, u64)]) -> Findings {
+    let mut traffic = Traffic::default();
+    for (index, (source, good_requests)) in well.iter().enumerate() {
+        let principals = [index as u64].into();
+        traffic.add(network(source), SourceTraffic { good_requests: *good_requests, principals });
+    }
+    Findings { traffic: Some(traffic), ..findings(offenders, &[]) }
+}
+
+fn room_for(max_addresses: usize) -> BlockPolicy {
+    BlockPolicy { max_addresses, ..BlockPolicy::default() }
+}
+
+#[test]
+fn without_room_neighbours_share_an_entry_unless_a_stranger_lives_there() {
+    let offenders = || {
+        let sources = ["198.18.0.0/32", "198.18.0.1/32", "198.18.0.3/32", "203.0.113.9/32"];
+        sources.map(offender).to_vec()
+    };
+    let verdicts = |findings: &Findings| -> Vec<String> {
+        let plan = plan(findings, &Sets::empty(), &never_block(), &room_for(2), now());
+        let written: BTreeSet<_> =
+            plan.target().iter().flat_map(|set| set.addresses().iter().copied()).collect();
+        assert_eq!(written, plan.added_entries());
+        plan.decisions().iter().map(|d| format!("{} {}", d.source, d.verdict())).collect()
+    };
+    assert_eq!(
+        verdicts(&counted(offenders(), &[("198.18.0.1/32", 3)])),
+        [
+            "198.18.0.0/32 to be blocked in portcullis-v4 by 198.18.0.0/30",
+            "198.18.0.1/32 to be blocked in portcullis-v4 by 198.18.0.0/30",
+            "198.18.0.3/32 to be blocked in portcullis-v4 by 198.18.0.0/30",
+            "203.0.113.9/32 to be blocked in portcullis-v4",
+        ]
+    );
+    let left_out = "not blocked: no room: rank 4 by the harm that a block avoids, and the sets \
+                    hold 2 entries";
+    assert_eq!(
+        verdicts(&counted(offenders(), &[("198.18.0.2/32", 1)])),
+        [
+            "198.18.0.0/32 to be blocked in portcullis-v4 by 198.18.0.0/31".to_owned(),
+            "198.18.0.1/32 to be blocked in portcullis-v4 by 198.18.0.0/31".to_owned(),
+            "198.18.0.3/32 to be blocked in portcullis-v4".to_owned(),
+            format!("203.0.113.9/32 {left_out}"),
+        ]
+    );
+    // Where nobody counted what strangers do, nothing is widened.
+    let uncounted = verdicts(&findings(offenders(), &[]));
+    assert_eq!(uncounted.iter().filter(|line| line.contains(" by 198")).count(), 0);
+    // A neighbour that is left alone for a reason is not blocked with the others.
+    let mut shared = offenders();
+    shared[1].principals = 10;
+    let shared = verdicts(&counted(shared, &[]));
+    assert_eq!(shared.iter().filter(|line| line.contains(" by 198")).count(), 0, "{shared:?}");
+}
+
+#[test]
+fn who_was_seen_last_gets_the_room_before_who_is_long_gone() {
+    let seen = |source: &str, score, minutes: i64| {
+        let mut offender = Offender { score, ..offender(source) };
+        offender.detections[0].last = Timestamp::from_epoch_ms(now().epoch_ms() - minutes * 60_000);
+        offender
+    };
+    let offenders = vec![seen("198.18.0.1/32", 500, 180), seen("198.18.0.9/32", 100, 5)];
+    let findings = findings(offenders, &[]);
+    let plan = plan(&findings, &Sets::empty(), &never_block(), &room_for(1), now());
+    assert_eq!(plan.added_entries().into_iter().collect::<Vec<_>>(), [network("198.18.0.9/32")]);
+    let notes: Vec<_> = plan.notes().iter().map(Note::to_string).collect();
+    let full = "the IPv4 sets hold 1 entries, and 1 more offenders have no room; add a set";
+    assert!(notes.iter().any(|note| note == full), "{notes:?}");
+}
+
+#[test]
+fn a_plan_says_what_it_would_have_taken_from_others() {
+    let well = [("203.0.113.9/32", 30), ("203.0.113.8/32", 970), ("192.0.2.1/32", 0)];
+    let findings = counted(vec![offender("203.0.113.9/32"), offender("192.0.2.1/32")], &well);
+    let policy = BlockPolicy::default();
+    let plan = plan(&findings, &Sets::empty(), &never_block(), &policy, now());
+    assert_eq!(
+        plan.collateral(network("203.0.113.9/32")),
+        Some(Collateral { good_requests: 30, principals: 1 })
+    );
+    assert_eq!(plan.collateral(network("192.0.2.1/32")), Some(Collateral::default()));
+    assert_eq!(plan.collateral(network("203.0.113.8/32")), None);
+    let blast = BlastRadius {
+        good_requests: 1_000,
+        blocked_good_requests: 30,
+        principals: 2,
+        blocked_principals: 1,
+    };
+    assert_eq!(plan.blast_radius(), Some(blast));
+    let json: serde_json::Value = serde_json::from_str(&plan.to_json()).expect("JSON");
+    assert_eq!(json["blast_radius"]["blocked_good_requests"], 30);
+    let blocked = json["additions"][1]["would_have_blocked"].clone();
+    assert_eq!(blocked, serde_json::json!({"good_requests": 30, "principals": 1}));
+}
+
 /// What one case of the properties is made of.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Case {
     offenders: Vec<Offender>,
     list: Vec<IpNet>,
     current: Sets,
     policy: BlockPolicy,
+    traffic: Option<Traffic>,
 }
 
 /// Networks in a small space, so that they meet; some reserved, some too wide.
@@ -453,8 +554,9 @@ fn any_case() -> impl Strategy<Value = Case> {
         networks(8),
         0..12_usize,
         any::<bool>(),
+        proptest::option::of(proptest::collection::vec((any_source(), 0..3_u64), 0..20)),
     )
-        .prop_map(|(mut offenders, list, entries, max_addresses, two_sets)| {
+        .prop_map(|(mut offenders, list, entries, max_addresses, two_sets, well)| {
             let mut seen = BTreeSet::new();
             offenders.retain(|offender| seen.insert(offender.source));
             let mut one = IpSet::new("a-v4", Family::V4).expect("a valid name");
@@ -468,8 +570,16 @@ fn any_case() -> impl Strategy<Value = Case> {
                 current.push(IpSet::new("c-v4", Family::V4).expect("a valid name"));
             }
             let current = Sets::new(current).expect("different names");
-            let policy = BlockPolicy { max_addresses, ..BlockPolicy::default() };
-            Case { offenders, list, current, policy }
+            let merge = MergeLimits { good_requests: 2, ..MergeLimits::default() };
+            let policy = BlockPolicy { max_addresses, merge, ..BlockPolicy::default() };
+            let traffic = well.map(|well| {
+                let mut traffic = Traffic::default();
+                for (source, good_requests) in well {
+                    traffic.add(source, SourceTraffic { good_requests, ..Default::default() });
+                }
+                traffic
+            });
+            Case { offenders, list, current, policy, traffic }
         })
 }
 
@@ -477,7 +587,9 @@ impl Case {
     fn plan(&self, current: &Sets) -> Plan {
         let never_block =
             NeverBlock::parse("list", &one_a_line(&self.list)).expect("canonical networks");
-        plan(&findings(self.offenders.clone(), &[]), current, &never_block, &self.policy, now())
+        let traffic = self.traffic.clone();
+        let findings = Findings { traffic, ..findings(self.offenders.clone(), &[]) };
+        plan(&findings, current, &never_block, &self.policy, now())
     }
 
     /// Whether the offender should be blocked if there were room, said anew without
@@ -506,6 +618,9 @@ proptest! {
 
     #[test]
     fn every_offender_has_one_outcome_and_the_sets_hold_the_true_best(case in any_case()) {
+        // One by one: which networks neighbours may share is `fit`'s own property.
+        let policy = BlockPolicy { merge: MergeLimits::NONE, ..case.policy };
+        let case = Case { policy, ..case };
         let plan = case.plan(&case.current);
 
         let mut asked: Vec<_> = case.offenders.iter().map(|offender| offender.source).collect();
@@ -548,11 +663,37 @@ proptest! {
                 target.addresses().len() <= case.policy.max_addresses.max(base.addresses().len())
             );
             let mut expected = base.addresses().clone();
-            for (decision, _) in plan.additions().filter(|(_, set)| *set == base.name()) {
-                prop_assert!(expected.insert(decision.source));
-                prop_assert_eq!(Family::of(decision.source), target.family());
+            for decision in plan.decisions() {
+                let Outcome::Add { set, entry } = &decision.outcome else { continue };
+                prop_assert!(entry.contains(&decision.source));
+                prop_assert!(*entry == decision.source || case.traffic.is_some());
+                if **set == *base.name() {
+                    expected.insert(*entry);
+                    prop_assert_eq!(Family::of(decision.source), target.family());
+                }
             }
             prop_assert_eq!(target.addresses(), &expected);
+        }
+    }
+
+    #[test]
+    fn an_entry_that_neighbours_share_holds_nobody_who_is_not_to_be_blocked(case in any_case()) {
+        let plan = case.plan(&case.current);
+        for entry in plan.added_entries() {
+            let inside = |network: &IpNet| entry.contains(network) || network.contains(&entry);
+            prop_assert!(!case.list.iter().any(inside));
+            let is_single = plan.additions().any(|(decision, _)| decision.source == entry);
+            if is_single {
+                continue;
+            }
+            for decision in plan.decisions().iter().filter(|d| entry.contains(&d.source)) {
+                prop_assert!(!matches!(decision.outcome, Outcome::Withheld(_)), "{:?}", decision);
+            }
+            let strangers: u64 = case.traffic.iter().flat_map(|traffic| traffic.within(entry))
+                .filter(|(source, _)| !plan.additions().any(|(d, _)| d.source == *source))
+                .map(|(_, well)| well.good_requests)
+                .sum();
+            prop_assert!(strangers <= 2, "{} {}", entry, strangers);
         }
     }
 
@@ -566,7 +707,7 @@ proptest! {
 
     #[test]
     fn the_order_of_offenders_does_not_matter(case in any_case(), turn in any::<usize>()) {
-        let mut turned = Case { offenders: case.offenders.clone(), list: case.list.clone(), current: case.current.clone(), policy: case.policy };
+        let mut turned = case.clone();
         let by = turn % case.offenders.len().max(1);
         turned.offenders.rotate_left(by);
         turned.offenders.reverse();

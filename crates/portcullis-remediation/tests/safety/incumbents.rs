@@ -244,7 +244,7 @@ fn r9_an_ipv6_offender_is_one_64_and_nothing_else() {
     let narrow_list = NeverBlock::parse("list", "192.0.2.1").expect("a list");
     let wide = changes("op-2", vec![add(network("2001:db8::/32"), 1, now)], now);
     let error = carry_out(&wide, &sets, &store, Some(&narrow_list)).expect_err("it is too wide");
-    assert_eq!(error.to_string(), "brake prefix-width: 2001:db8::/32 is a /32, limit /64");
+    assert_eq!(error.to_string(), "brake prefix-width: 2001:db8::/32 is a /32, limit /48");
 }
 
 fn expire(sets: &Scripted, store: &MemoryLedger, list: Option<&NeverBlock>) {

@@ -270,6 +270,16 @@ fn summary(plan: &BlockPlan, terminal: &Terminal, out: &mut Vec<u8>) -> io::Resu
         };
         writeln!(out, "  {} ({}): {change}", inert(base.name()), base.family())?;
     }
+    if let Some(blast) = plan.blast_radius() {
+        writeln!(
+            out,
+            "  in these logs it would have stopped {} of {} and {} of {}",
+            blast.blocked_good_requests,
+            counted(blast.good_requests, "good request", "good requests"),
+            blast.blocked_principals,
+            counted(blast.principals, "principal", "principals"),
+        )?;
+    }
     writeln!(out)
 }
 
