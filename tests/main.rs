@@ -13,6 +13,7 @@ mod formats;
 mod lint;
 mod plan;
 mod remediation;
+mod report;
 mod rules;
 mod scan;
 mod shared_data;

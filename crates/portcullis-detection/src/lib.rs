@@ -42,7 +42,7 @@ pub use offender::{
     window_in_words,
 };
 pub use outcome::{Outcome, Outcomes};
-pub use overview::{Answers, Overview, Story, TextCount, Texts};
+pub use overview::{Overview, Story, TextCount, Texts};
 pub use rate::Key;
 pub use rule::{
     Conditions, Example, ExampleFailure, ExampleRequest, ExampleStep, Literal, Measure, Place,

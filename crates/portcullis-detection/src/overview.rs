@@ -16,7 +16,7 @@ use foldhash::fast::{FixedState, RandomState};
 use ipnet::IpNet;
 use portcullis_ingest::{Request, Untrusted, UntrustedBuf};
 
-use crate::rate::is_blocked;
+use crate::outcome::{Outcome, Outcomes};
 use crate::signature::Verdict;
 use crate::source::SourceKey;
 use crate::timeline::Timeline;
@@ -36,8 +36,8 @@ const TEXT_BYTES: usize = 256;
 pub struct Overview {
     /// All requests by time.
     pub traffic: Timeline,
-    /// How all requests were answered.
-    pub answers: Answers,
+    /// What became of all requests.
+    pub outcomes: Outcomes,
     /// Paths of flagged requests, by requests from the most, then by text.
     pub probed: Texts,
     /// What the offenders and the watched sources did.
@@ -49,32 +49,12 @@ pub struct Overview {
 pub struct Story {
     /// Its requests by time.
     pub timeline: Timeline,
-    /// How all its requests were answered.
-    pub answers: Answers,
-    /// How its flagged requests were answered: what a client attempted, and whether it
-    /// may have worked.
-    pub flagged_answers: Answers,
+    /// What became of all its requests.
+    pub outcomes: Outcomes,
     /// Its user agents.
     pub agents: Texts,
     /// Paths of its flagged requests.
     pub probed: Texts,
-}
-
-/// Requests by how they were answered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Answers {
-    /// 2xx.
-    pub success: u64,
-    /// 3xx.
-    pub redirect: u64,
-    /// 4xx.
-    pub refused: u64,
-    /// 5xx.
-    pub failed: u64,
-    /// Blocked by AWS WAF, whatever the status.
-    pub blocked_by_waf: u64,
-    /// Any other status, or none.
-    pub unknown: u64,
 }
 
 /// Different texts with their counts, by requests from the most, then by text.
@@ -94,48 +74,15 @@ pub struct TextCount {
     pub text: UntrustedBuf,
     /// Requests that had it.
     pub requests: u64,
-    /// Of those, the ones answered 2xx and not blocked by AWS WAF.
+    /// Of those, the ones that were answered; see [`Outcome::Answered`].
     pub answered: u64,
-}
-
-impl Answers {
-    /// All of them.
-    pub const fn total(&self) -> u64 {
-        self.success
-            + self.redirect
-            + self.refused
-            + self.failed
-            + self.blocked_by_waf
-            + self.unknown
-    }
-
-    fn observe(&mut self, request: &Request<'_>) {
-        let count = match request.status {
-            _ if is_blocked(request) => &mut self.blocked_by_waf,
-            Some(200..300) => &mut self.success,
-            Some(300..400) => &mut self.redirect,
-            Some(400..500) => &mut self.refused,
-            Some(500..600) => &mut self.failed,
-            _ => &mut self.unknown,
-        };
-        *count += 1;
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.success += other.success;
-        self.redirect += other.redirect;
-        self.refused += other.refused;
-        self.failed += other.failed;
-        self.blocked_by_waf += other.blocked_by_waf;
-        self.unknown += other.unknown;
-    }
 }
 
 /// Gathers an [`Overview`] during a scan.
 #[derive(Default)]
 pub(crate) struct Gathering {
     traffic: Timeline,
-    answers: Answers,
+    outcomes: Outcomes,
     probed: BTreeMap<u64, Sample<PATHS_OF_A_PART>>,
     sources: HashMap<SourceKey, Gathered, RandomState>,
 }
@@ -144,28 +91,25 @@ pub(crate) struct Gathering {
 #[derive(Default)]
 struct Gathered {
     timeline: Timeline,
-    answers: Answers,
-    flagged_answers: Answers,
+    outcomes: Outcomes,
     agents: Sample<AGENTS_OF_A_SOURCE>,
     probed: Sample<PATHS_OF_A_SOURCE>,
 }
 
 impl Gathering {
     pub(crate) fn observe(&mut self, request: &Request<'_>, verdict: &Verdict) {
+        let outcome = Outcome::of(request);
         self.traffic.observe(request, verdict);
-        self.answers.observe(request);
+        self.outcomes.add(outcome);
         let probed = request.path.filter(|_| verdict.flagged()).map(Hashed::of);
-        let answered = matches!(request.status, Some(200..300)) && !is_blocked(request);
+        let answered = outcome == Outcome::Answered;
         if let Some(path) = probed {
             self.probed.entry(path.hash % PARTS as u64).or_default().add(path, 1, answered.into());
         }
         let Some(client) = request.client else { return };
         let source = self.sources.entry(SourceKey::of(client)).or_default();
         source.timeline.observe(request, verdict);
-        source.answers.observe(request);
-        if verdict.flagged() {
-            source.flagged_answers.observe(request);
-        }
+        source.outcomes.add(outcome);
         if let Some(agent) = request.user_agent {
             source.agents.add(Hashed::of(agent), 1, answered.into());
         }
@@ -176,15 +120,14 @@ impl Gathering {
 
     pub(crate) fn merge(&mut self, other: Self) {
         self.traffic.merge(other.traffic);
-        self.answers.merge(other.answers);
+        self.outcomes.merge(other.outcomes);
         for (part, theirs) in other.probed {
             self.probed.entry(part).or_default().merge(&theirs);
         }
         for (key, theirs) in other.sources {
             let mine = self.sources.entry(key).or_default();
             mine.timeline.merge(theirs.timeline);
-            mine.answers.merge(theirs.answers);
-            mine.flagged_answers.merge(theirs.flagged_answers);
+            mine.outcomes.merge(theirs.outcomes);
             mine.agents.merge(&theirs.agents);
             mine.probed.merge(&theirs.probed);
         }
@@ -196,8 +139,7 @@ impl Gathering {
             let gathered = self.sources.remove(&SourceKey::of(source.addr()))?;
             let story = Story {
                 timeline: gathered.timeline,
-                answers: gathered.answers,
-                flagged_answers: gathered.flagged_answers,
+                outcomes: gathered.outcomes,
                 agents: texts([gathered.agents]),
                 probed: texts([gathered.probed]),
             };
@@ -207,7 +149,7 @@ impl Gathering {
             stories: sources.filter_map(story).collect(),
             probed: texts(self.probed.into_values()),
             traffic: self.traffic,
-            answers: self.answers,
+            outcomes: self.outcomes,
         }
     }
 }

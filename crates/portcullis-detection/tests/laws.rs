@@ -371,14 +371,12 @@ proptest! {
         merged.merge(surveyed(&mut left.iter()));
         prop_assert_eq!(&merged.overview().1, &overview);
 
-        prop_assert_eq!(overview.answers.total(), findings.coverage.requests);
+        prop_assert_eq!(overview.outcomes.requests(), findings.coverage.requests);
         let shown = findings.offenders.iter().chain(&findings.watched);
         prop_assert_eq!(shown.clone().count(), overview.stories.len());
         for offender in shown {
             let story = &overview.stories[&offender.source];
-            let flagged = story.flagged_answers.total() - story.flagged_answers.blocked_by_waf;
-            prop_assert_eq!(story.answers.total(), offender.requests);
-            prop_assert_eq!(flagged, offender.flagged_requests);
+            prop_assert_eq!(story.outcomes.requests(), offender.requests);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command line, as clap reads it. Nothing here acts.
 
 mod remediation;
+mod review;
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -24,6 +25,7 @@ pub use remediation::{
     Apply, Audit, ByHand, Changing, Expire, Pardon, Protected, Reached, ReleaseAll, Rollback,
     Shape, Status, TargetOptions,
 };
+pub use review::{PlanInputs, Report};
 
 /// Finds attackers in API access logs and suggests AWS WAF IP-set changes.
 ///
@@ -102,6 +104,8 @@ pub enum Command {
     /// Show or check the account of every change.
     #[command(subcommand)]
     Audit(Audit),
+    /// Write a report: one HTML page about what was found, and the plan.
+    Report(Report),
     /// List, show and test rules.
     #[command(subcommand)]
     Rules(Rules),

@@ -301,6 +301,7 @@ impl Configuration {
             Command::Classify(classify) => (Some(&mut classify.logs), Some(&mut classify.rules)),
             Command::Explain(explain) => (Some(&mut explain.logs), Some(&mut explain.rules)),
             Command::Plan(plan) => (Some(&mut plan.logs), Some(&mut plan.rules)),
+            Command::Report(report) => (Some(&mut report.logs), Some(&mut report.plan.rules)),
             _ => (None, None),
         };
         if let Some(rules) = rules

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use portcullis_detection::{Answer, Findings, ObjectSeen, Question, RuleSet, Scan};
+use portcullis_detection::{Answer, Findings, ObjectSeen, Overview, Question, RuleSet, Scan};
 use portcullis_ingest::{
     LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
 };
@@ -54,6 +54,18 @@ pub enum Purpose<'q> {
     /// To be blocked on: an object that ends early proves nothing, because what is
     /// missing may change the picture (the good requests of a shared address, say).
     Block,
+    /// To be blocked on, and reviewed: as [`Purpose::Block`], with an overview.
+    Review,
+}
+
+impl Purpose<'_> {
+    fn scan(self, rules: &RuleSet) -> Scan<'_> {
+        match self {
+            Self::Answer(question) => Scan::asked(rules, question.clone()),
+            Self::Review => Scan::surveying(rules),
+            Self::Show | Self::Block => Scan::new(rules),
+        }
+    }
 }
 
 /// What reading all objects came to.
@@ -89,6 +101,17 @@ impl Reading<'_> {
         }
         findings.traffic = traffic;
         (findings, tally)
+    }
+
+    /// Looks for offenders to be blocked, and at what else a reviewer wants to see. The
+    /// overview is of the objects that were read to their end.
+    pub fn survey(&self, rules: &RuleSet) -> (Findings, Overview, Tally) {
+        let (done, tally) = self.scanned(rules, Purpose::Review);
+        let (mut findings, overview) = done.scan.overview();
+        if let Some(provisional) = done.provisional {
+            add_provisional(&mut findings, provisional.finish());
+        }
+        (findings, overview, tally)
     }
 
     /// Accounts for one source or request.
@@ -166,8 +189,8 @@ impl Reading<'_> {
             Purpose::Show | Purpose::Answer(_) => {
                 self.read(object, &wanted, &mut Observe(&mut done.scan))
             }
-            Purpose::Block => {
-                let mut alone = Scan::new(rules);
+            Purpose::Block | Purpose::Review => {
+                let mut alone = purpose.scan(rules);
                 let report = self.read(object, &wanted, &mut Observe(&mut alone));
                 match (report.incomplete(), &mut done.provisional) {
                     (None, _) => done.scan.merge(alone),
@@ -298,11 +321,7 @@ struct Scanned<'rules> {
 
 impl<'rules> Scanned<'rules> {
     fn new(purpose: Purpose<'_>, rules: &'rules RuleSet) -> Self {
-        let scan = match purpose {
-            Purpose::Answer(question) => Scan::asked(rules, question.clone()),
-            Purpose::Show | Purpose::Block => Scan::new(rules),
-        };
-        Self { scan, provisional: None, reports: Vec::new() }
+        Self { scan: purpose.scan(rules), provisional: None, reports: Vec::new() }
     }
 
     fn merge(&mut self, mut other: Self) {

@@ -4,7 +4,8 @@ use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+pub use portcullis_review::{byte_size as human_bytes, count as human_count};
 
 use crate::location::Input;
 
@@ -46,10 +47,10 @@ impl Progress {
         }
         bar.set_message(format!(
             "{} of {} objects, {} requests, {} rejected",
-            HumanCount(self.objects.load(Ordering::Relaxed)),
-            HumanCount(self.objects_total),
-            HumanCount(self.requests.load(Ordering::Relaxed)),
-            HumanCount(self.rejects.load(Ordering::Relaxed)),
+            human_count(self.objects.load(Ordering::Relaxed)),
+            human_count(self.objects_total),
+            human_count(self.requests.load(Ordering::Relaxed)),
+            human_count(self.rejects.load(Ordering::Relaxed)),
         ));
     }
 
@@ -86,14 +87,4 @@ fn bar(inputs: &[Input]) -> ProgressBar {
         ),
     };
     bar.with_style(ProgressStyle::with_template(template).expect("the template is well formed"))
-}
-
-/// Bytes for people: `12.3 MiB`.
-pub fn human_bytes(bytes: u64) -> String {
-    HumanBytes(bytes).to_string()
-}
-
-/// A count for people: `1,234,567`.
-pub fn human_count(count: u64) -> String {
-    HumanCount(count).to_string()
 }

@@ -12,6 +12,7 @@ mod lint;
 mod lists;
 mod man;
 mod plan;
+mod report;
 mod rules;
 mod scan;
 mod status;
@@ -20,7 +21,7 @@ mod withdraw;
 use std::fs;
 use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::CommandFactory as _;
 use portcullis_aws::SystemClock;
@@ -66,6 +67,7 @@ pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Pardon(pardon) => withdraw::pardon(pardon, configuration, terminal),
         Command::Status(status) => status::run(status, configuration, terminal),
         Command::Audit(audit) => audit::run(audit, configuration, terminal),
+        Command::Report(report) => report::run(report, configuration, global, terminal),
         Command::Rules(rules) => rules::run(rules, terminal),
         Command::Formats(formats) => formats::run(formats, terminal),
         Command::Completions { shell } => {
@@ -340,7 +342,7 @@ fn inert(text: &str) -> String {
 }
 
 /// Reads a file that an option names.
-fn read_option_file(path: &PathBuf, what: &str) -> Result<String, Failure> {
+fn read_option_file(path: &Path, what: &str) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| {
         Failure::new(format!("read {what} `{}`", inert(&path.to_string_lossy())), &error)
     })

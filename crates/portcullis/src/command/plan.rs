@@ -45,7 +45,7 @@ pub(super) fn run(
         Some(_) => {
             Base::read(Remote::open(&arguments.target, &arguments.logs.access, configuration)?)?
         }
-        None => Base { sets: current_sets(arguments, terminal)?, live: None },
+        None => Base { sets: current_sets(arguments.current.as_deref(), terminal)?, live: None },
     };
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
@@ -67,7 +67,7 @@ pub(super) fn run(
     };
 
     if let Some(path) = &arguments.out {
-        write_whole(path, plan.to_json().as_bytes())?;
+        write_whole(path, plan.to_json().as_bytes(), "the plan")?;
     }
     match arguments.output {
         PlanOutput::Json => print(plan.to_json().as_bytes())?,
@@ -157,8 +157,9 @@ pub(super) fn time_of(at: Option<&str>) -> Result<Timestamp, Failure> {
     })
 }
 
-fn current_sets(arguments: &Plan, terminal: &Terminal) -> Result<Sets, Failure> {
-    let Some(path) = &arguments.current else {
+/// The sets of a file, or empty ones.
+pub(super) fn current_sets(path: Option<&Path>, terminal: &Terminal) -> Result<Sets, Failure> {
+    let Some(path) = path else {
         let sets = Sets::empty();
         let names: Vec<&str> = sets.iter().map(portcullis_remediation::IpSet::name).collect();
         terminal.note(format_args!(
@@ -173,7 +174,7 @@ fn current_sets(arguments: &Plan, terminal: &Terminal) -> Result<Sets, Failure> 
 }
 
 /// Writes a file whole or not at all: a reader never finds half a plan.
-fn write_whole(path: &Path, contents: &[u8]) -> Result<(), Failure> {
+pub(super) fn write_whole(path: &Path, contents: &[u8], what: &str) -> Result<(), Failure> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(format!(".{}.part", std::process::id()));
     let unfinished = Path::new(&unfinished);
@@ -181,9 +182,9 @@ fn write_whole(path: &Path, contents: &[u8]) -> Result<(), Failure> {
         .and_then(|mut file| file.write_all(contents).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(unfinished, path));
     written.map_err(|error| {
-        // The plan is not there, and neither should its beginning be.
+        // It is not there, and neither should its beginning be.
         let _ = fs::remove_file(unfinished);
-        Failure::new(format!("write the plan to `{}`", inert(&path.to_string_lossy())), &error)
+        Failure::new(format!("write {what} to `{}`", inert(&path.to_string_lossy())), &error)
     })
 }
 

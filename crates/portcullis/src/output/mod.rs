@@ -11,19 +11,15 @@ pub mod scan_table;
 pub mod table;
 pub mod verdict;
 
-use std::collections::BTreeMap;
 use std::io;
 
 use anstyle::Style;
-use ipnet::IpNet;
 use portcullis_detection::{Coverage, Severity};
-use portcullis_ingest::{LogFormat, RejectReason, Untrusted};
+use portcullis_review::gaps;
 
-use crate::progress::human_count;
+pub use portcullis_review::{counted, rate_in_words, source};
+
 use crate::terminal::{ATTENTION, BAD, FAINT, HEADING, Painted};
-
-/// Names that one sentence lists before it only counts.
-const NAMES: usize = 3;
 
 /// How a severity looks. The word always stands there too.
 pub fn severity_style(severity: Severity) -> Style {
@@ -35,22 +31,13 @@ pub fn severity_style(severity: Severity) -> Style {
     }
 }
 
-/// A source as people write it: an address, or a network when it is more than one.
-pub fn source(source: IpNet) -> String {
-    if source.prefix_len() == source.max_prefix_len() {
-        source.addr().to_string()
-    } else {
-        source.to_string()
-    }
-}
-
 /// Writes what a scan could not see, if anything, under a heading.
 pub fn write_not_seen(
     out: &mut impl io::Write,
     coverage: &Coverage,
     colour: bool,
 ) -> io::Result<()> {
-    let gaps = not_seen(coverage);
+    let gaps = gaps(coverage);
     if gaps.is_empty() {
         return Ok(());
     }
@@ -59,103 +46,4 @@ pub fn write_not_seen(
         writeln!(out, "  {gap}")?;
     }
     Ok(())
-}
-
-/// What a scan could not see, one sentence each; the gravest first.
-fn not_seen(coverage: &Coverage) -> Vec<String> {
-    let mut gaps = Vec::new();
-    for (object, reason) in coverage.incomplete.iter().take(NAMES) {
-        let object = Untrusted::new(object.as_bytes()).escaped();
-        let reason = Untrusted::new(reason.as_bytes()).escaped();
-        gaps.push(format!("{object} is incomplete: {reason}; what it shows is never blocked on"));
-    }
-    if let Some(more) = coverage.incomplete.len().checked_sub(NAMES).filter(|more| *more > 0) {
-        gaps.push(format!("{more} more objects are incomplete"));
-    }
-    if let Some(objects) = coverage.formats.get("unknown") {
-        gaps.push(format!(
-            "the format of {} was not recognised: name it with --format",
-            counted(*objects, "object", "objects")
-        ));
-    }
-    gaps.extend(rejects(coverage));
-    gaps.extend(blind_rules(coverage));
-    if coverage.requests_without_client > 0 {
-        gaps.push(format!(
-            "{} without a client address, {} of them attacks: nobody can be named",
-            counted(coverage.requests_without_client, "request", "requests"),
-            human_count(coverage.flagged_without_client)
-        ));
-    }
-    if coverage.requests_without_time > 0 {
-        gaps.push(format!(
-            "{} without a time: no rate counts them",
-            counted(coverage.requests_without_time, "request", "requests")
-        ));
-    }
-    if coverage.truncated_fields > 0 {
-        gaps.push(format!(
-            "{} too long, or of too many parts, to be looked at in full",
-            counted(coverage.truncated_fields, "field", "fields")
-        ));
-    }
-    gaps
-}
-
-fn rejects(coverage: &Coverage) -> Option<String> {
-    let rejected = coverage.rejected();
-    if rejected == 0 {
-        return None;
-    }
-    let reasons: Vec<String> = RejectReason::ALL
-        .iter()
-        .zip(coverage.rejects)
-        .filter(|(_, count)| *count > 0)
-        .map(|(reason, count)| format!("{} {}", human_count(count), reason.name()))
-        .collect();
-    let suspicious = match coverage.rejects_with_signatures {
-        0 => String::new(),
-        count => format!("; {} hold attacks, held against nobody", human_count(count)),
-    };
-    Some(format!(
-        "{} could not be read ({}){suspicious}",
-        counted(rejected, "record", "records"),
-        reasons.join(", ")
-    ))
-}
-
-/// How many rules were blind, and for want of what. A rule may lack several fields of
-/// which one would do, so the fields are named in the order of how many rules want them.
-fn blind_rules(coverage: &Coverage) -> Option<String> {
-    let mut wanted: BTreeMap<&str, u64> = BTreeMap::new();
-    for field in coverage.blind.values().flat_map(|blind| &blind.missing) {
-        *wanted.entry(*field).or_default() += 1;
-    }
-    if wanted.is_empty() {
-        return None;
-    }
-    // No access log of API Gateway carries these, whatever its format.
-    let is_incurable = wanted.keys().all(|field| matches!(*field, "query" | "referer"));
-    let mut fields: Vec<_> = wanted.into_iter().collect();
-    fields.sort_by_key(|(field, rules)| (std::cmp::Reverse(*rules), *field));
-    let fields: Vec<_> = fields.iter().map(|(field, _)| format!("`{field}`")).collect();
-    let everywhere = coverage.blind.values().all(|blind| blind.objects == coverage.objects);
-    let place = if everywhere { "" } else { " in some of the objects" };
-    let rules = counted(coverage.blind.len() as u64, "rule", "rules");
-    let lack =
-        format!("{rules} could not look{place}: the log format has no {}", fields.join(", no "));
-    if is_incurable {
-        return Some(format!("{lack}, and no API Gateway format can; AWS WAF logs do"));
-    }
-    // Presets can be named; what was inferred from the records cannot.
-    let format = match coverage.formats.keys().next() {
-        Some(name) if coverage.formats.len() == 1 && LogFormat::preset(name).is_some() => name,
-        _ => "FORMAT",
-    };
-    Some(format!("{lack} (run `portcullis formats check {format}`)"))
-}
-
-/// A count and its noun: `1 rule`, `1,204 rules`.
-pub fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", human_count(count), if count == 1 { one } else { many })
 }

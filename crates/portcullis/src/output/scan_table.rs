@@ -2,13 +2,11 @@
 
 use std::io::{self, Write};
 
-use portcullis_detection::{
-    Detection, Findings, Forgery, Ground, Offender, Outcome, RateFigure, Suspect,
-};
+use portcullis_detection::{Detection, Findings, Forgery, Ground, Offender, Outcome, Suspect};
 use portcullis_ingest::{Untrusted, redacted};
 
 use crate::output::table::{Align, Cell, Table};
-use crate::output::{counted, severity_style, source, write_not_seen};
+use crate::output::{counted, rate_in_words, severity_style, source, write_not_seen};
 use crate::progress::{human_bytes, human_count};
 use crate::terminal::{GOOD, HEADING, Painted, Terminal};
 
@@ -198,11 +196,6 @@ fn reason(detection: &Detection) -> String {
         None if detection.requests == 1 => format!("{} (1 request)", detection.rule),
         None => format!("{} ({} requests)", detection.rule, human_count(detection.requests)),
     }
-}
-
-/// A rate's figures in words.
-pub fn rate_in_words(rate: &RateFigure) -> String {
-    rate.in_words(human_count)
 }
 
 fn example(detection: &Detection) -> Option<String> {
