@@ -15,6 +15,9 @@ pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
     if let Some(address) = parse_plain_v4(text) {
         return Some(address);
     }
+    if let Some(address) = parse_plain_v6(text) {
+        return Some(address);
+    }
     if text.len() > 72 {
         return None;
     }
@@ -77,6 +80,58 @@ fn parse_plain_v4(text: &[u8]) -> Option<IpAddr> {
     Some(IpAddr::from(octets))
 }
 
+/// The other common case: groups of hexadecimal digits, with at most one `::`. Nothing
+/// that would fold to IPv4.
+fn parse_plain_v6(text: &[u8]) -> Option<IpAddr> {
+    let mut groups = [0_u16; 8];
+    let mut count = 0;
+    // How many groups stand before the `::`.
+    let mut gap = None;
+    let mut at = 0;
+    if text.starts_with(b"::") {
+        gap = Some(0);
+        at = 2;
+    }
+    while at < text.len() {
+        let mut value = 0_u16;
+        let start = at;
+        while let Some(digit) = text.get(at).and_then(|byte| char::from(*byte).to_digit(16)) {
+            if at - start == 4 {
+                return None;
+            }
+            value = value << 4 | digit as u16;
+            at += 1;
+        }
+        if at == start || count == 8 {
+            return None;
+        }
+        groups[count] = value;
+        count += 1;
+        match text.get(at..) {
+            None | Some([]) => break,
+            Some([b':', b':', ..]) if gap.is_none() => {
+                gap = Some(count);
+                at += 2;
+            }
+            Some([b':', _, ..]) => at += 1,
+            Some(_) => return None,
+        }
+    }
+    match gap {
+        // A gap stands for one group at least; std has it so too.
+        Some(gap) if count < 8 => {
+            groups.copy_within(gap..count, 8 - (count - gap));
+            groups[gap..8 - (count - gap)].fill(0);
+        }
+        None if count == 8 => {}
+        _ => return None,
+    }
+    if groups[..5] == [0; 5] {
+        return None;
+    }
+    Some(IpAddr::V6(Ipv6Addr::from(groups)))
+}
+
 fn is_port(text: &str) -> bool {
     (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -130,6 +185,30 @@ mod tests {
             "192.0.2.1 ",
         ] {
             check(trick, None);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn ipv6_is_read_as_the_standard_library_reads_it(
+            text in "[0-9a-fA-F:]{0,24}|([0-9a-f]{1,4}:){0,8}(:[0-9a-f]{0,4}){0,3}",
+            groups: [u16; 8],
+            zeros in 0_u8..=255,
+        ) {
+            let groups = std::array::from_fn(|at| if zeros >> at & 1 == 1 { 0 } else { groups[at] });
+            let text_of_groups = Ipv6Addr::from(groups).to_string();
+            for text in [text, text_of_groups] {
+                let Some(plain) = parse_plain_v6(text.as_bytes()) else {
+                    continue;
+                };
+                let known: Option<IpAddr> = text.parse().ok();
+                proptest::prop_assert_eq!(known.map(|known| known.to_canonical()), Some(plain));
+            }
+            let address = Ipv6Addr::from(groups);
+            if groups[..5] != [0; 5] {
+                let plain = parse_plain_v6(address.to_string().as_bytes());
+                proptest::prop_assert_eq!(plain, Some(IpAddr::V6(address)));
+            }
         }
     }
 

@@ -321,7 +321,7 @@ pub(crate) fn string_end(text: &[u8], mut at: usize) -> Option<usize> {
 /// The first `"` or `\\` at or after `at`. Values are short, so the first bytes are
 /// looked at eight at a time right here; what is longer is left to `memchr`.
 #[inline]
-fn quote_or_backslash(text: &[u8], mut at: usize) -> Option<usize> {
+pub(crate) fn quote_or_backslash(text: &[u8], mut at: usize) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
     // A byte's top bit is set where the byte of `word` equals `byte`; bytes behind the
@@ -330,7 +330,7 @@ fn quote_or_backslash(text: &[u8], mut at: usize) -> Option<usize> {
         let difference = word ^ (ONES * u64::from(byte));
         difference.wrapping_sub(ONES) & !difference & TOPS
     };
-    for _ in 0..8 {
+    for _ in 0..4 {
         let Some(chunk) = text.get(at..at + 8) else { break };
         let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
         let found = equal(word, b'"') | equal(word, b'\\');

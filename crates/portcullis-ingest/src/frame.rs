@@ -14,6 +14,7 @@ use std::ops::ControlFlow;
 use memchr::memmem;
 
 use crate::cut::Piece;
+use crate::direct::{Filling, Memory};
 use crate::format::{Compiled, KeyReading, LogFormat, Reading};
 use crate::glued::{self, Next, Seam};
 use crate::keyed;
@@ -50,6 +51,8 @@ pub(crate) struct Reader<'f> {
     inner: Option<Box<Reader<'f>>>,
     pieces: Vec<Piece>,
     scratch: Vec<u8>,
+    memory: Memory,
+    variant_memory: Memory,
 }
 
 /// Where results go.
@@ -100,6 +103,8 @@ impl<'f> Reader<'f> {
             inner: None,
             pieces: Vec::new(),
             scratch: Vec::new(),
+            memory: Memory::default(),
+            variant_memory: Memory::default(),
         }
     }
 
@@ -199,6 +204,11 @@ impl<'f> Reader<'f> {
     ) -> Option<usize> {
         let head = compiled.template.head();
         let template = &compiled.template;
+        let mut plain = Filling::new(origin, &mut self.memory);
+        if let Some(length) = plain.json(template, text) {
+            out.tally.request(out.sink, plain.request());
+            return Some(length);
+        }
         if let Some(length) = template.cut_json(text, &mut self.pieces) {
             let record = &text[..length];
             let request = value::request(template, record, &self.pieces, &mut self.scratch, origin);
@@ -214,6 +224,11 @@ impl<'f> Reader<'f> {
                 return step;
             }
             let record = &text[..length];
+            let mut plain = Filling::new(origin, &mut self.variant_memory);
+            if plain.json(variant, record).is_some() {
+                out.tally.request(out.sink, plain.request());
+                return Some(length);
+            }
             let request = value::request(variant, record, &self.pieces, &mut self.scratch, origin);
             out.take(record, origin, &request);
             return Some(length);
@@ -354,6 +369,7 @@ impl<'f> Reader<'f> {
         let request = value::request(&template, record, &pieces, &mut self.scratch, origin)?;
         out.tally.request(out.sink, &request);
         self.variant = Some(template);
+        self.variant_memory = Memory::default();
         Ok(())
     }
 
@@ -364,6 +380,11 @@ impl<'f> Reader<'f> {
         origin: Origin<'_>,
         out: &mut Out<'_, '_, S>,
     ) -> Result<(), RejectReason> {
+        let mut plain = Filling::new(origin, &mut self.memory);
+        if plain.record(template, record, &mut self.pieces).is_some() {
+            out.tally.request(out.sink, plain.request());
+            return Ok(());
+        }
         template.cut(record, &mut self.pieces)?;
         let request = value::request(template, record, &self.pieces, &mut self.scratch, origin)?;
         out.tally.request(out.sink, &request);

@@ -8,7 +8,8 @@
 use std::collections::HashMap;
 
 use crate::cut::Piece;
-use crate::template::{Capture, Form, Setting, Template};
+use crate::direct::Plan;
+use crate::template::{Capture, Form, Literal, Setting, Template};
 use crate::variable::{self, Meaning, Shape, Slot};
 use crate::{FieldSet, RejectReason};
 use crate::{json, xml};
@@ -134,8 +135,9 @@ pub(crate) fn read(
         return Err(RejectReason::Shape);
     }
     let end = pieces.last().map_or(0, |last| last.end);
-    let tail = record[end..length].into();
-    Ok((Template { form, captures, tail, ends_line: true }, pieces))
+    let tail: Literal = record[end..length].into();
+    let plan = Plan::of(form, &captures, &tail);
+    Ok((Template { form, captures, tail, ends_line: true, plan }, pieces))
 }
 
 /// The variable people mean by a key. The root element of XML names no value.

@@ -11,6 +11,7 @@ mod combined;
 mod compression;
 mod cut;
 mod detect;
+mod direct;
 mod draft;
 mod field;
 mod format;

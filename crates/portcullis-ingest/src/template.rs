@@ -10,6 +10,7 @@ use std::ops::Deref;
 
 use memchr::memmem;
 
+use crate::direct::Plan;
 use crate::variable::{self, Shape, Slot};
 
 /// The general form of a template's records.
@@ -112,6 +113,8 @@ pub(crate) struct Template {
     pub(crate) tail: Literal,
     /// Whether the template ends with a line feed, or `\n` typed as two characters.
     pub(crate) ends_line: bool,
+    /// How plain records are read.
+    pub(crate) plan: Plan,
 }
 
 /// Why a template was refused.
@@ -186,7 +189,8 @@ impl Template {
             return Err(TemplateError::NoVariable);
         }
         let tail = text.as_bytes()[literal_start..].into();
-        let mut template = Self { form: form(text, &captures), captures, tail, ends_line };
+        let form = form(text, &captures);
+        let mut template = Self { form, captures, tail, ends_line, plan: Plan::None };
         template.settle();
         Ok(template)
     }
@@ -218,6 +222,7 @@ impl Template {
                 capture.fills_quotes = false;
             }
         }
+        self.plan = Plan::of(self.form, &self.captures, &self.tail);
     }
 
     /// The fixed text after a value.

@@ -87,6 +87,14 @@ impl Timestamp {
     /// milliseconds of this century (the HTTP API page of the API Gateway guide says
     /// only "epoch-formatted"). A fraction (`1700000000.123`) is accepted for seconds.
     pub fn parse_epoch(text: &[u8]) -> Option<Self> {
+        // Almost always: milliseconds of this century.
+        if let [first @ .., a, b, c, d, e] = text
+            && let Ok(first) = <[u8; 8]>::try_from(first)
+            && let (Some(first), Some(last)) = (eight_digits(first), decimal(&[*a, *b, *c, *d, *e]))
+            && first >= 1_000_000
+        {
+            return Self::from_epoch_ms(i64::from(first) * 100_000 + i64::from(last));
+        }
         let (whole, fraction) = match memchr::memchr(b'.', text) {
             Some(dot) => (&text[..dot], &text[dot + 1..]),
             None => (text, &b""[..]),
@@ -172,6 +180,20 @@ impl fmt::Display for Timestamp {
             seconds % 60
         )
     }
+}
+
+/// The number that eight digits write, two, four and eight of them at a time.
+fn eight_digits(digits: [u8; 8]) -> Option<u32> {
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    let digits = u64::from_le_bytes(digits);
+    // Only digits have 3 as their upper half and keep it when 6 is added.
+    let kept = digits.wrapping_add(0x0606_0606_0606_0606) & HIGH;
+    if (digits & HIGH) | kept >> 4 != 0x3333_3333_3333_3333 {
+        return None;
+    }
+    let pairs = (digits & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(10 << 8 | 1) >> 8;
+    let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(100 << 16 | 1) >> 16;
+    Some(((fours & 0x0000_ffff_0000_ffff).wrapping_mul(10_000 << 32 | 1) >> 32) as u32)
 }
 
 fn decimal(digits: &[u8]) -> Option<u32> {
@@ -264,10 +286,19 @@ mod tests {
         check(Timestamp::parse_epoch(b"1720635321799"), "2024-07-10T18:15:21.799Z");
         check(Timestamp::parse_epoch(b"1720635321"), "2024-07-10T18:15:21.000Z");
         check(Timestamp::parse_epoch(b"1720635321.5"), "2024-07-10T18:15:21.500Z");
+        check(Timestamp::parse_epoch(b"1720635321.12"), "2024-07-10T18:15:21.120Z");
+        check(Timestamp::parse_epoch(b"0001720635321"), "2024-07-10T18:15:21.000Z");
         assert_eq!(Timestamp::parse_epoch(b"12:00"), None);
+        assert_eq!(Timestamp::parse_epoch(b"17206353217a9"), None);
     }
 
     proptest! {
+        #[test]
+        fn eight_digits_are_read_as_one_by_one(text in "[0-9/:.a]{8}|[0-9]{8}") {
+            let digits = text.as_bytes().try_into().expect("eight bytes");
+            prop_assert_eq!(eight_digits(digits), decimal(text.as_bytes()));
+        }
+
         #[test]
         fn rfc3339_round_trips(ms in 0..=Timestamp::MAX.0) {
             let time = Timestamp(ms);

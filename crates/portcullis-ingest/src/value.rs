@@ -136,10 +136,17 @@ pub(crate) fn parse_whole(text: &[u8]) -> Result<Option<u64>, RejectReason> {
         Some(digits) => (true, digits),
         None => (false, text),
     };
-    if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() || digits.len() > 18 {
         return Err(RejectReason::Value);
     }
-    let value = digits.iter().fold(0_u64, |value, byte| value * 10 + u64::from(byte - b'0'));
+    let mut value = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(RejectReason::Value);
+        }
+        value = value * 10 + u64::from(digit);
+    }
     Ok((!negative).then_some(value))
 }
 

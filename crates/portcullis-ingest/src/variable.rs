@@ -132,12 +132,10 @@ impl Shape {
             Self::Epoch => crate::Timestamp::parse_epoch(value).is_some(),
             Self::Integer => is_integer(value),
             Self::Status => parse_status(value).is_ok(),
-            Self::Id => value.len() <= 128 && value.iter().all(|b| ID_BYTES[usize::from(*b)]),
-            Self::Token => {
-                value.len() <= 64 && value.iter().all(|b| b.is_ascii_graphic() && *b != b'"')
-            }
+            Self::Id => value.len() <= 128 && !holds_refused(value, IN_ID),
+            Self::Token => value.len() <= 64 && !holds_refused(value, IN_TOKEN),
             Self::Protocol => is_protocol(value),
-            Self::Resource => value.iter().all(|b| !b.is_ascii_whitespace() && *b != b'"'),
+            Self::Resource => !holds_refused(value, IN_RESOURCE),
             Self::RouteKey => is_route_key(value),
             Self::Free => true,
         }
@@ -148,7 +146,7 @@ impl Shape {
 pub(crate) fn is_route_key(value: &[u8]) -> bool {
     let method = value.iter().take_while(|b| b.is_ascii_uppercase()).count();
     match &value[method..] {
-        [b' ', b'/', path @ ..] if method > 0 => !path.iter().any(u8::is_ascii_whitespace),
+        [b' ', b'/', path @ ..] if method > 0 => !holds_refused(path, IN_PATH),
         [] => !METHODS.contains(&value),
         _ => !value.iter().any(|b| b.is_ascii_whitespace() || *b == b'"'),
     }
@@ -157,18 +155,42 @@ pub(crate) fn is_route_key(value: &[u8]) -> bool {
 const METHODS: [&[u8]; 8] =
     [b"GET", b"POST", b"PUT", b"DELETE", b"PATCH", b"HEAD", b"OPTIONS", b"ANY"];
 
-/// Bytes that ids are made of.
-static ID_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
+/// In which texts a byte must not stand.
+static REFUSED: [u8; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         let value = byte as u8;
-        table[byte] = value.is_ascii_alphanumeric()
+        let is_of_id = value.is_ascii_alphanumeric()
             || matches!(value, b'_' | b'=' | b'+' | b'/' | b'.' | b':' | b'-');
+        if !is_of_id {
+            table[byte] |= IN_ID;
+        }
+        if !value.is_ascii_graphic() || value == b'"' {
+            table[byte] |= IN_TOKEN;
+        }
+        if value.is_ascii_whitespace() || value == b'"' {
+            table[byte] |= IN_RESOURCE;
+        }
+        if value.is_ascii_whitespace() {
+            table[byte] |= IN_PATH;
+        }
         byte += 1;
     }
     table
 };
+
+const IN_ID: u8 = 1;
+const IN_TOKEN: u8 = 2;
+const IN_RESOURCE: u8 = 4;
+const IN_PATH: u8 = 8;
+
+/// Whether `text` holds a byte that must not stand in such texts. All bytes are looked
+/// at, without a branch for each.
+#[inline]
+fn holds_refused(text: &[u8], place: u8) -> bool {
+    text.iter().fold(0, |found, byte| found | REFUSED[usize::from(*byte)]) & place != 0
+}
 
 fn is_integer(value: &[u8]) -> bool {
     let digits = value.strip_prefix(b"-").unwrap_or(value);

@@ -3,6 +3,10 @@
 //! The decoder's own example program times it in one process, in turn with gunzip of
 //! the same objects and, for JSON, with `serde_json` parsing the same records into a
 //! struct that borrows. Ratios of one run are what counts.
+//!
+//! The comparison favours `serde_json`: its struct knows every key, borrows every string,
+//! and parses no address, time or number, while decoding does, finds the records' ends
+//! in a window, and checks that each value has its type.
 
 use std::process::Command as Process;
 
