@@ -17,8 +17,11 @@ use portcullis_ingest::{Request, Untrusted};
 /// Length of every text: what is looked at from the beginning of a field.
 const TEXT_BYTES: usize = 16 * 1024;
 
-/// Least time for one figure; the fastest run counts.
-const LEAST_TIME: Duration = Duration::from_millis(60);
+/// Least time of one text in one round.
+const LEAST_TIME: Duration = Duration::from_millis(4);
+
+/// Rounds over all texts; the median counts.
+const ROUNDS: usize = 9;
 
 /// Queries that shops, mail clients and analytics send.
 const HONEST: [&str; 10] = [
@@ -39,34 +42,71 @@ const WORDS: &str = "union select ' or 1=1 -- <script>alert( ${jndi:ldap: ;cat /
     ../../ %27 waitfor delay sleep( onerror= javascript: {{7*7}} php://filter xp_cmdshell # */ \
     \" ) and ' like ' benchmark( information_schema |id $(id) `id` http://169.254.169.254/ eval( ";
 
+/// One text in one field.
+struct Case {
+    name: &'static str,
+    place: Place,
+    text: Vec<u8>,
+    /// Nanoseconds per byte, one for each round.
+    costs: Vec<f64>,
+    /// The same, to honest queries measured directly before.
+    ratios: Vec<f64>,
+}
+
 fn main() {
     // `cargo test --all-targets` runs this too, unoptimised.
     if !std::env::args().any(|argument| argument == "--bench") {
         println!("not measured: run `cargo bench -p portcullis-detection`");
         return;
     }
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
     let rules = RuleSet::builtin();
     let mut classifier = rules.classifier();
-    let honest = filled(&format!("{}&", HONEST.join("&")));
-    let honest_cost = cost(&mut classifier, Place::Query, &honest);
-    println!("ns per byte of {TEXT_BYTES}-byte texts (ratio to honest queries)");
-    println!("{:<24} {:>14} {:>14} {:>14}", "text", "query", "path", "user agent");
-    let mut worst = 0.0_f64;
-    for (name, text) in std::iter::once(("honest queries", honest)).chain(hostile()) {
-        print!("{name:<24}");
-        for place in [Place::Query, Place::Path, Place::UserAgent] {
-            let nanoseconds = cost(&mut classifier, place, &text);
-            worst = worst.max(nanoseconds);
-            print!(" {nanoseconds:>7.1} {:>4.1} ×", nanoseconds / honest_cost);
+    let honest = honest();
+    let mut cases: Vec<Case> = std::iter::once(("honest queries", honest.clone()))
+        .chain(hostile().filter(|(name, _)| wanted(name)))
+        .flat_map(|(name, text)| {
+            let case = move |place| Case {
+                name,
+                place,
+                text: text.clone(),
+                costs: Vec::new(),
+                ratios: Vec::new(),
+            };
+            PLACES.map(case)
+        })
+        .collect();
+    for _ in 0..ROUNDS {
+        for case in &mut cases {
+            // Side by side, so that a busy moment hits both alike.
+            let of_honest = cost(&mut classifier, Place::Query, &honest);
+            let of_case = cost(&mut classifier, case.place, &case.text);
+            case.costs.push(of_case);
+            case.ratios.push(of_case / of_honest);
+        }
+    }
+    report(&mut cases);
+}
+
+/// Prints the table and the worst ratio.
+fn report(cases: &mut [Case]) {
+    println!("ns per byte of {TEXT_BYTES}-byte texts, and the ratio to honest queries measured");
+    println!("side by side; medians of {ROUNDS} rounds");
+    println!("{:<24} {:>15} {:>15} {:>15}", "text", "query", "path", "user agent");
+    let mut worst = (0.0, "");
+    for row in cases.chunk_by_mut(|a, b| a.name == b.name) {
+        print!("{:<24}", row[0].name);
+        for case in row.iter_mut() {
+            let ratio = median(&mut case.ratios);
+            print!(" {:>7.1} {ratio:>5.2} ×", median(&mut case.costs));
+            if ratio > worst.0 {
+                worst = (ratio, case.name);
+            }
         }
         println!();
     }
-    println!("worst: {worst:.1} ns, {:.1} × honest", worst / honest_cost);
-    let (nanoseconds, bytes) = short_queries(&mut classifier);
-    println!(
-        "honest queries by themselves: {nanoseconds:.0} ns each, {:.1} ns per byte",
-        nanoseconds / bytes
-    );
+    println!("worst: {}, {:.2} × honest", worst.1, worst.0);
 }
 
 /// Texts that waste time, by name.
@@ -114,18 +154,39 @@ fn hostile() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         ("high bytes", "\u{ff07}"),
         ("attack words", WORDS),
     ];
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let random = (0..TEXT_BYTES)
-        .map(|_| {
-            // Xorshift: the same bytes every time.
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        })
-        .collect();
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let texts = repeated.into_iter().map(|(name, unit)| (name, filled(unit)));
-    texts.chain(std::iter::once(("random bytes", random)))
+    let bytes: Vec<u8> = (0..TEXT_BYTES).map(|_| random.next() as u8).collect();
+    let printable = |number: u64| b' ' + (number % 95) as u8;
+    let ascii: Vec<u8> = (0..TEXT_BYTES).map(|_| printable(random.next())).collect();
+    let words: Vec<&str> = WORDS.split(' ').collect();
+    let mut mixed = Vec::new();
+    while mixed.len() < TEXT_BYTES {
+        let number = random.next() as usize;
+        mixed.extend(words[number % words.len()].bytes());
+        mixed.push(b" +&;/'"[number / words.len() % 6]);
+    }
+    mixed.truncate(TEXT_BYTES);
+    let random =
+        [("random bytes", bytes), ("random ASCII", ascii), ("shuffled attack words", mixed)];
+    texts.chain(random)
+}
+
+/// Xorshift: the same numbers every time.
+struct Random(u64);
+
+impl Random {
+    const fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 32
+    }
+}
+
+/// The honest queries, joined.
+fn honest() -> Vec<u8> {
+    filled(&format!("{}&", HONEST.join("&")))
 }
 
 /// The unit, again and again.
@@ -140,7 +201,9 @@ enum Place {
     UserAgent,
 }
 
-/// Nanoseconds per byte of the fastest of many runs.
+const PLACES: [Place; 3] = [Place::Query, Place::Path, Place::UserAgent];
+
+/// Nanoseconds per byte, of a few runs in a row.
 fn cost(classifier: &mut Classifier<'_>, place: Place, text: &[u8]) -> f64 {
     let text = Some(Untrusted::new(text));
     let request = match place {
@@ -148,32 +211,16 @@ fn cost(classifier: &mut Classifier<'_>, place: Place, text: &[u8]) -> f64 {
         Place::Path => Request { path: text, ..Request::default() },
         Place::UserAgent => Request { user_agent: text, ..Request::default() },
     };
-    let nanoseconds = fastest(|| {
-        black_box(classifier.classify(&request).score());
-    });
-    nanoseconds / TEXT_BYTES as f64
-}
-
-/// Nanoseconds for one of the honest queries by itself, and its bytes; means.
-fn short_queries(classifier: &mut Classifier<'_>) -> (f64, f64) {
-    let nanoseconds = fastest(|| {
-        for query in HONEST {
-            let query = Some(Untrusted::new(query.as_bytes()));
-            let request = Request { query, ..Request::default() };
-            black_box(classifier.classify(&request).score());
-        }
-    });
-    let bytes: usize = HONEST.iter().map(|query| query.len()).sum();
-    (nanoseconds / HONEST.len() as f64, bytes as f64 / HONEST.len() as f64)
-}
-
-fn fastest(mut run: impl FnMut()) -> f64 {
     let begun = Instant::now();
-    let mut fastest = Duration::MAX;
+    let mut runs = 0_u32;
     while begun.elapsed() < LEAST_TIME {
-        let one = Instant::now();
-        run();
-        fastest = fastest.min(one.elapsed());
+        black_box(classifier.classify(&request).score());
+        runs += 1;
     }
-    fastest.as_nanos() as f64
+    begun.elapsed().as_nanos() as f64 / f64::from(runs) / TEXT_BYTES as f64
+}
+
+fn median(costs: &mut [f64]) -> f64 {
+    costs.sort_by(f64::total_cmp);
+    costs[costs.len() / 2]
 }

@@ -1,4 +1,9 @@
 //! The automata that find candidates: one per logged field, holding every rule's literals.
+//!
+//! Whole literals would make an automaton of several megabytes. Honest text stays in the
+//! few states near its root, but text made to visit all of them would wait for memory at
+//! every byte. So the automaton holds no more than the first bytes of each literal, which
+//! fits into a processor's cache, and what follows them is compared in place.
 
 use std::ops::Range;
 
@@ -24,16 +29,24 @@ pub(crate) struct Engine {
 
 #[derive(Debug)]
 struct Automaton {
+    /// Finds the first bytes of literals.
     search: DFA,
-    /// For each pattern of the search, the rules that want it.
+    /// For each beginning that it finds, the literals that begin so.
+    literals: Vec<Vec<usize>>,
+    /// The literals, in lower case.
+    texts: Vec<Vec<u8>>,
+    /// For each literal, the rules that want it.
     uses: Vec<Vec<Use>>,
     /// How many uses there are in all.
     interests: usize,
-    /// For each pattern, the subjects and views any of its uses looks at; see [`bits`].
+    /// For each literal, the subjects and views any of its uses looks at; see [`bits`].
     masks: Vec<u64>,
 }
 
-/// One rule's interest in one pattern.
+/// Bytes of a literal that the automaton holds.
+const FIRST_BYTES: usize = 3;
+
+/// One rule's interest in one literal.
 #[derive(Debug)]
 struct Use {
     /// Its place among all uses.
@@ -66,9 +79,9 @@ pub(super) struct Candidate {
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     found: Vec<Candidate>,
-    /// For each pattern, the search in which it had nothing left to say.
+    /// For each literal, the search in which it had nothing left to say.
     spent: Vec<u64>,
-    /// The same for each use of a pattern.
+    /// The same for each use of a literal.
     spent_uses: Vec<u64>,
     search: u64,
 }
@@ -260,14 +273,26 @@ impl Automaton {
         if texts.is_empty() {
             return None;
         }
+        // The literals are sorted, so those that begin alike come together.
+        let mut beginnings: Vec<&[u8]> = Vec::new();
+        let mut literals: Vec<Vec<usize>> = Vec::new();
+        for (number, text) in texts.iter().enumerate() {
+            let beginning = &text[..text.len().min(FIRST_BYTES)];
+            if beginnings.last() == Some(&beginning) {
+                literals.last_mut().expect("as many as beginnings").push(number);
+            } else {
+                beginnings.push(beginning);
+                literals.push(vec![number]);
+            }
+        }
         let search = DFA::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
-            .build(&texts)
+            .build(&beginnings)
             .expect("rule files hold far fewer literals than an automaton can");
         let masks =
             uses.iter().map(|uses| uses.iter().fold(0, |mask, one| mask | one.mask)).collect();
-        Some(Self { search, uses, interests, masks })
+        Some(Self { search, literals, texts, uses, interests, masks })
     }
 
     fn search(
@@ -290,17 +315,27 @@ impl Automaton {
                 continue;
             }
             for index in 0..self.search.match_len(state) {
-                let pattern = self.search.match_pattern(state, index);
-                let start = end - self.search.pattern_len(pattern);
-                let pattern = pattern.as_usize();
-                if let Some(parts) = parts.as_deref_mut() {
-                    self.note_part(pattern, text, start..end, &mut parameter, parts);
-                }
-                // A pattern that has nothing left to say is passed over, so that a text
-                // full of quotes costs little more than one with a single quote.
-                let of_interest = self.masks[pattern] & wanted != 0;
-                if of_interest && candidates.spent[pattern] != candidates.search {
-                    self.seen(pattern, text, start..end, wanted, views, candidates);
+                let beginning = self.search.match_pattern(state, index);
+                let start = end - self.search.pattern_len(beginning);
+                for literal in self.literals[beginning.as_usize()].iter().copied() {
+                    // A literal that has nothing left to say is passed over, so that a
+                    // text full of quotes costs little more than one with a single quote.
+                    let of_interest = self.masks[literal] & wanted != 0
+                        && candidates.spent[literal] != candidates.search;
+                    if !of_interest && parts.is_none() {
+                        continue;
+                    }
+                    let whole = start + self.texts[literal].len();
+                    let rest = &self.texts[literal][end - start..];
+                    if !text.get(end..whole).is_some_and(|text| text.eq_ignore_ascii_case(rest)) {
+                        continue;
+                    }
+                    if let Some(parts) = parts.as_deref_mut() {
+                        self.note_part(literal, text, start..whole, &mut parameter, parts);
+                    }
+                    if of_interest {
+                        self.seen(literal, text, start..whole, wanted, views, candidates);
+                    }
                 }
             }
         }
@@ -309,7 +344,7 @@ impl Automaton {
     /// Takes in a literal that was seen.
     fn seen(
         &self,
-        pattern: usize,
+        literal: usize,
         text: &[u8],
         seen: Range<usize>,
         wanted: u64,
@@ -317,7 +352,7 @@ impl Automaton {
         candidates: &mut Candidates,
     ) {
         let mut spent = true;
-        for one in self.uses[pattern].iter().filter(|one| one.mask & wanted != 0) {
+        for one in self.uses[literal].iter().filter(|one| one.mask & wanted != 0) {
             if candidates.spent_uses[one.number] == candidates.search {
                 continue;
             }
@@ -340,20 +375,20 @@ impl Automaton {
             }));
         }
         if spent {
-            candidates.spent[pattern] = candidates.search;
+            candidates.spent[literal] = candidates.search;
         }
     }
 
     /// Notes whether a literal in a whole query may stand so in a name or a value.
     fn note_part(
         &self,
-        pattern: usize,
+        literal: usize,
         query: &[u8],
         seen: Range<usize>,
         at: &mut Parameter,
         parts: &mut Parts,
     ) {
-        let mask = self.masks[pattern];
+        let mask = self.masks[literal];
         if mask & all_views_of_parts() == 0 || !at.holds(query, &seen) {
             return;
         }
@@ -368,7 +403,7 @@ impl Automaton {
         }
         // A part's ends are word boundaries in the query too; its start and its end are
         // not the query's.
-        let stands_so = self.uses[pattern].iter().any(|one| {
+        let stands_so = self.uses[literal].iter().any(|one| {
             one.mask & all_views(part) != 0
                 && (one.place != Place::Word || stands(one.place, query, seen.start, seen.end))
         });
@@ -391,8 +426,8 @@ struct Parameter {
 impl Parameter {
     /// Whether the parameter at the literal's start holds it whole. Moves there.
     ///
-    /// Literals come in the order of their ends. So one that starts before the parameter
-    /// of an earlier literal reaches over an ampersand, and is in no parameter.
+    /// Literals come in the order in which their first bytes end. So one that starts before
+    /// the parameter of an earlier literal reaches over an ampersand, and is in no parameter.
     fn holds(&mut self, query: &[u8], seen: &Range<usize>) -> bool {
         while !self.begun || seen.start > self.end {
             if self.begun {
