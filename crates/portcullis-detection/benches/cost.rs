@@ -150,6 +150,8 @@ fn hostile() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         ("words and spaces", "a "),
         ("commands", ";id|ls"),
         ("base64 letters", "QUJD"),
+        ("base64 of markup", "PGE8YTxhPGE8YTxh"),
+        ("base64 parameters", "a=JyBvciAnMScg&"),
         ("punctuation", "~a!b@c#d$e%f^g&h*i(j)k_l+m|n}o{p:q?r>s<t"),
         ("high bytes", "\u{ff07}"),
         ("attack words", WORDS),

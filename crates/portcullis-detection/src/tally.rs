@@ -117,7 +117,7 @@ impl Tally {
             id: request.id.map(portcullis_ingest::Untrusted::to_buf),
             outcome: Some(outcome),
             field: Some(hit.subject.name()),
-            view: Some(hit.view.name()),
+            view: Some(hit.reading()),
             text: hit.text.clone(),
             matched: hit.matched.clone(),
         });

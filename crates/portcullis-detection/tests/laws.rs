@@ -626,6 +626,61 @@ fn the_examples_of_the_rules_compiled_in_hold() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
+/// A query or path, judged by the rules compiled in.
+fn judged(path: &str, query: &str) -> portcullis_detection::Verdict {
+    static RULES: OnceLock<RuleSet> = OnceLock::new();
+    RULES.get_or_init(RuleSet::builtin).classify(&Request {
+        path: Some(Untrusted::new(path.as_bytes())),
+        query: Some(Untrusted::new(query.as_bytes())),
+        ..Request::default()
+    })
+}
+
+#[test]
+fn what_a_value_or_segment_of_base64_stands_for_is_searched() {
+    for (path, query, matched) in [
+        ("/", "id=LTQnIHVuaW9uIHNlbGVjdCAxLHVzZXIoKS0tIA%3D%3D", "union select"),
+        ("/items/eCcgb3IgJzEnPScx", "", "or"),
+        ("/", "p=Ij48aW1nIHNyYz1xIG9uZXJyb3I9YWxlcnQoNyk%2B", "onerror"),
+        ("/", "a=1&p=PCEtLSNleGVjIGNtZD0idW5hbWUiIC0tPg%3D%3D", "<!--#exec"),
+        ("/", "f=Li4vLi4vLi4vLi4vZXRjL3Bhc3N3ZA%3D%3D&b=2", "../"),
+        ("/dl/cGhwOi8vZmlsdGVyL3Jlc291cmNlPWE%3D", "", "php://filter"),
+        // Twice.
+        ("/", "p=UEhOamNtbHdkRDVoYkdWeWRDZ3hLUT09", "<script"),
+    ] {
+        let verdict = judged(path, query);
+        assert!(verdict.flagged(), "{path}?{query}: {verdict:?}");
+        let wrapped: Vec<_> = verdict.hits().iter().filter(|hit| hit.in_base64).collect();
+        let shown = |hit: &&portcullis_detection::Hit| {
+            let seen = String::from_utf8_lossy(hit.matched.as_untrusted().bytes()).into_owned();
+            let logged = hit.text.as_untrusted().bytes().to_vec();
+            seen.contains(matched) && !logged.is_empty() && hit.reading().starts_with("base64")
+        };
+        assert!(wrapped.iter().any(shown), "{path}?{query}: {wrapped:?}");
+    }
+}
+
+#[test]
+fn honest_base64_is_quiet() {
+    for (path, query) in [
+        ("/items", "cursor=eyJhZnRlciI6IjIwMjQtMDUtMDFUMDA6MDA6MDBaIiwiaWQiOjQ3MTF9"),
+        ("/items", "state=eyJzb3J0IjoibmFtZSIsInNlbGVjdCI6WyJpZCIsIm5hbWUiXSwiZnJvbSI6MjB9"),
+        ("/me", "profile=eyJuYW1lIjoiS2ltIiwicm9sZSI6InJlYWRlciIsInBsYW4iOiJmcmVlIn0"),
+        ("/avatar", "data=iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"),
+        ("/dl", "f=cmVwb3J0cy8yMDI0L3N1bW1hcnkucGRm"),
+        ("/items/bWFuYWdlcg", "page=QUJDREVGR0hJSktMTU5PUA"),
+        ("/me", "s=MTcwMDAwMDAwMHxOd3dBTkRkT1YwSlhXVk0"),
+        ("/go", "to=aHR0cHM6Ly9zaG9wLmV4YW1wbGUuY29tL2NhcnQ_aXRlbT00Nw"),
+        (
+            "/me",
+            "t=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P",
+        ),
+    ] {
+        let verdict = judged(path, query);
+        assert_eq!(verdict.score(), 0, "{path}?{query}: {verdict:?}");
+    }
+}
+
 #[test]
 fn huge_fields_are_cut_and_counted_and_their_ends_are_seen() {
     let mut path = b"/".to_vec();

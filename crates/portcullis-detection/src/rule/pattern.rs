@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::meta;
+use regex_automata::util::syntax;
 
 /// Bytes one compiled expression may take: some hundred times what a careful one does,
 /// and little enough that a thousand rules fit.
@@ -16,7 +18,7 @@ const EXPRESSION_BYTES: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Patterns {
     texts: Vec<String>,
-    together: RegexSet,
+    together: Option<meta::Regex>,
     each: OnceLock<Vec<Regex>>,
 }
 
@@ -26,12 +28,22 @@ impl Patterns {
     /// # Errors
     /// The place of each that does not compile, with the reason.
     pub(crate) fn new(texts: Vec<String>) -> Result<Self, Vec<(usize, String)>> {
-        let together = RegexSetBuilder::new(&texts)
-            .unicode(false)
-            .size_limit(EXPRESSION_BYTES * texts.len().max(1))
-            .build();
+        if texts.is_empty() {
+            return Ok(Self::default());
+        }
+        // A literal was seen before, so looking for literals again finds little, and in a
+        // text full of them costs much: the automaton alone takes the same for every byte.
+        let together = meta::Builder::new()
+            .configure(
+                meta::Config::new()
+                    .auto_prefilter(false)
+                    .utf8_empty(false)
+                    .nfa_size_limit(Some(EXPRESSION_BYTES * texts.len())),
+            )
+            .syntax(syntax::Config::new().unicode(false).utf8(false))
+            .build_many(&texts);
         if let Ok(together) = together {
-            return Ok(Self { texts, together, each: OnceLock::new() });
+            return Ok(Self { texts, together: Some(together), each: OnceLock::new() });
         }
         let broken: Vec<(usize, String)> = texts
             .iter()
@@ -51,7 +63,7 @@ impl Patterns {
 
     /// Whether any matches.
     pub(crate) fn match_in(&self, text: &[u8]) -> bool {
-        !self.texts.is_empty() && self.together.is_match(text)
+        self.together.as_ref().is_some_and(|together| together.is_match(text))
     }
 
     /// The places of those that match, as bits; those behind the 64th share the last.

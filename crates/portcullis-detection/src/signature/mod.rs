@@ -17,6 +17,7 @@ mod automaton;
 mod census;
 mod memo;
 mod views;
+mod wrapped;
 
 use portcullis_ingest::{Field, Request, Untrusted, UntrustedBuf};
 
@@ -128,10 +129,25 @@ pub struct Hit {
     pub subject: Subject,
     /// The view of that text.
     pub view: View,
+    /// Whether the text stood in base64: the view is of what it stands for.
+    pub in_base64: bool,
     /// The field as logged, cut to 256 bytes around the match.
     pub text: UntrustedBuf,
     /// The bytes that matched, in that view, cut to 128.
     pub matched: UntrustedBuf,
+}
+
+impl Hit {
+    /// How the text was read before it matched, as evidence names it.
+    pub const fn reading(&self) -> &'static str {
+        match (self.in_base64, self.view) {
+            (false, view) => view.name(),
+            (true, View::Raw) => "base64",
+            (true, View::Decoded) => "base64 decoded",
+            (true, View::Folded) => "base64 folded",
+            (true, View::Path) => "base64 path",
+        }
+    }
 }
 
 /// Judges requests one after the other, reusing its memory.
@@ -144,6 +160,8 @@ pub struct Classifier<'r> {
     cut: Vec<u8>,
     /// One parameter, with its line breaks as spaces.
     line: Vec<u8>,
+    /// What a value stands for that is base64, and what that stands for.
+    unwrapped: [Vec<u8>; wrapped::MOST_DEPTH],
 }
 
 impl<'r> Classifier<'r> {
@@ -155,6 +173,7 @@ impl<'r> Classifier<'r> {
             memos: std::array::from_fn(|_| Memo::new()),
             cut: Vec::new(),
             line: Vec::new(),
+            unwrapped: std::array::from_fn(|_| Vec::new()),
         }
     }
 
@@ -218,7 +237,7 @@ impl<'r> Classifier<'r> {
         let looked_at = bounded(text, &mut cut, &mut self.verdict.truncated_fields);
         let clean = match field {
             Field::Query => self.query(looked_at, request),
-            Field::Path => self.whole(Subject::Path, looked_at, request),
+            Field::Path => self.path(looked_at, request),
             Field::UserAgent => self.whole(Subject::UserAgent, looked_at, request),
             Field::Referer => self.whole(Subject::Referer, looked_at, request),
             Field::Host => self.whole(Subject::Host, looked_at, request),
@@ -273,6 +292,9 @@ impl<'r> Classifier<'r> {
                     && (has_literal
                         || (several_forms && Views::has_several(subject, part, wanted))
                         || (has_always && engine.always_may_hold(subject, part)));
+                if subject == Subject::Values {
+                    self.in_base64(Subject::Values, part, query, start, request);
+                }
                 if !worth_it {
                     continue;
                 }
@@ -296,6 +318,49 @@ impl<'r> Classifier<'r> {
         self.line = line;
         self.search.parts = parts;
         self.search.clean
+    }
+
+    /// The whole path, then what stands in segments of base64.
+    fn path(&mut self, path: &[u8], request: &Request<'_>) -> bool {
+        let clean = self.whole(Subject::Path, path, request);
+        let mut all_clean = clean;
+        let mut start = 0;
+        for segment in path.split(|byte| *byte == b'/') {
+            all_clean &= self.in_base64(Subject::Path, segment, path, start, request);
+            start += segment.len() + 1;
+        }
+        all_clean
+    }
+
+    /// Searches what a part of a field stands for, as one value, if it is base64 of text.
+    /// Returns whether nothing in it depends on the rest of the request and nothing was
+    /// found.
+    fn in_base64(
+        &mut self,
+        shown: Subject,
+        part: &[u8],
+        whole: &[u8],
+        start: usize,
+        request: &Request<'_>,
+    ) -> bool {
+        let mut unwrapped = std::mem::take(&mut self.unwrapped);
+        let mut clean = true;
+        for depth in 0..unwrapped.len() {
+            let (outer, inner) = unwrapped.split_at_mut(depth);
+            let (outer, text) = (outer.last().map_or(part, |outer| &outer[..]), &mut inner[0]);
+            if !wrapped::unwrap(outer, text) {
+                break;
+            }
+            for byte in &mut *text {
+                *byte = without_line_break(*byte);
+            }
+            let wanted = self.rules.engine().views(Subject::Values);
+            self.search.shown_in_base64 = Some(shown);
+            clean &= self.text(Subject::Values, wanted, text, whole, start, request);
+            self.search.shown_in_base64 = None;
+        }
+        self.unwrapped = unwrapped;
+        clean
     }
 
     /// Searches one field.
@@ -385,8 +450,9 @@ impl<'r> Classifier<'r> {
         let near = start + span.start * text.len() / view.len().max(1);
         self.verdict.hits.push(Hit {
             rule: index,
-            subject,
+            subject: self.search.shown_in_base64.unwrap_or(subject),
             view: candidate.view,
+            in_base64: self.search.shown_in_base64.is_some(),
             text: Untrusted::new(around(whole, near)).to_buf(),
             matched: Untrusted::new(matched).to_buf(),
         });
@@ -456,6 +522,8 @@ struct Search {
     parts_noted: bool,
     /// What rules cost, where that is wanted.
     census: Option<Census>,
+    /// While text is searched that stood in base64: what to call it.
+    shown_in_base64: Option<Subject>,
 }
 
 impl Search {
@@ -469,6 +537,7 @@ impl Search {
             parts: Parts::default(),
             parts_noted: false,
             census: None,
+            shown_in_base64: None,
         }
     }
 

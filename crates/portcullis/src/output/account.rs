@@ -63,7 +63,7 @@ fn request(object: &mut Object<'_>, asked: &AskedRequest, rules: &RuleSet) {
         object.text("category", rule.category().name());
         object.number("points", rule.points());
         object.text("field", hit.subject.name());
-        object.text("view", hit.view.name());
+        object.text("view", hit.reading());
         object.untrusted("text", Some(hit.text.as_untrusted()));
         object.untrusted("matched", Some(hit.matched.as_untrusted()));
     });

@@ -74,7 +74,7 @@ impl<W: Write> Page<'_, W> {
         for hit in &request.hits {
             let rule = &self.rules.rules()[hit.rule];
             writeln!(self.out, "  {:>5}  {}", rule.points(), rule.id())?;
-            self.seen(hit.subject.name(), hit.view.name(), &hit.text, &hit.matched)?;
+            self.seen(hit.subject.name(), hit.reading(), &hit.text, &hit.matched)?;
         }
         for sum in category_sums(&request.hits, self.rules) {
             if sum.sum > sum.limit {
