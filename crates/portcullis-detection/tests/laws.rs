@@ -626,10 +626,15 @@ fn the_examples_of_the_rules_compiled_in_hold() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
+/// The rules compiled in.
+fn builtin() -> &'static RuleSet {
+    static RULES: OnceLock<RuleSet> = OnceLock::new();
+    RULES.get_or_init(RuleSet::builtin)
+}
+
 /// A query or path, judged by the rules compiled in.
 fn judged(path: &str, query: &str) -> portcullis_detection::Verdict {
-    static RULES: OnceLock<RuleSet> = OnceLock::new();
-    RULES.get_or_init(RuleSet::builtin).classify(&Request {
+    builtin().classify(&Request {
         path: Some(Untrusted::new(path.as_bytes())),
         query: Some(Untrusted::new(query.as_bytes())),
         ..Request::default()
@@ -679,6 +684,117 @@ fn honest_base64_is_quiet() {
         let verdict = judged(path, query);
         assert_eq!(verdict.score(), 0, "{path}?{query}: {verdict:?}");
     }
+}
+
+#[test]
+fn honest_requests_of_many_kinds_are_not_flagged() {
+    let mut flagged = Vec::new();
+    for (path, query) in [
+        // Tokens, identifiers, opaque state.
+        (
+            "/callback",
+            "code=4%2F0AX4XfWh-abc_DEF&state=eyJyIjoiL2hvbWUiLCJuIjoiMTIzIn0%3D&scope=openid+email",
+        ),
+        (
+            "/v1/me",
+            "access_token=eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiIxIiwiYXVkIjoiYXBpIn0.c2lnbmF0dXJl",
+        ),
+        ("/items", "cursor=WyIyMDI0LTA1LTAxIiwgNDcxMV0%3D"),
+        ("/files/d41d8cd98f00b204e9800998ecf8427e/550e8400-e29b-41d4-a716-446655440000", ""),
+        // GraphQL, OData, query languages.
+        (
+            "/graphql",
+            "query=query+Hero($id:+ID!)+%7B+hero(id:+$id)+%7B+name+friends(first:+10)+%7B+name+%7D+%7D+%7D&variables=%7B%22id%22:%221000%22%7D",
+        ),
+        (
+            "/odata/Orders",
+            "$filter=Price+gt+20+and+Name+eq+'Milk'&$select=Id,Name&$orderby=Name+desc&$top=10",
+        ),
+        (
+            "/search",
+            "q=%7B%22query%22:%7B%22match%22:%7B%22title%22:%22select+from%22%7D%7D,%22sort%22:%5B%7B%22date%22:%22desc%22%7D%5D%7D",
+        ),
+        (
+            "/metrics",
+            "query=sum(rate(http_requests_total%7Bjob%3D%22api%22%7D%5B5m%5D))+by+(status)",
+        ),
+        (
+            "/rest/issues",
+            "jql=project+%3D+ABC+AND+status+in+(Open,+%22In+Progress%22)+ORDER+BY+created+DESC",
+        ),
+        // Analytics and advertising.
+        (
+            "/collect",
+            "v=1&t=pageview&dl=https%3A%2F%2Fshop.example.com%2Fp%3Fid%3D1%26ref%3Da&dt=Kim%27s+%26+Lee%27s+%7C+Shop&sr=1920x1080&cd1=(not+set)&z=123",
+        ),
+        (
+            "/",
+            "utm_source=fb&utm_campaign=%7B%7Bcampaign.name%7D%7D&fbclid=IwAR0_x-Y&gclid=Cj0KCQiA5rGuBhCn",
+        ),
+        ("/pixel", "e=%5B%7B%22n%22:%22click%22,%22x%22:12%7D%5D&r=0.123&u=%2Fcart%3Fa%5B%5D%3D1"),
+        // Prose, names, other scripts.
+        ("/search", "q=select+the+best+from+our+union+of+tables+where+prices+drop"),
+        ("/search", "q=O%27Brien+or+D%27Angelo+and+L%27Or%C3%A9al"),
+        ("/search", "q=how+to+drop+a+table+in+sql+and+insert+into+another"),
+        (
+            "/search",
+            "q=%D0%BA%D1%83%D0%BF%D0%B8%D1%82%D1%8C+%D1%81%D0%BB%D0%BE%D0%BD%D0%B0+%E2%80%94+%C2%AB%D0%B4%D1%91%D1%88%D0%B5%D0%B2%D0%BE%C2%BB",
+        ),
+        (
+            "/search",
+            "q=%E5%BF%AB%E9%80%9F%E6%90%9C%E7%B4%A2%EF%BC%88%E5%85%A8%E9%83%A8%EF%BC%89%EF%BC%9A%E4%BB%B7%E6%A0%BC",
+        ),
+        ("/search", "q=rock+%26+roll+-+the+%2790s+%2F+part+2+(live)"),
+        ("/search", "q=is+5+%3E+3+%3F+and+price+%3C+100"),
+        ("/search", "q=C%2B%2B+vs+C%23+%7C+which+one%3F"),
+        // Code, markup and paths that people look for.
+        ("/search", "q=what+does+document.getElementById+do"),
+        ("/search", "q=ls+-la+meaning+in+linux"),
+        ("/search", "q=python+import+os+error"),
+        ("/search", "q=how+to+use+%3Cdiv%3E+and+%3Cspan%3E"),
+        (
+            "/notes",
+            "text=%23+Title%0A%0A*+one%0A*+two%0A%0A%5Blink%5D(https%3A%2F%2Fexample.com%2F%3Fa%3D1)+%60code%60",
+        ),
+        ("/theme", "css=body%7Bcolor:%23fff;background:url(%2Fimg%2Fa.png)%7D"),
+        ("/render", "tpl=Hello+%7B%7Bname%7D%7D,+your+order+%24%7Border%7D+is+ready"),
+        ("/docs/how-to-prevent-sql-injection-union-select", ""),
+        ("/assets/js/app.min.js.map", "v=1.2.3"),
+        ("/photos/IMG_0001%20(copy).JPG", ""),
+        ("/~kim/files/report..final.pdf", ""),
+        // Addresses as values.
+        ("/go", "url=https%3A%2F%2Fwww.example.com%2Fa%2Fb%3Fx%3D1%26y%3D2%23top"),
+        (
+            "/login",
+            "returnTo=%2Faccount%2Forders%3Fpage%3D2&mail=kim.o%27neil%2Bshop%40example.com",
+        ),
+        ("/proxy/image", "src=https://cdn.example.com/i/1.jpg&w=200&h=100"),
+        // Numbers, times, places.
+        (
+            "/api/v2/events",
+            "from=2024-01-01T00:00:00%2B02:00&to=2024-02-01T00:00:00Z&bbox=-0.5,51.2,0.3,51.7",
+        ),
+        ("/units", "expr=3*(4%2B5)/2&size=6%27+2%22"),
+        ("/phone/+49%20(0)89%20123-456;ext=7", ""),
+    ] {
+        for method in ["GET", "PUT", "PATCH", "DELETE"] {
+            let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+            let request = Request {
+                method: Some(Untrusted::new(method.as_bytes())),
+                path: Some(Untrusted::new(path.as_bytes())),
+                query: (!query.is_empty()).then(|| Untrusted::new(query.as_bytes())),
+                user_agent: Some(Untrusted::new(agent.as_bytes())),
+                ..Request::default()
+            };
+            let verdict = builtin().classify(&request);
+            if verdict.flagged() {
+                let rules: Vec<&str> =
+                    verdict.hits().iter().map(|hit| builtin().rules()[hit.rule].id()).collect();
+                flagged.push(format!("{method} {path}?{query}: {rules:?}"));
+            }
+        }
+    }
+    assert!(flagged.is_empty(), "{flagged:#?}");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder};
-use regex_automata::meta;
 use regex_automata::util::syntax;
+use regex_automata::{Input, MatchKind, PatternSet, meta};
 
 /// Bytes one compiled expression may take: some hundred times what a careful one does,
 /// and little enough that a thousand rules fit.
@@ -37,6 +37,7 @@ impl Patterns {
             .configure(
                 meta::Config::new()
                     .auto_prefilter(false)
+                    .match_kind(MatchKind::All)
                     .utf8_empty(false)
                     .nfa_size_limit(Some(EXPRESSION_BYTES * texts.len())),
             )
@@ -68,8 +69,12 @@ impl Patterns {
 
     /// The places of those that match, as bits; those behind the 64th share the last.
     pub(crate) fn matches_in(&self, text: &[u8]) -> u64 {
-        let matches = self.together.matches(text);
-        matches.iter().fold(0, |bits, place| bits | 1 << place.min(63))
+        let Some(together) = &self.together else {
+            return 0;
+        };
+        let mut matches = PatternSet::new(together.pattern_len());
+        together.which_overlapping_matches(&Input::new(text), &mut matches);
+        matches.iter().fold(0, |bits, place| bits | 1 << place.as_usize().min(63))
     }
 
     /// The expressions, as written.
