@@ -265,7 +265,7 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
             additions.extend(
                 delta.additions.iter().map(|(network, entry)| (*network, entry.cause.last)),
             );
-            let early = delta.removals.values().filter(|why| **why != Removal::Expired);
+            let early = delta.removals.values().filter(|why| why.is_early());
             removals += early.count() as u64;
         }
         // Whoever gives everything up means everything.

@@ -212,6 +212,21 @@ impl fmt::Display for AuditFault {
 /// Checks a whole account, and that it reaches the line that the ledger knows. Lines
 /// after that one are an error too, as the ledger is written first.
 pub fn verify(text: &str, head: &AuditHead) -> Result<Vec<AuditLine>, AuditError> {
+    let (lines, seen) = verify_lines(text)?;
+    let last = seen.sequence;
+    if last < head.sequence {
+        let fault = AuditFault::Short { expected: head.sequence, found: last };
+        return Err(AuditError { line: last, fault });
+    }
+    if seen != *head {
+        return Err(AuditError { line: last, fault: AuditFault::Head });
+    }
+    Ok(lines)
+}
+
+/// Checks that the lines of an account fit each other, whether or not there should be
+/// more of them, and says what the head of just these is.
+pub(crate) fn verify_lines(text: &str) -> Result<(Vec<AuditLine>, AuditHead), AuditError> {
     let mut lines = Vec::new();
     let mut seen = AuditHead::default();
     for (index, text) in text.lines().enumerate() {
@@ -228,15 +243,7 @@ pub fn verify(text: &str, head: &AuditHead) -> Result<Vec<AuditLine>, AuditError
         seen = AuditHead { sequence: place, sha256: sha256(text) };
         lines.push(line);
     }
-    let last = seen.sequence;
-    if last < head.sequence {
-        let fault = AuditFault::Short { expected: head.sequence, found: last };
-        return Err(AuditError { line: last, fault });
-    }
-    if seen != *head {
-        return Err(AuditError { line: last, fault: AuditFault::Head });
-    }
-    Ok(lines)
+    Ok((lines, seen))
 }
 
 #[cfg(test)]

@@ -171,6 +171,8 @@ pub enum Removal {
     Released,
     /// It is forgiven by hand.
     Pardoned,
+    /// It leaves a canary set for one that blocks.
+    Promoted,
 }
 
 impl Removal {
@@ -182,7 +184,13 @@ impl Removal {
             Self::RolledBack => "the operation that added it was rolled back",
             Self::Released => "all entries were released",
             Self::Pardoned => "it was pardoned",
+            Self::Promoted => "its probation is over, and it goes on in a set that blocks",
         }
+    }
+
+    /// Whether it is a block that ends before its time. A canary blocks nobody.
+    pub const fn is_early(self) -> bool {
+        !matches!(self, Self::Expired | Self::Promoted)
     }
 
     /// Whether a person decided so about this network, which then stays out for a while.
@@ -379,6 +387,8 @@ impl Ledger {
             Removal::Pardoned => {
                 self.past.remove(&network);
             }
+            // The block has not begun yet.
+            Removal::Promoted => {}
             _ => {
                 self.past.insert(network, Past { strikes: entry.strikes, ended: now });
             }

@@ -7,7 +7,9 @@
 //!
 //! [`plan_changes()`] does the same knowing the [`Ledger`] of what is ours, and
 //! [`apply()`] carries its [`Changes`] out. [`Changes::expire`], [`Changes::rollback`],
-//! [`Changes::release_all`] and [`Changes::pardon`] need no scan.
+//! [`Changes::release_all`] and [`Changes::pardon`] need no scan. [`promote()`] moves
+//! entries from sets that count to sets that block, and [`Ledger::rebuild`] finds out
+//! what is ours when the ledger is lost.
 //!
 //! Nothing here opens a file or a socket, reads a clock or the environment: texts, sets
 //! and `now` are arguments, and what applying needs from outside are traits.
@@ -35,10 +37,13 @@ mod plan;
 mod plan_file;
 mod policy;
 mod prefix;
+mod promote;
 mod protect;
+mod rebuild;
 mod sets_file;
 mod status;
 mod store;
+mod suggest;
 mod target;
 mod term;
 #[cfg(test)]
@@ -69,13 +74,16 @@ pub use note::Note;
 pub use plan::{Plan, plan, plan_changes};
 pub use policy::BlockPolicy;
 pub use prefix::{PrefixError, parse_address_or_network, parse_network};
+pub use promote::{Held, Probation, Promotion, promote};
 pub use protect::{
     NeverBlock, NeverBlockError, NeverBlockErrorKind, Protection, RESERVED, Reserved,
 };
+pub use rebuild::Rebuilt;
 pub use sets_file::{SetsError, SetsErrorKind};
 pub use status::{SetStatus, Status, status};
 pub use store::{
     Clock, IpSets, LedgerStore, ReadError, SaveError, StoreError, Version, WriteError,
 };
+pub use suggest::{Handle, Suggestion};
 pub use target::{Scope, Target};
 pub use term::term_ms;

@@ -34,6 +34,7 @@ use crate::merge::Merging;
 use crate::note::{Note, notes};
 use crate::policy::BlockPolicy;
 use crate::protect::NeverBlock;
+use crate::suggest::{Suggestion, suggestions};
 use crate::worth::worth;
 
 /// What the IP sets should hold, and why.
@@ -54,6 +55,7 @@ pub struct Plan {
     /// By entry that is added; empty when nobody counted what sources do well.
     collateral: BTreeMap<IpNet, Collateral>,
     blast_radius: Option<BlastRadius>,
+    suggestions: Vec<Suggestion>,
     changes: Option<Changes>,
 }
 
@@ -177,6 +179,7 @@ fn decide(
         conflicts: conflicts(&remaining, never_block),
         notes: notes(&target, limit, &decisions, never_block, now),
         target,
+        suggestions: suggestions(findings, &decisions, policy),
         decisions,
         collateral: BTreeMap::new(),
         blast_radius: None,
@@ -332,6 +335,11 @@ impl Plan {
     /// Entries of others that overlap a protected network. The plan leaves them.
     pub fn conflicts(&self) -> &[Conflict] {
         &self.conflicts
+    }
+
+    /// Whom to act on by API key or principal, the worst first. The plan does not do it.
+    pub fn suggestions(&self) -> &[Suggestion] {
+        &self.suggestions
     }
 
     /// What its reader should know besides.

@@ -18,6 +18,7 @@ use crate::decision::{Decision, Outcome, Withheld};
 use crate::grounds::{Grounds, RuleGround};
 use crate::ipset::{Family, IpSet, hexadecimal};
 use crate::plan::Plan;
+use crate::suggest::Suggestion;
 
 /// Version of the file's shape.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -92,6 +93,7 @@ struct Document<'plan> {
     already_blocked: Vec<AlreadyBlockedDocument<'plan>>,
     withheld: Vec<WithheldDocument<'plan>>,
     conflicts: Vec<ConflictDocument<'plan>>,
+    suggestions: Vec<SuggestionDocument<'plan>>,
     notes: Vec<NoteDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<&'plan Changes>,
@@ -218,6 +220,18 @@ struct ConflictDocument<'plan> {
 }
 
 #[derive(Serialize)]
+struct SuggestionDocument<'plan> {
+    handle: &'static str,
+    id: &'plan str,
+    score: u32,
+    rules: &'plan [String],
+    requests: u64,
+    clients: u64,
+    shared_sources: Vec<String>,
+    explanation: String,
+}
+
+#[derive(Serialize)]
 struct NoteDocument {
     code: &'static str,
     explanation: String,
@@ -295,6 +309,7 @@ impl<'plan> Document<'plan> {
                     explanation: conflict.to_string(),
                 })
                 .collect(),
+            suggestions: plan.suggestions().iter().map(suggestion).collect(),
             notes: plan
                 .notes()
                 .iter()
@@ -302,6 +317,19 @@ impl<'plan> Document<'plan> {
                 .collect(),
             changes: plan.changes(),
         }
+    }
+}
+
+fn suggestion(suggestion: &Suggestion) -> SuggestionDocument<'_> {
+    SuggestionDocument {
+        handle: suggestion.handle.name(),
+        id: &suggestion.id,
+        score: suggestion.score,
+        rules: &suggestion.rules,
+        requests: suggestion.requests,
+        clients: suggestion.clients,
+        shared_sources: suggestion.shared_sources.iter().map(ToString::to_string).collect(),
+        explanation: suggestion.to_string(),
     }
 }
 

@@ -204,6 +204,10 @@ fn human(
         let word = Painted { text: "!", style: BAD, colour: terminal.colour };
         writeln!(out, "{word} {}", inert(&conflict.to_string())).expect(memory);
     }
+    for suggestion in plan.suggestions() {
+        let word = Painted { text: "?", style: ATTENTION, colour: terminal.colour };
+        writeln!(out, "{word} {suggestion}").expect(memory);
+    }
     for note in plan.notes() {
         let word = Painted { text: "!", style: ATTENTION, colour: terminal.colour };
         writeln!(out, "{word} {note}").expect(memory);
