@@ -5,7 +5,7 @@
 use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
-use crate::{datasets, fuzz, tidy, workspace};
+use crate::{datasets, day, fuzz, kill_loop, moto, tidy, workspace};
 
 /// `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -25,13 +25,25 @@ enum Step {
     Tidy,
     Clippy,
     Tests,
+    KillLoop,
+    Day,
+    Moto,
     Datasets,
     Fuzz,
 }
 
 impl Step {
-    const ALL: [Self; 6] =
-        [Self::Format, Self::Tidy, Self::Clippy, Self::Tests, Self::Datasets, Self::Fuzz];
+    const ALL: [Self; 9] = [
+        Self::Format,
+        Self::Tidy,
+        Self::Clippy,
+        Self::Tests,
+        Self::KillLoop,
+        Self::Day,
+        Self::Moto,
+        Self::Datasets,
+        Self::Fuzz,
+    ];
 
     fn title(self) -> &'static str {
         match self {
@@ -39,6 +51,9 @@ impl Step {
             Self::Tidy => "tidy: paths, words, rule examples",
             Self::Clippy => "cargo clippy --workspace --all-targets -- -D warnings",
             Self::Tests => "cargo test --workspace",
+            Self::KillLoop => "kill loop: the program dies at every step",
+            Self::Day => "a short simulated day under enforce",
+            Self::Moto => "the program against moto, seen by boto3",
             Self::Datasets => "datasets are what the generator writes",
             Self::Fuzz => "every fuzz target for some seconds",
         }
@@ -62,6 +77,14 @@ impl Step {
                     ["test", "--release", "--package", "portcullis-ingest", "--test", "hostile"];
                 cargo(&hostile, &[("PROPTEST_CASES", LONG_HOSTILE_CASES)])
             }
+            Self::KillLoop => {
+                kill_loop::iterate(if long { LONG_KILL_ITERATIONS } else { KILL_ITERATIONS }, 1)
+            }
+            Self::Day => {
+                cargo(&["build", "--package", "portcullis"], &[])?;
+                day::run(&day::Command::short(workspace::target().join("debug/portcullis")))
+            }
+            Self::Moto => moto::run(),
             Self::Datasets => datasets::check(&workspace::root().join("datasets")),
             Self::Fuzz => fuzz::all(if long { LONG_FUZZ_SECONDS } else { FUZZ_SECONDS }, &[]),
         }
@@ -73,6 +96,10 @@ const LONG_CASES: &str = "4096";
 
 /// Hostile records that the decoder is tried with in a long run.
 const LONG_HOSTILE_CASES: &str = "1000000";
+
+/// Runs to kill.
+const KILL_ITERATIONS: u32 = 500;
+const LONG_KILL_ITERATIONS: u32 = 10_000;
 
 /// Seconds for each fuzz target.
 const FUZZ_SECONDS: u32 = 4;
@@ -112,7 +139,8 @@ pub(crate) fn run(command: &Command) -> Result<(), String> {
 /// Where evaluation tests look for logs that cannot be part of the source.
 const EVALUATION_DATA: &str = "../shared/data";
 
-fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
+/// Runs cargo in the workspace.
+pub(crate) fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Process::new(program)
         .args(arguments)

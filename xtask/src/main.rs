@@ -8,8 +8,11 @@
 mod bench;
 mod checks;
 mod datasets;
+mod day;
 mod firehose;
 mod fuzz;
+mod kill_loop;
+mod moto;
 mod tidy;
 mod workspace;
 
@@ -33,6 +36,12 @@ enum Command {
     Datasets(datasets::Command),
     /// Run everything a change must pass
     Test(checks::Command),
+    /// Kill the program at every step of changing sets, and look at what is left
+    KillLoop(kill_loop::Command),
+    /// Simulate a day under attack with the program under `enforce`
+    SimulateDay(day::Command),
+    /// Run the tests against moto, an AWS stand-in, after installing it for them
+    Moto,
     /// Fuzz every parser
     Fuzz(fuzz::Command),
     /// Measure speed
@@ -44,6 +53,9 @@ fn main() -> ExitCode {
         Command::Firehose(command) => firehose::run(&command),
         Command::Datasets(command) => datasets::run(&command),
         Command::Test(command) => checks::run(&command),
+        Command::KillLoop(command) => kill_loop::run(&command),
+        Command::SimulateDay(command) => day::run(&command),
+        Command::Moto => moto::run(),
         Command::Fuzz(command) => fuzz::run(&command),
         Command::Bench(command) => bench::run(&command),
     };

@@ -330,6 +330,7 @@ const STORM: Faults = Faults {
     slow: 10,
     short_body: 30,
     stale_read: 50,
+    bit_flip: 10,
     slowness: Duration::from_millis(300),
 };
 
@@ -380,5 +381,50 @@ fn nothing_is_lost_over_a_bad_connection() {
         let (calls, injected) = fake.figures();
         println!("{rounds} operations, {failed} failed; {calls} calls, {injected} faults");
         assert!(injected > 0 && ours.len() > 2);
+    });
+}
+
+#[test]
+fn a_flipped_bit_in_a_ledger_is_never_believed() {
+    let fake = fake();
+    run(async {
+        let (sets, connection) = (sets(&fake).await, connection(&fake).await);
+        let store = S3Ledger::new(&connection, "logs", "portcullis/test");
+        let changes = additions("op-1", &["198.18.0.1/32"], 3_600_000);
+        carry_out(&changes, &sets, &store).await.expect("it is carried out");
+        let before = store.load().await.expect("it is read").expect("it is there");
+        fake.set_faults(Faults { bit_flip: 1_000, ..Faults::default() });
+        for _ in 0..50 {
+            let read = store.load().await;
+            assert!(read.is_err(), "{read:?}");
+        }
+        fake.set_faults(Faults::default());
+        assert_eq!(store.load().await.expect("it is read").expect("it is there"), before);
+    });
+}
+
+#[test]
+fn lines_that_come_or_go_while_the_account_is_listed_make_it_shorter_and_never_wrong() {
+    let fake = fake();
+    run(async {
+        let (sets, connection) = (sets(&fake).await, connection(&fake).await);
+        let store = S3Ledger::new(&connection, "logs", "portcullis/test");
+        let both = ["198.18.0.1/32", "198.18.0.2/32", "198.18.0.3/32"];
+        carry_out(&additions("op-1", &both, 3_600_000), &sets, &store).await.expect("carried out");
+        let (ledger, _) = store.load().await.expect("it is read").expect("it is there");
+        let key = |number: u32| format!("portcullis/test/audit/{number:012}.json");
+        let third = fake.object("logs", &key(3)).expect("three lines");
+
+        // A line that is written while the pages are turned is found.
+        fake.delete_object("logs", &key(3));
+        fake.put_object_during_list("logs", &key(3), &third);
+        let account = store.audit().await.expect("it is read");
+        assert_eq!(verify_audit(&account, ledger.audit_head()).expect("whole").len(), 3);
+
+        // One that was listed and then was gone is missed, and that shows.
+        fake.delete_object_during_list("logs", &key(1));
+        let account = store.audit().await.expect("it is read");
+        let error = verify_audit(&account, ledger.audit_head()).expect_err("a line is gone");
+        assert_eq!(error.to_string(), "audit line 1: number 2 stands where 1 belongs");
     });
 }

@@ -47,7 +47,7 @@ pub use rate::Key;
 pub use rule::{
     Conditions, Example, ExampleFailure, ExampleRequest, ExampleStep, Literal, Measure, Place,
     Rate, Rule, RuleError, RuleErrorKind, RuleErrors, RuleKind, RuleSet, Signature, StatusSet,
-    Subject,
+    Subject, did_you_mean,
 };
 pub use scan::Scan;
 pub use signature::{Census, Classifier, Hit, MAX_TEXT_BYTES, Verdict, Work};

@@ -34,6 +34,10 @@ pub struct Faults {
     pub short_body: u32,
     /// A read shows the value before the last change.
     pub stale_read: u32,
+    /// One bit of an object that is read arrives as the other, with the headers as they
+    /// were. Answers of AWS WAF are left alone: nothing in them could show it, and what
+    /// carries them, TLS, does.
+    pub bit_flip: u32,
     /// How long a slow answer takes.
     pub slowness: Duration,
 }
@@ -48,6 +52,7 @@ pub(crate) enum Fault {
     Slow,
     ShortBody,
     StaleRead,
+    BitFlip,
 }
 
 #[derive(Debug)]
@@ -69,6 +74,7 @@ impl Dice {
             (Fault::Slow, faults.slow),
             (Fault::ShortBody, faults.short_body),
             (Fault::StaleRead, faults.stale_read),
+            (Fault::BitFlip, faults.bit_flip),
         ];
         for (fault, share) in each {
             if thrown < share {
@@ -78,6 +84,22 @@ impl Dice {
         }
         None
     }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0.random_range(0..limit)
+    }
+}
+
+/// The answer with one bit of its body changed.
+pub(crate) async fn flipped(response: Response, throw: impl FnOnce(usize) -> usize) -> Response {
+    let (head, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.expect("our own body is whole");
+    let mut body = body.to_vec();
+    if !body.is_empty() {
+        let bit = throw(body.len() * 8);
+        body[bit / 8] ^= 1 << (bit % 8);
+    }
+    Response::from_parts(head, Body::from(body))
 }
 
 /// A body of which only the beginning arrives.

@@ -10,6 +10,7 @@
 //! description clears it.
 
 mod fault;
+mod hold;
 mod s3;
 mod waf;
 
@@ -22,10 +23,12 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::Response;
 use tokio::sync::oneshot;
 
 pub use fault::Faults;
+pub use hold::{Held, Hold};
 pub use waf::IpSetRecord;
 
 use fault::{Dice, Fault};
@@ -63,6 +66,7 @@ struct World {
     s3: s3::S3,
     calls: u64,
     injected: u64,
+    hold: Option<hold::Order>,
 }
 
 struct Shared {
@@ -172,6 +176,37 @@ impl FakeAws {
         locked(&self.shared.world).s3.delete(bucket, key);
     }
 
+    /// Writes an object as soon as the next page of a list was answered, so that it
+    /// appears while the list is being turned.
+    pub fn put_object_during_list(&self, bucket: &str, key: &str, content: &[u8]) {
+        let change = s3::Change::Put(content.to_vec());
+        locked(&self.shared.world).s3.change_during_list(bucket, key, change);
+    }
+
+    /// Deletes an object as soon as the next page of a list was answered: it is listed,
+    /// and then it is not there.
+    pub fn delete_object_during_list(&self, bucket: &str, key: &str) {
+        locked(&self.shared.world).s3.change_during_list(bucket, key, s3::Change::Delete);
+    }
+
+    /// The keys of a bucket, in their order.
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        locked(&self.shared.world).s3.keys(bucket)
+    }
+
+    /// Stops the `number`th call from now on, counted from 1, until what is returned is
+    /// dropped. Only one call is stopped at a time.
+    pub fn hold(&self, number: u64, hold: Hold) -> Held {
+        let (stopped, order) = hold::order(number, hold);
+        locked(&self.shared.world).hold = Some(order);
+        stopped
+    }
+
+    /// Stops no call any more, if one that was to be stopped did not come.
+    pub fn forget_hold(&self) {
+        locked(&self.shared.world).hold = None;
+    }
+
     /// The content of an object.
     pub fn object(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
         locked(&self.shared.world).s3.content(bucket, key).map(<[u8]>::to_vec)
@@ -206,17 +241,17 @@ const MAX_REQUEST: usize = 16 << 20;
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let options = *locked(&shared.options);
     let fault = locked(&shared.dice).throw(&options.faults);
-    {
+    let order = {
         let mut world = locked(&shared.world);
         world.calls += 1;
         world.injected += u64::from(fault.is_some());
-    }
+        hold::is_due(&mut world.hold)
+    };
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_REQUEST).await else {
         return plain(StatusCode::BAD_REQUEST, "the request ended early");
     };
-    let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
-    let is_waf = target.is_some();
+    let is_waf = waf_target(&head).is_some();
     match fault {
         Some(Fault::ResetBefore) => return fault::hang_up(),
         Some(Fault::Throttle) if is_waf => return waf::throttled(),
@@ -227,21 +262,21 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         _ => {}
     }
     let shows_old = matches!(fault, Some(Fault::StaleRead));
-    let response = {
-        let mut world = locked(&shared.world);
-        match target {
-            Some(target) => {
-                let call = waf::Call {
-                    target,
-                    region: &region(&head.headers),
-                    body: &body,
-                    page_size: options.page_size,
-                    least_between_updates: options.least_between_updates,
-                    shows_old,
-                };
-                world.waf.call(&call)
+    let response = match order {
+        None => serve(&shared, &head, &body, shows_old),
+        Some(order) => {
+            let name = call_name(&head);
+            let shared = Arc::clone(&shared);
+            // A task of its own: the caller may die, and the call be carried out all the
+            // same.
+            let task = tokio::spawn(async move {
+                let serve = || serve(&shared, &head, &body, shows_old);
+                order.carry_out(&name, serve).await
+            });
+            match task.await {
+                Ok(Some(response)) => response,
+                _ => return fault::hang_up(),
             }
-            None => world.s3.call(&head, body.to_vec(), options.page_size),
         }
     };
     match fault {
@@ -249,7 +284,43 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         Some(Fault::BrokenAfter) if is_waf => waf::broken(),
         Some(Fault::BrokenAfter) => s3::broken(),
         Some(Fault::ShortBody) => fault::cut_short(response).await,
+        Some(Fault::BitFlip) if !is_waf => {
+            fault::flipped(response, |bits| locked(&shared.dice).below(bits)).await
+        }
         _ => response,
+    }
+}
+
+/// The service itself.
+fn serve(shared: &Shared, head: &Parts, body: &[u8], shows_old: bool) -> Response {
+    let options = *locked(&shared.options);
+    let mut world = locked(&shared.world);
+    match waf_target(head) {
+        Some(target) => {
+            let call = waf::Call {
+                target,
+                region: &region(&head.headers),
+                body,
+                page_size: options.page_size,
+                least_between_updates: options.least_between_updates,
+                shows_old,
+            };
+            world.waf.call(&call)
+        }
+        None => world.s3.call(head, body.to_vec(), options.page_size),
+    }
+}
+
+/// The operation of AWS WAF that is called, if it is one of its calls.
+fn waf_target(head: &Parts) -> Option<&str> {
+    head.headers.get("x-amz-target").and_then(|value| value.to_str().ok())
+}
+
+/// What is called: `UpdateIPSet`, `PUT /ledgers/prod/ledger.json`.
+fn call_name(head: &Parts) -> String {
+    match waf_target(head) {
+        Some(target) => target.rsplit('.').next().unwrap_or_default().to_owned(),
+        None => format!("{} {}", head.method, head.uri.path()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Objects with the rules of S3 that a ledger stands on: conditional writes.
 //!
 //! Path-style addressing only. Sources: Amazon S3 API reference, `PutObject` (`If-Match`,
-//! `If-None-Match`), `GetObject` (`If-Match`, `Range`), `ListObjectsV2`.
+//! `If-None-Match`), `GetObject` (`If-Match`, `Range`, checksums), `ListObjectsV2`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,11 +11,21 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
+use base64::Engine as _;
 use sha2::{Digest, Sha256};
 
 #[derive(Debug, Default)]
 pub(crate) struct S3 {
     buckets: BTreeMap<String, Objects>,
+    /// What happens between this page of a list and the next.
+    during_list: Vec<(String, String, Change)>,
+}
+
+/// What becomes of an object while others list.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Put(Vec<u8>),
+    Delete,
 }
 
 type Objects = BTreeMap<String, Object>;
@@ -56,6 +66,15 @@ impl S3 {
         }
     }
 
+    pub(crate) fn change_during_list(&mut self, bucket: &str, key: &str, change: Change) {
+        self.during_list.push((bucket.to_owned(), key.to_owned(), change));
+    }
+
+    pub(crate) fn keys(&self, bucket: &str) -> Vec<String> {
+        let objects = self.buckets.get(bucket);
+        objects.map(|objects| objects.keys().cloned().collect()).unwrap_or_default()
+    }
+
     pub(crate) fn content(&self, bucket: &str, key: &str) -> Option<&[u8]> {
         self.buckets.get(bucket)?.get(key).map(|object| object.content.as_slice())
     }
@@ -67,13 +86,28 @@ impl S3 {
             return error(StatusCode::NOT_FOUND, "NoSuchBucket");
         };
         match (&head.method, key) {
-            (&Method::GET, "") => list(objects, head.uri.query().unwrap_or_default(), page_size),
+            (&Method::GET, "") => {
+                let page = list(objects, head.uri.query().unwrap_or_default(), page_size);
+                self.change_now();
+                page
+            }
             (&Method::GET, key) => match objects.get(key) {
                 None => error(StatusCode::NOT_FOUND, "NoSuchKey"),
                 Some(object) => get(&object.content, &head.headers),
             },
             (&Method::PUT, key) if !key.is_empty() => put(objects, key, &head.headers, body),
             _ => error(StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
+        }
+    }
+}
+
+impl S3 {
+    fn change_now(&mut self) {
+        for (bucket, key, change) in std::mem::take(&mut self.during_list) {
+            match change {
+                Change::Put(content) => self.store(&bucket, &key, content),
+                Change::Delete => self.delete(&bucket, &key),
+            }
         }
     }
 }
@@ -85,7 +119,13 @@ fn get(content: &[u8], headers: &HeaderMap) -> Response {
         return error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
     }
     let Some(range) = header("range") else {
-        return respond(StatusCode::OK, Some(tag), content.to_vec());
+        let mut response = respond(StatusCode::OK, Some(tag), content.to_vec());
+        if header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled")) {
+            // Of the whole object, as S3 keeps it since 2024 for whatever is stored.
+            let sum = checksum(content).parse().expect("base64 is a header's value");
+            response.headers_mut().insert("x-amz-checksum-crc32", sum);
+        }
+        return response;
     };
     // Only `bytes=N-`, all that is asked for here.
     let first = range.strip_prefix("bytes=").and_then(|range| range.strip_suffix('-'));
@@ -190,6 +230,13 @@ fn date_time(time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let time = jiff::Timestamp::from_second(seconds.cast_signed()).expect("a time of this age");
     time.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
+}
+
+/// CRC-32 in base64, as S3 writes it.
+fn checksum(content: &[u8]) -> String {
+    let mut sum = flate2::Crc::new();
+    sum.update(content);
+    base64::engine::general_purpose::STANDARD.encode(sum.sum().to_be_bytes())
 }
 
 fn etag(content: &[u8]) -> String {

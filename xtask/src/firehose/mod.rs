@@ -8,16 +8,16 @@
 //! Layout below the output directory: `objects/` holds nothing but objects, so
 //! that it can be scanned as it is; `truth.json` and `MANIFEST.json` stand beside it.
 
-mod actor;
+pub(crate) mod actor;
 mod attackers;
-mod calendar;
-mod call;
-mod delivery;
-mod dice;
-mod format;
+pub(crate) mod calendar;
+pub(crate) mod call;
+pub(crate) mod delivery;
+pub(crate) mod dice;
+pub(crate) mod format;
 mod machines;
 mod network;
-mod population;
+pub(crate) mod population;
 mod simulation;
 mod truth;
 mod visitors;

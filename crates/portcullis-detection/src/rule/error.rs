@@ -223,8 +223,8 @@ const fn most_typos(letters: usize) -> usize {
     if letters < 4 { 1 } else { 2 }
 }
 
-/// The name that was meant, if one is near enough to be a typing error.
-fn did_you_mean(name: &str, expected: &[&'static str]) -> Option<String> {
+/// The name that was meant, if one is near enough for a typing error, as a question.
+pub fn did_you_mean(name: &str, expected: &[&str]) -> Option<String> {
     let most = most_typos(name.chars().count());
     let near = expected.iter().map(|other| (typos(name, other), *other));
     let (_, nearest) = near.filter(|(typos, _)| *typos <= most).min()?;

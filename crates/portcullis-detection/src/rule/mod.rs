@@ -21,7 +21,7 @@ use std::sync::Arc;
 use portcullis_ingest::{Field, FieldSet, Request};
 
 pub use condition::{Conditions, StatusSet};
-pub use error::{RuleError, RuleErrorKind, RuleErrors};
+pub use error::{RuleError, RuleErrorKind, RuleErrors, did_you_mean};
 pub use example::{Example, ExampleFailure, ExampleRequest, ExampleStep};
 pub(crate) use pattern::Patterns;
 pub(crate) use spot::{Spot, write_caret};

@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::output::json::{Object, Secrets};
 use crate::output::table::{Align, Cell, Table};
 use crate::output::{counted, source};
+use crate::progress::human_count;
 use crate::remote::Remote;
 use crate::terminal::{ATTENTION, BAD, HEADING, Painted, Terminal};
 
@@ -81,8 +82,8 @@ impl Shown<'_> {
                 "  {}: {} of {}, {} not ours{warning}",
                 inert(set.set),
                 counted(entries, "entry", "entries"),
-                set.limit,
-                foreign
+                human_count(set.limit as u64),
+                human_count(foreign)
             )?;
         }
         let (today, limit) = status.added_today;

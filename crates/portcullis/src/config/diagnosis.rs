@@ -4,12 +4,10 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use portcullis_detection::did_you_mean;
 use portcullis_ingest::Untrusted;
 
 use crate::failure::Failure;
-
-/// Most letters by which a name may differ from the one that was probably meant.
-const FAR: usize = 3;
 
 /// The failure to read `text`. `message` is the parser's; `span` counts bytes.
 pub(super) fn failure(
@@ -40,7 +38,7 @@ pub(super) fn failure(
     }
     let failure = Failure::because("read the configuration", detail);
     match said.meant {
-        Some(name) => failure.hint(format!("did you mean `{name}`?")),
+        Some(question) => failure.hint(question),
         None => failure,
     }
 }
@@ -68,31 +66,12 @@ impl Said {
         let Some(name) = names.next() else {
             return whole();
         };
-        let nearest = names.map(|other| (distance(name, other), other)).min();
         Self {
             what: format!("unknown {noun} `{name}`"),
             expected: format!("expected {expected}"),
-            meant: nearest
-                .filter(|(far, other)| *far <= FAR && *far < other.len())
-                .map(|(_, other)| other.to_owned()),
+            meant: did_you_mean(name, &names.collect::<Vec<_>>()),
         }
     }
-}
-
-/// Letters to put in, take out or change, by Levenshtein.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, letter) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (place, other) in right.iter().enumerate() {
-            let changed = diagonal + usize::from(letter != *other);
-            diagonal = row[place + 1];
-            row[place + 1] = changed.min(diagonal + 1).min(row[place] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 fn inert(text: &str) -> String {
@@ -104,20 +83,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_count_letters() {
-        for (left, right, expected) in
-            [("", "", 0), ("abc", "abc", 0), ("regoin", "region", 2), ("", "abc", 3), ("a", "b", 1)]
-        {
-            assert_eq!(distance(left, right), expected, "{left} {right}");
-        }
-    }
-
-    #[test]
     fn nothing_is_guessed_from_afar() {
         assert_eq!(Said::of("unknown field `zzzzzz`, expected `name`").meant, None);
-        assert_eq!(
-            Said::of("unknown field `nmae`, expected `name`").meant.as_deref(),
-            Some("name")
-        );
+        let meant = Said::of("unknown field `nmae`, expected `name`").meant;
+        assert_eq!(meant.as_deref(), Some("did you mean `name`?"));
     }
 }
