@@ -372,21 +372,18 @@ impl World {
             assert!(begun.elapsed() < PATIENCE, "{run:?} hangs with seed {}", self.seed);
         };
         end(&mut child);
-        match call {
-            Some(call) => {
-                tally.killed += 1;
-                // Lines of the account differ in their number only.
-                let call = call.split_once("/audit/").map_or(call.as_str(), |(put, _)| put);
-                let (method, path) = call.split_once(' ').unwrap_or((call, ""));
-                let file = path.rsplit('/').next().unwrap_or_default();
-                *tally.calls.entry(format!("{method} {file}").trim().to_owned()).or_default() += 1;
-                Some(held)
-            }
-            None => {
-                tally.came_to_their_end += 1;
-                self.fake.forget_hold();
-                None
-            }
+        if let Some(call) = call {
+            tally.killed += 1;
+            // Lines of the account differ in their number only.
+            let call = call.split_once("/audit/").map_or(call.as_str(), |(put, _)| put);
+            let (method, path) = call.split_once(' ').unwrap_or((call, ""));
+            let file = path.rsplit('/').next().unwrap_or_default();
+            *tally.calls.entry(format!("{method} {file}").trim().to_owned()).or_default() += 1;
+            Some(held)
+        } else {
+            tally.came_to_their_end += 1;
+            self.fake.forget_hold();
+            None
         }
     }
 
