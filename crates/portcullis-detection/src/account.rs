@@ -141,6 +141,14 @@ impl Watch {
         Self { question, timelines: HashMap::default(), asked: None }
     }
 
+    /// The source that is asked about, when that is known from the beginning.
+    pub(crate) fn asked_source(&self) -> Option<SourceKey> {
+        match &self.question {
+            Question::Source(address) => Some(SourceKey::of(*address)),
+            Question::Request(_) => None,
+        }
+    }
+
     pub(crate) fn observe(&mut self, request: &Request<'_>, verdict: &Verdict) {
         let source = request.client.map(SourceKey::of);
         let is_asked = match &self.question {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use portcullis_ingest::{Field, FieldSet, RejectReason};
 
+use crate::memory::Forgotten;
 use crate::rule::RuleSet;
 use crate::state::{Reader, StateError, Writer};
 
@@ -49,6 +50,8 @@ pub struct Coverage {
     pub blind: BTreeMap<Arc<str>, BlindRule>,
     /// Bytes of text after decompression.
     pub text_bytes: u64,
+    /// What was forgotten because memory was full; nothing, when all is exact.
+    pub forgotten: Forgotten,
     /// Requests outside the span of time that was asked for, which were not looked at.
     pub requests_outside_span: u64,
 }
@@ -139,6 +142,7 @@ impl Coverage {
         for (mine, theirs) in self.sums().zip(other.sums()) {
             *mine += *theirs;
         }
+        self.forgotten.merge(std::mem::take(&mut other.forgotten));
         for (object, reason) in other.incomplete {
             self.add_incomplete(object, reason);
         }
@@ -168,6 +172,7 @@ impl Coverage {
             rejects,
             rejects_with_signatures,
             formats: _,
+            forgotten: _,
             blind: _,
             text_bytes,
             requests_outside_span,
@@ -193,6 +198,7 @@ impl Coverage {
         for number in self.sums() {
             writer.number(*number);
         }
+        self.forgotten.write(writer);
         writer.length(self.incomplete.len());
         for (object, reason) in &self.incomplete {
             writer.object(object);
@@ -219,6 +225,7 @@ impl Coverage {
         for number in coverage.sums() {
             *number = reader.count()?;
         }
+        coverage.forgotten = Forgotten::read(reader, rules)?;
         for _ in 0..reader.length()? {
             let object = reader.object()?;
             coverage.add_incomplete(object, reader.text()?.to_owned());

@@ -14,6 +14,7 @@ mod coverage;
 mod forgery;
 mod level;
 pub mod lint;
+mod memory;
 mod offender;
 mod outcome;
 mod overview;
@@ -37,6 +38,7 @@ pub use forgery::{ForgedRecord, Forgery};
 pub use level::{
     BLOCK_LEVEL, Category, Confidence, Severity, points, repetition, request_score, source_points,
 };
+pub use memory::Forgotten;
 pub use offender::{
     Change, Detection, Evidence, Findings, Ground, Offender, RateFigure, Standing, SuggestsOnly,
     window_in_words,

@@ -7,7 +7,8 @@
 //!
 //! What is kept of one source is in `source`, what counts as an offender in `offender`.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -16,6 +17,7 @@ use portcullis_ingest::{Reject, RejectReason, Request};
 use crate::account::{Answer, Question, Watch};
 use crate::coverage::{Coverage, ObjectSeen};
 use crate::forgery::Forgeries;
+use crate::memory::{DEFAULT_BYTES, Remembered, Sketch, calm, sketch_key};
 use crate::offender::{Findings, Standing};
 use crate::overview::{Gathering, Overview};
 use crate::rate::{Group, GroupKey, Key, is_blocked};
@@ -29,11 +31,20 @@ use crate::traffic::Traffic;
 pub struct Scan<'r> {
     pub(crate) rules: &'r RuleSet,
     classifier: Classifier<'r>,
-    pub(crate) sources: HashMap<SourceKey, Source, RandomState>,
+    /// Boxed, so that a table that grows moves little.
+    pub(crate) sources: HashMap<SourceKey, Box<Source>, RandomState>,
     pub(crate) groups: HashMap<GroupKey, Group, RandomState>,
     pub(crate) objects: Objects,
     pub(crate) coverage: Coverage,
     pub(crate) forgeries: Forgeries,
+    /// Bytes that may be kept of clients.
+    memory: usize,
+    /// At least the bytes that are, but for the tables.
+    pub(crate) kept_bytes: usize,
+    /// What must be kept above the limit, so that it is not looked through all the time.
+    cannot_forget: usize,
+    /// What is remembered of the forgotten.
+    pub(crate) sketch: Sketch,
     /// What only an answer needs, when there is a question.
     watch: Option<Watch>,
     /// What only an overview needs, when one is wanted.
@@ -51,9 +62,21 @@ impl<'r> Scan<'r> {
             objects: Objects::default(),
             coverage: Coverage::default(),
             forgeries: Forgeries::default(),
+            memory: DEFAULT_BYTES,
+            kept_bytes: 0,
+            cannot_forget: 0,
+            sketch: Sketch::default(),
             watch: None,
             gathering: None,
         }
+    }
+
+    /// Sets how many bytes may be kept of clients, 320 MiB unless told. Where that is too
+    /// little, calm clients are forgotten, and [`Coverage::forgotten`] says what is not exact
+    /// then and by how much. Scans that are merged add up until the limit is set again.
+    pub fn limit_memory(&mut self, bytes: usize) {
+        self.memory = bytes;
+        self.stay_within_memory();
     }
 
     /// Begins with nothing seen, to give an overview too; see [`Scan::overview`].
@@ -85,17 +108,30 @@ impl<'r> Scan<'r> {
         let rates = self.rules.rates();
         rates.observe_groups(request, object, |series, by, value, pane| {
             let key = GroupKey { by, value: value.into() };
-            let group = self.groups.entry(key).or_default();
-            group.observe(series, pane, request.client, names);
+            let group = match self.groups.entry(key) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    self.kept_bytes += size_of::<Group>() + entry.key().value.len();
+                    entry.insert(Group::default())
+                }
+            };
+            self.kept_bytes += group.observe(series, pane, request.client, names);
         });
         if let Some(client) = request.client {
-            let source = self.sources.entry(SourceKey::of(client)).or_default();
-            source.observe(request, verdict, &names[object as usize]);
-            rates.observe(&mut source.counts, request, object, names);
+            let source = match self.sources.entry(SourceKey::of(client)) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    self.kept_bytes += size_of::<Source>();
+                    entry.insert(Box::default())
+                }
+            };
+            self.kept_bytes += source.observe(request, verdict, &names[object as usize]);
+            self.kept_bytes += rates.observe(&mut source.counts, request, object, names);
         } else {
             self.coverage.requests_without_client += 1;
             self.coverage.flagged_without_client += u64::from(verdict.flagged());
         }
+        self.stay_within_memory();
         self.classifier.verdict()
     }
 
@@ -123,7 +159,7 @@ impl<'r> Scan<'r> {
         let renumbered = self.renumbered(&other.objects.names);
         for (key, theirs) in other.sources {
             let mine = self.sources.entry(key).or_default();
-            mine.merge(theirs, &renumbered, &self.objects.names);
+            mine.merge(*theirs, &renumbered, &self.objects.names);
         }
         for (key, theirs) in other.groups {
             let mine = self.groups.entry(key).or_default();
@@ -131,17 +167,98 @@ impl<'r> Scan<'r> {
         }
         self.coverage.merge(other.coverage);
         self.forgeries.merge(other.forgeries);
+        self.sketch.merge(other.sketch);
+        self.kept_bytes += other.kept_bytes;
         if let (Some(watch), Some(theirs)) = (&mut self.watch, other.watch) {
             watch.merge(theirs);
         }
         if let (Some(gathering), Some(theirs)) = (&mut self.gathering, other.gathering) {
             gathering.merge(theirs);
         }
+        self.stay_within_memory();
     }
 
     /// The numbers that this scan gives to objects that another numbers in that order.
     pub(crate) fn renumbered(&mut self, theirs: &[Arc<str>]) -> Vec<u32> {
         theirs.iter().map(|name| self.objects.number(name)).collect()
+    }
+
+    /// Forgets the calm when more is kept than may be.
+    pub(crate) fn stay_within_memory(&mut self) {
+        let most = self.memory.max(self.cannot_forget);
+        if self.kept_bytes + self.table_bytes() <= most {
+            return;
+        }
+        // Merging adds up what two scans keep of one source.
+        self.kept_bytes = self.counted_bytes();
+        if self.kept_bytes + self.table_bytes() > most {
+            self.forget(Least::Small);
+            if self.kept_bytes + self.table_bytes() > self.memory / 2 {
+                self.forget(Least::Any);
+            }
+            let kept = self.kept_bytes + self.table_bytes();
+            // Looking through everything again must wait until there is an eighth more.
+            if kept > self.memory / 4 * 3 {
+                self.cannot_forget = kept + kept / 8;
+            }
+            if kept > self.memory {
+                let most = &mut self.coverage.forgotten.over_limit_bytes;
+                *most = (*most).max(kept as u64);
+            }
+        }
+    }
+
+    fn table_bytes(&self) -> usize {
+        self.sources.capacity() * (size_of::<(SourceKey, Box<Source>)>() + 1)
+            + self.groups.capacity() * (size_of::<(GroupKey, Group)>() + 1)
+    }
+
+    fn counted_bytes(&self) -> usize {
+        self.sources.values().map(|source| source.bytes()).sum::<usize>()
+            + self.groups.iter().map(|(key, group)| key.value.len() + group.bytes()).sum::<usize>()
+    }
+
+    /// Forgets the counts of calm sources and groups, and of clean sources the rest.
+    fn forget(&mut self, least: Least) {
+        let (rates, names, memory) = (self.rules.rates(), &self.objects.names, self.memory);
+        let (sketch, forgotten) = (&mut self.sketch, &mut self.coverage.forgotten);
+        let mut missing: BTreeMap<usize, u64> = BTreeMap::new();
+        let mut note = |fullest: Vec<(usize, u64)>| {
+            for (rule, requests) in fullest {
+                let most = missing.entry(rule).or_default();
+                *most = requests.max(*most);
+            }
+        };
+        let asked = self.watch.as_ref().and_then(Watch::asked_source);
+        self.sources.retain(|key, source| {
+            source.counts.order(names);
+            let Some(fullest) = calm(rates, Key::Client, &source.counts) else { return true };
+            if asked == Some(*key) {
+                return true;
+            }
+            note(fullest);
+            let counted = source.counts.forget();
+            let whole = source.is_clean() && (least == Least::Any || source.is_small());
+            let numbers = if whole { source.remembered() } else { Remembered::default() };
+            sketch.add(memory, sketch_key(key), Remembered { counted, ..numbers });
+            forgotten.times += u64::from(whole);
+            forgotten.requests += numbers.requests;
+            !whole
+        });
+        self.groups.retain(|key, group| {
+            group.counts.order(names);
+            let Some(fullest) = calm(rates, key.by, &group.counts) else { return true };
+            note(fullest);
+            let counted = group.counts.forget();
+            sketch.add(memory, sketch_key(key), Remembered { counted, ..Remembered::default() });
+            forgotten.times += 1;
+            false
+        });
+        for (rule, requests) in missing {
+            let id = Arc::clone(self.rules.rules()[rule].shared_id());
+            *forgotten.missing.entry(id).or_default() += requests;
+        }
+        self.kept_bytes = self.counted_bytes();
     }
 
     /// Answers the question this scan was begun with, if any.
@@ -150,7 +267,10 @@ impl<'r> Scan<'r> {
         let source = key.and_then(|key| Some((key, self.sources.remove(&key)?)));
         let account = source.map(|(key, mut source)| {
             source.counts.order(&self.objects.names);
-            source.judge(self.rules, &self.objects.names).account(key, self.rules, timeline)
+            let remembered = self.sketch.estimate(sketch_key(&key));
+            source
+                .judge(self.rules, &self.objects.names, remembered)
+                .account(key, self.rules, timeline)
         });
         Some(Answer { coverage: self.coverage, request, account })
     }
@@ -180,7 +300,8 @@ impl<'r> Scan<'r> {
         let mut findings = Findings { coverage: self.coverage, forgeries, ..Findings::default() };
         for (key, mut source) in self.sources.drain() {
             source.counts.order(&self.objects.names);
-            let judged = source.judge(self.rules, &self.objects.names);
+            let remembered = self.sketch.estimate(sketch_key(&key));
+            let judged = source.judge(self.rules, &self.objects.names, remembered);
             let list = match judged.standing() {
                 Standing::Offender => &mut findings.offenders,
                 Standing::Watched => &mut findings.watched,
@@ -193,7 +314,9 @@ impl<'r> Scan<'r> {
         }
         for (key, mut group) in self.groups.drain() {
             group.counts.order(&self.objects.names);
-            let grounds = Grounds::of_rates(self.rules, key.by, &group.counts, &self.objects.names);
+            let forgotten = self.sketch.estimate(sketch_key(&key)).counted;
+            let names = &self.objects.names;
+            let grounds = Grounds::of_rates(self.rules, key.by, &group.counts, forgotten, names);
             findings.suspects.extend(group.suspect(&key, self.rules.rates(), grounds));
         }
         findings.suspects.sort_by(|a, b| {
@@ -207,17 +330,26 @@ impl<'r> Scan<'r> {
     pub(crate) fn fired(mut self, rule: usize) -> bool {
         let names = &self.objects.names;
         let rates = self.rules.rates();
-        let in_source = |source: &mut Source| {
+        let in_source = |source: &mut Box<Source>| {
             source.counts.order(names);
             source.has_tally(rule)
-                || rates.bursts(Key::Client, &source.counts).any(|bursts| bursts.rule == rule)
+                || rates.bursts(Key::Client, &source.counts, 0).any(|bursts| bursts.rule == rule)
         };
         let in_group = |(key, group): (&GroupKey, &mut Group)| {
             group.counts.order(names);
-            rates.bursts(key.by, &group.counts).any(|bursts| bursts.rule == rule)
+            rates.bursts(key.by, &group.counts, 0).any(|bursts| bursts.rule == rule)
         };
         self.sources.values_mut().any(in_source) || self.groups.iter_mut().any(in_group)
     }
+}
+
+/// How little a clean source must amount to, to be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Least {
+    /// Few requests of few principals.
+    Small,
+    /// Anything.
+    Any,
 }
 
 /// Names of objects, numbered, so that panes need not hold them.

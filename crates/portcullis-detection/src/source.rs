@@ -16,6 +16,7 @@ use portcullis_ingest::{Request, Untrusted, source_network};
 use crate::account::{Account, RateCount};
 use crate::correlation::{Correlation, Facts, correlations};
 use crate::level::Category;
+use crate::memory::Remembered;
 use crate::offender::{Detection, Figures, Offender, Standing, Weight};
 use crate::outcome::{Outcome, Outcomes};
 use crate::rate::{Counts, Key, is_blocked};
@@ -25,6 +26,15 @@ use crate::state::{Reader, StateError, Writer};
 use crate::tally::{Distinct, Principals, Span, Tally, rate_detection};
 use crate::timeline::Timeline;
 use crate::traffic::SourceTraffic;
+
+/// Bytes of what is kept of one rule and source, with three pieces of evidence of common
+/// length. A guess.
+const TALLY_BYTES: usize = 1_400;
+
+/// Up to so many requests and principals a source is small. Guesses: it has no history to
+/// speak of, and is not shared by many.
+const FEW_REQUESTS: u64 = 64;
+const FEW_PRINCIPALS: usize = 3;
 
 /// A source as the map keys it: an IPv4 address, or the upper half of an IPv6 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,10 +96,19 @@ pub(crate) struct Source {
     /// By index of the rule, sorted.
     tallies: Vec<(usize, Tally)>,
     pub(crate) counts: Counts,
+    /// Requests whose counts were forgotten, at most; known when the source is judged.
+    forgotten: u64,
 }
 
 impl Source {
-    pub(crate) fn observe(&mut self, request: &Request<'_>, verdict: &Verdict, object: &Arc<str>) {
+    /// Takes in a request, but for its counts; gives the bytes by which the source grew.
+    pub(crate) fn observe(
+        &mut self,
+        request: &Request<'_>,
+        verdict: &Verdict,
+        object: &Arc<str>,
+    ) -> usize {
+        let before = self.own_bytes();
         self.requests += 1;
         if verdict.flagged() {
             self.outcomes.add(Outcome::of(request));
@@ -113,6 +132,34 @@ impl Source {
                 self.probes.add(FixedState::with_seed(0x7072_6f62).hash_one((path, query)));
             }
         }
+        self.own_bytes() - before
+    }
+
+    /// Bytes that the source takes without its counts.
+    fn own_bytes(&self) -> usize {
+        let hashes = self.principals.hashes.len() + self.probes.hashes.len();
+        hashes * size_of::<u64>() + self.tallies.len() * TALLY_BYTES
+    }
+
+    /// Bytes that the source takes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.own_bytes() + self.counts.bytes()
+    }
+
+    /// Whether nothing but calm counts was ever held against it, so that it may be
+    /// forgotten as a whole.
+    pub(crate) const fn is_clean(&self) -> bool {
+        self.tallies.is_empty() && self.outcomes.requests() == 0
+    }
+
+    /// Whether forgetting it would lose little of what speaks for it.
+    pub(crate) fn is_small(&self) -> bool {
+        self.requests <= FEW_REQUESTS && self.principals.hashes.len() <= FEW_PRINCIPALS
+    }
+
+    /// What is remembered of it when it is forgotten.
+    pub(crate) const fn remembered(&self) -> Remembered {
+        Remembered { counted: 0, requests: self.requests, good: self.good }
     }
 
     /// What it did well, for whoever weighs what a block would cost.
@@ -219,12 +266,22 @@ impl Source {
     }
 
     /// What the source comes to. Its counts must be in order.
-    pub(crate) fn judge(self, rules: &RuleSet, objects: &[Arc<str>]) -> Judged {
+    ///
+    /// What is remembered of its forgotten requests speaks for it.
+    pub(crate) fn judge(
+        mut self,
+        rules: &RuleSet,
+        objects: &[Arc<str>],
+        remembered: Remembered,
+    ) -> Judged {
+        self.requests += remembered.requests;
+        self.good += remembered.good;
+        self.forgotten = remembered.counted;
         let mut grounds = Grounds::default();
         for (index, tally) in &self.tallies {
             grounds.add(rules, *index, tally.detection(rules, *index));
         }
-        grounds.add_rates(rules, Key::Client, &self.counts, objects);
+        grounds.add_rates(rules, Key::Client, &self.counts, self.forgotten, objects);
         grounds.order();
         let correlations = self.correlations(&grounds.weights);
         Judged { source: self, grounds, correlations }
@@ -248,16 +305,24 @@ impl Grounds {
         rules: &RuleSet,
         by: Key,
         counts: &Counts,
+        forgotten: u64,
         objects: &[Arc<str>],
     ) -> Self {
         let mut grounds = Self::default();
-        grounds.add_rates(rules, by, counts, objects);
+        grounds.add_rates(rules, by, counts, forgotten, objects);
         grounds.order();
         grounds
     }
 
-    fn add_rates(&mut self, rules: &RuleSet, by: Key, counts: &Counts, objects: &[Arc<str>]) {
-        for bursts in rules.rates().bursts(by, counts) {
+    fn add_rates(
+        &mut self,
+        rules: &RuleSet,
+        by: Key,
+        counts: &Counts,
+        forgotten: u64,
+        objects: &[Arc<str>],
+    ) {
+        for bursts in rules.rates().bursts(by, counts, forgotten) {
             self.add(rules, bursts.rule, rate_detection(rules, &bursts, objects));
         }
     }
@@ -348,15 +413,16 @@ impl Judged {
     /// In full.
     pub(crate) fn account(self, key: SourceKey, rules: &RuleSet, timeline: Timeline) -> Account {
         let figures = self.figures();
-        let rates = rules.rates().peaks(&self.source.counts).map(|peak| RateCount {
-            rule: Arc::clone(rules.rules()[peak.rule].shared_id()),
-            measure: peak.rate.measure(),
-            peak: peak.value,
-            threshold: peak.rate.threshold(),
-            minimum: peak.rate.minimum(),
-            window_seconds: peak.rate.window_seconds(),
-            requests: peak.requests,
-        });
+        let rates =
+            rules.rates().peaks(&self.source.counts, self.source.forgotten).map(|peak| RateCount {
+                rule: Arc::clone(rules.rules()[peak.rule].shared_id()),
+                measure: peak.rate.measure(),
+                peak: peak.value,
+                threshold: peak.rate.threshold(),
+                minimum: peak.rate.minimum(),
+                window_seconds: peak.rate.window_seconds(),
+                requests: peak.requests,
+            });
         Account {
             source: key.network(),
             standing: figures.standing(),

@@ -1138,3 +1138,85 @@ fn a_state_of_other_rules_another_version_or_another_kind_is_refused() {
     longer.push(0);
     assert_eq!(Scan::new(rules()).absorb(key, &longer), Err(StateError::Trailing(1)));
 }
+
+/// Requests of so many calm clients, three each, ten seconds apart.
+fn calm_clients(clients: u32) -> impl Iterator<Item = Sent> {
+    (0..clients * 3).map(move |number| {
+        let client = Ipv4Addr::from(0xc612_0000 + number % clients);
+        Sent {
+            client: Some(IpAddr::V4(client)),
+            offset: number.into(),
+            epoch_ms: Some(1_700_000_000_000 + i64::from(number / clients) * 10_000),
+            ..refusals(200, false, 1)[0].clone()
+        }
+    })
+}
+
+#[test]
+fn whoever_attacks_is_found_though_calm_clients_are_forgotten() {
+    let builtin = RuleSet::builtin();
+    let attacks: Vec<Sent> = refusals(404, false, 400)
+        .into_iter()
+        .map(|sent| Sent { path: if sent.offset % 40 == 0 { "/.env" } else { "/x" }, ..sent })
+        .collect();
+    let scan = |bytes: usize| {
+        let mut scan = Scan::new(&builtin);
+        scan.limit_memory(bytes);
+        let mut attacks = attacks.iter();
+        for (number, calm) in calm_clients(2_000).enumerate() {
+            if number % 15 == 0
+                && let Some(attack) = attacks.next()
+            {
+                observe(&mut scan, attack);
+            }
+            observe(&mut scan, &calm);
+        }
+        scan.finish()
+    };
+    let exact = scan(1 << 30);
+    assert!(exact.coverage.forgotten.is_nothing(), "{:?}", exact.coverage.forgotten);
+    let [offender] = &exact.offenders[..] else { panic!("{:?}", exact.offenders) };
+
+    let limited = scan(1 << 19);
+    let forgotten = &limited.coverage.forgotten;
+    assert!(forgotten.times > 1_000, "{forgotten:?}");
+    assert!(forgotten.over_limit_bytes == 0, "{forgotten:?}");
+    assert!(!forgotten.missing.is_empty());
+    let [found] = &limited.offenders[..] else { panic!("{:?}", limited.offenders) };
+    assert_eq!(found.source, offender.source);
+    assert_eq!(found.flagged_requests, offender.flagged_requests);
+    let signatures = |offender: &Offender| -> Vec<Detection> {
+        offender.detections.iter().filter(|one| one.rate.is_none()).cloned().collect()
+    };
+    assert_eq!(signatures(found), signatures(offender));
+    assert_eq!(limited.watched, []);
+}
+
+#[test]
+fn no_window_lacks_more_requests_than_is_said() {
+    let builtin = RuleSet::builtin();
+    // A flood of which the beginning may be forgotten, in between many calm clients.
+    let flood = |number: u64| Sent {
+        epoch_ms: Some(1_700_000_000_000 + i64::try_from(number).expect("few") * 20),
+        offset: number,
+        ..refusals(200, false, 1)[0].clone()
+    };
+    let mut scan = Scan::new(&builtin);
+    scan.limit_memory(1 << 18);
+    let mut sent = 0;
+    for calm in calm_clients(1_000) {
+        observe(&mut scan, &calm);
+        if sent < 2_000 {
+            observe(&mut scan, &flood(sent));
+            sent += 1;
+        }
+    }
+    let findings = scan.finish();
+    let missing = findings.coverage.forgotten.missing.get("rate/request-flood").copied();
+    let missing = missing.expect("some were forgotten");
+    assert!(missing < 1_200, "the bound says something: {missing}");
+    let flooded = findings.watched.iter().find(|one| one.requests >= 1_000).expect("the flood");
+    let rate = flooded.detections.iter().find(|one| &*one.rule == "rate/request-flood");
+    let peak = rate.and_then(|detection| detection.rate).expect("a rate").peak;
+    assert!(peak <= 2_000 && peak + missing >= 2_000, "{peak} {missing}");
+}

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use portcullis_detection::Coverage;
 use portcullis_ingest::{LogFormat, RejectReason, Untrusted};
 
-use crate::words::{count, counted};
+use crate::words::{byte_size, count, counted};
 
 /// Names that one sentence lists before it only counts.
 const NAMES: usize = 3;
@@ -32,6 +32,23 @@ pub fn gaps(coverage: &Coverage) -> Vec<String> {
     }
     gaps.extend(rejects(coverage));
     gaps.extend(blind_rules(coverage));
+    let forgotten = &coverage.forgotten;
+    if forgotten.times > 0 || !forgotten.missing.is_empty() {
+        let most = forgotten.missing.values().max().copied().unwrap_or(0);
+        gaps.push(format!(
+            "memory was full, and clients that did nothing remarkable were forgotten {} times, \
+             with {}: a rate's window may hold up to {} fewer than there were; raise --memory",
+            count(forgotten.times),
+            counted(forgotten.requests, "request", "requests"),
+            counted(most, "request", "requests"),
+        ));
+    }
+    if forgotten.over_limit_bytes > 0 {
+        gaps.push(format!(
+            "what is known of clients that must not be forgotten took {}, more than --memory gives",
+            byte_size(forgotten.over_limit_bytes)
+        ));
+    }
     if coverage.requests_without_client > 0 {
         gaps.push(format!(
             "{} without a client address, {} of them attacks: nobody can be named",

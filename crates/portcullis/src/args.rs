@@ -144,6 +144,11 @@ pub struct Logs {
     /// lies beyond is not read, and the object counts as incomplete.
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub max_object_bytes: Option<u64>,
+    /// Most memory to use; K, M, G and T are powers of 1024. When what is known of clients
+    /// fills it, those that did nothing remarkable are forgotten, and the result says by how
+    /// much its numbers may be too low. An attacker is never forgotten.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "512M")]
+    pub memory: u64,
     /// A proxy or network of proxies in front of the API whose X-Forwarded-For entries
     /// are believed. May be given several times.
     ///

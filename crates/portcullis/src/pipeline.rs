@@ -40,6 +40,8 @@ pub struct Reading<'r> {
     pub quarantine: Option<&'r Quarantine>,
     /// How many threads read; at least 1.
     pub threads: usize,
+    /// Most bytes that the whole program should use.
+    pub memory: u64,
     /// What is done so far.
     pub progress: &'r Progress,
 }
@@ -142,8 +144,11 @@ impl Reading<'_> {
         rules: &'rules RuleSet,
     ) -> Scanned<'rules> {
         let next = AtomicUsize::new(0);
+        let workers = self.threads.min(batch.inputs.len()).max(1);
+        let memory = self.memory_of_clients();
         let worker = || {
             let mut done = Scanned::new(purpose, rules);
+            done.scan.limit_memory(memory / workers);
             while let Some(object) = batch.object(next.fetch_add(1, Ordering::Relaxed)) {
                 let report = self.scan_object(&object, purpose, rules, &mut done);
                 done.reports.push((object.number, report));
@@ -151,9 +156,9 @@ impl Reading<'_> {
             done
         };
         std::thread::scope(|scope| {
-            let others: Vec<_> =
-                (1..self.threads.min(batch.inputs.len())).map(|_| scope.spawn(worker)).collect();
+            let others: Vec<_> = (1..workers).map(|_| scope.spawn(worker)).collect();
             let mut done = worker();
+            done.scan.limit_memory(memory);
             for other in others {
                 match other.join() {
                     Ok(other) => done.merge(other),
@@ -162,6 +167,12 @@ impl Reading<'_> {
             }
             done
         })
+    }
+
+    /// The part of the memory that is for what is known of clients. The rest is for the
+    /// program, the objects being read, and what the allocator loses between blocks.
+    fn memory_of_clients(&self) -> usize {
+        usize::try_from(self.memory / 8 * 5).unwrap_or(usize::MAX)
     }
 
     fn access_logs(&self) -> Batch<'_> {
@@ -191,6 +202,7 @@ impl Reading<'_> {
             }
             Purpose::Block | Purpose::Review => {
                 let mut alone = purpose.scan(rules);
+                alone.limit_memory(self.memory_of_clients() / self.threads);
                 let report = self.read(object, &wanted, &mut Observe(&mut alone));
                 match (report.incomplete(), &mut done.provisional) {
                     (None, _) => done.scan.merge(alone),
@@ -345,6 +357,7 @@ fn add_provisional(findings: &mut Findings, provisional: Findings) {
     let unknown = provisional.offenders.into_iter();
     offenders.extend(unknown.filter(|offender| !known.contains(&offender.source)));
     coverage.requests += provisional.coverage.requests;
+    coverage.forgotten.merge(provisional.coverage.forgotten);
     for (sum, count) in coverage.rejects.iter_mut().zip(provisional.coverage.rejects) {
         *sum += count;
     }

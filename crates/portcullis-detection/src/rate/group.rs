@@ -20,6 +20,9 @@ use crate::suspect::{Contributor, Suspect};
 /// the smallest: the same ones in whatever order they come.
 pub(crate) const MOST_CLIENTS: usize = 1_000;
 
+/// Bytes of a client in a tree, its share of the nodes included. A guess.
+const CLIENT_BYTES: usize = 48;
+
 /// Clients named of a suspect.
 const MOST_CONTRIBUTORS: usize = 10;
 
@@ -55,17 +58,24 @@ impl Clients {
 }
 
 impl Group {
+    /// Counts a request; gives the bytes by which the panes grew.
     pub(crate) fn observe(
         &mut self,
         series: usize,
         pane: Pane,
         client: Option<IpAddr>,
         objects: &[Arc<str>],
-    ) {
-        self.counts.of(series).add(pane, objects);
+    ) -> usize {
         if let Some(client) = client {
             self.clients(series).add(SourceKey::of(client), 1);
         }
+        self.counts.of(series).add(pane, objects)
+    }
+
+    /// Bytes that the group takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let clients: usize = self.clients.iter().map(|(_, clients)| clients.kept.len()).sum();
+        size_of::<Self>() + self.counts.bytes() + clients * CLIENT_BYTES
     }
 
     fn clients(&mut self, series: usize) -> &mut Clients {

@@ -31,7 +31,7 @@ pub(crate) use key::hash;
 use key::{Apart, apart};
 pub(crate) use pane::{Pane, Panes};
 pub(crate) use window::Burst;
-use window::bursts;
+use window::{bursts, fullest};
 
 use crate::rule::{Conditions, Measure, Rate, Rule, RuleKind, RuleSet};
 use crate::state::{Reader, StateError, Writer};
@@ -144,22 +144,26 @@ impl RatePlan {
         self.series.len() - 1
     }
 
-    /// The bursts of one source or group, of each rule by that key that has any.
+    /// The bursts of one source or group, of each rule by that key that has any. Of
+    /// `forgotten` requests no panes are left.
     pub(crate) fn bursts<'p>(
         &'p self,
         by: Key,
         counts: &'p Counts,
+        forgotten: u64,
     ) -> impl Iterator<Item = Bursts<'p>> {
-        self.of(by).filter_map(|planned| {
+        self.of(by).filter_map(move |planned| {
             let counted = counts.panes(planned.counted);
             let all = planned.all.map_or(&[][..], |all| counts.panes(all));
-            let (found, _) = bursts(&planned.rate, counted.iter(), all.iter());
+            let (found, _) = bursts(&planned.rate, counted.iter(), all.iter(), forgotten);
             if found.is_empty() {
                 return None;
             }
             let is_clear = |pane: &&Pane| !pane.unclear;
-            let clear = counted.iter().all(|pane| !pane.unclear)
-                || !bursts(&planned.rate, counted.iter().filter(is_clear), all.iter()).0.is_empty();
+            let clear = counted.iter().all(|pane| !pane.unclear) || {
+                let counted = counted.iter().filter(is_clear);
+                !bursts(&planned.rate, counted, all.iter(), forgotten).0.is_empty()
+            };
             let inside = |pane: &&Pane| {
                 let next = found.partition_point(|burst| burst.last < pane.second);
                 found.get(next).is_some_and(|burst| burst.first <= pane.second)
@@ -170,13 +174,35 @@ impl RatePlan {
     }
 
     /// What each rule by client measured on one source.
-    pub(crate) fn peaks<'p>(&'p self, counts: &'p Counts) -> impl Iterator<Item = Peak<'p>> {
-        self.of(Key::Client).map(|planned| {
+    pub(crate) fn peaks<'p>(
+        &'p self,
+        counts: &'p Counts,
+        forgotten: u64,
+    ) -> impl Iterator<Item = Peak<'p>> {
+        self.of(Key::Client).map(move |planned| {
             let counted = counts.panes(planned.counted);
             let all = planned.all.map_or(&[][..], |all| counts.panes(all));
-            let (_, value) = bursts(&planned.rate, counted.iter(), all.iter());
+            let (_, value) = bursts(&planned.rate, counted.iter(), all.iter(), forgotten);
             let requests = counted.iter().map(|pane| u64::from(pane.count)).sum();
             Peak { rule: planned.rule, rate: &planned.rate, value, requests }
+        })
+    }
+
+    /// Of each rule by that key: its index, the highest value of a window, and the most
+    /// requests that one holds.
+    pub(crate) fn fullest(
+        &self,
+        by: Key,
+        counts: &Counts,
+    ) -> impl Iterator<Item = (usize, &Rate, u64, u64)> {
+        self.of(by).filter_map(|planned| {
+            let counted = counts.panes(planned.counted);
+            if counted.is_empty() {
+                return None;
+            }
+            let all = planned.all.map_or(&[][..], |all| counts.panes(all));
+            let (_, peak) = bursts(&planned.rate, counted.iter(), all.iter(), 0);
+            Some((planned.rule, &planned.rate, peak, fullest(&planned.rate, counted)))
         })
     }
 
@@ -191,22 +217,25 @@ impl RatePlan {
     }
 
     /// Counts a request by its client. Requests of which only their object's time is known
-    /// would all count as one burst, and those that AWS WAF blocked never count.
+    /// would all count as one burst, and those that AWS WAF blocked never count. Gives the
+    /// bytes by which the counts grew.
     pub(crate) fn observe(
         &self,
         counts: &mut Counts,
         request: &Request<'_>,
         object: u32,
         objects: &[Arc<str>],
-    ) {
+    ) -> usize {
         if !counts_at_all(request) {
-            return;
+            return 0;
         }
+        let mut grown = 0;
         for &index in &self.by_client {
             if let Some(pane) = self.series[index].pane(request, object) {
-                counts.of(index).add(pane, objects);
+                grown += counts.of(index).add(pane, objects);
             }
         }
+        grown
     }
 
     /// Gives what a request adds to groups: the series, the key with its value, the pane.
@@ -306,6 +335,21 @@ impl Counts {
             self.series.len() - 1
         });
         &mut self.series[place].1
+    }
+
+    /// Bytes that they take.
+    pub(crate) fn bytes(&self) -> usize {
+        let own = self.series.capacity() * size_of::<(usize, Panes)>();
+        own + self.series.iter().map(|(_, panes)| panes.bytes()).sum::<usize>()
+    }
+
+    /// Drops everything; gives the requests of the series with the most.
+    pub(crate) fn forget(&mut self) -> u64 {
+        let series = std::mem::take(&mut self.series);
+        let requests = |(_, panes): &(usize, Panes)| {
+            panes.entries().iter().map(|pane| u64::from(pane.count)).sum()
+        };
+        series.iter().map(requests).max().unwrap_or(0)
     }
 
     /// Counted requests of a series.

@@ -64,7 +64,9 @@ impl Panes {
         &self.entries
     }
 
-    pub(crate) fn add(&mut self, pane: Pane, objects: &[Arc<str>]) {
+    /// Adds one; gives the bytes by which it grew.
+    pub(crate) fn add(&mut self, pane: Pane, objects: &[Arc<str>]) -> usize {
+        let before = self.entries.capacity();
         match self.entries.last_mut() {
             Some(last) if last.rank() == pane.rank() => last.absorb(&pane, objects),
             Some(_) => {
@@ -79,6 +81,12 @@ impl Panes {
                 self.entries.push(pane);
             }
         }
+        (self.entries.capacity() - before) * size_of::<Pane>()
+    }
+
+    /// Bytes that the panes take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Pane>()
     }
 
     /// Adds the panes of another scan, whose objects are numbered by `renumbered`.

@@ -48,7 +48,7 @@ fn windowed(rate: &Rate, events: &[Event]) -> Vec<Burst> {
         pane(event, key, if rate.measure() == Measure::Bytes { event.3 } else { 0 })
     }));
     let all = ordered(events.iter().map(|event| pane(event, 0, 0)));
-    let (bursts, peak) = bursts(rate, counted.panes(0).iter(), all.panes(0).iter());
+    let (bursts, peak) = bursts(rate, counted.panes(0).iter(), all.panes(0).iter(), 0);
     let highest = bursts.iter().map(|burst| burst.peak).max();
     assert!(highest.is_none_or(|highest| highest == peak), "{peak}: {bursts:?}");
     bursts

@@ -26,16 +26,19 @@ pub(crate) struct Burst {
 }
 
 /// Slides the window over ordered panes. Gives the bursts, and the highest value of a
-/// window with enough in it to count.
+/// window with enough in it to count. A share is one of `all`, and of as many `forgotten`
+/// requests as any window may lack.
 pub(crate) fn bursts<'p>(
     rate: &Rate,
     counted: impl Iterator<Item = &'p Pane> + Clone,
     all: impl Iterator<Item = &'p Pane>,
+    forgotten: u64,
 ) -> (Vec<Burst>, u64) {
     let mut peak = 0;
     let length = i64::from(rate.panes() * rate.pane_seconds());
     let quiet = i64::from(rate.quiet_seconds());
     let mut window = Window::new(rate.measure());
+    window.all = forgotten;
     let mut bursts: Vec<Burst> = Vec::new();
     // How far the windows of the last burst reach, exclusive.
     let mut reach = i64::MIN;
@@ -87,6 +90,21 @@ pub(crate) fn bursts<'p>(
         }
     }
     (bursts, peak)
+}
+
+/// The most requests that a window holds.
+pub(crate) fn fullest(rate: &Rate, counted: &[Pane]) -> u64 {
+    let length = i64::from(rate.panes() * rate.pane_seconds());
+    let (mut tail, mut requests, mut most) = (0, 0, 0);
+    for pane in counted {
+        while counted[tail].second <= pane.second - length {
+            requests -= u64::from(counted[tail].count);
+            tail += 1;
+        }
+        requests += u64::from(pane.count);
+        most = most.max(requests);
+    }
+    most
 }
 
 /// What a window holds.

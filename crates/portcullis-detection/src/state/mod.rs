@@ -18,6 +18,7 @@ pub(crate) use bytes::{Reader, Writer};
 
 use crate::coverage::Coverage;
 use crate::forgery::Forgeries;
+use crate::memory::Sketch;
 use crate::rate::{Group, GroupKey, Key};
 use crate::rule::RuleSet;
 use crate::scan::Scan;
@@ -171,6 +172,8 @@ impl<'r> Scan<'r> {
         let mut writer = Writer::default();
         std::mem::take(&mut self.coverage).write(&mut writer);
         std::mem::take(&mut self.forgeries).write(&mut writer);
+        std::mem::take(&mut self.sketch).write(&mut writer);
+        self.kept_bytes = 0;
         states.push((StateKey(Box::new([SUMMARY])), writer.finish(&header)));
         states.sort_unstable();
         states
@@ -188,9 +191,11 @@ impl<'r> Scan<'r> {
             [SUMMARY] => {
                 let coverage = Coverage::read(reader, self.rules)?;
                 let forgeries = Forgeries::read(reader)?;
+                let sketch = Sketch::read(reader)?;
                 reader.finish()?;
                 self.coverage.merge(coverage);
                 self.forgeries.merge(forgeries);
+                self.sketch.merge(sketch);
             }
             [SOURCE_V4, bits @ ..] => {
                 let bits = bits.try_into().map_err(|_| StateError::Key)?;
@@ -206,7 +211,9 @@ impl<'r> Scan<'r> {
                 reader.finish()?;
                 let renumbered = self.renumbered(reader.objects());
                 let mine = self.groups.entry(GroupKey { by, value: value.into() }).or_default();
+                self.kept_bytes += group.bytes();
                 mine.merge(group, &renumbered, &self.objects.names);
+                self.stay_within_memory();
             }
             _ => return Err(StateError::Key),
         }
@@ -218,7 +225,9 @@ impl<'r> Scan<'r> {
         reader.finish()?;
         let renumbered = self.renumbered(reader.objects());
         let mine = self.sources.entry(key).or_default();
+        self.kept_bytes += source.bytes();
         mine.merge(source, &renumbered, &self.objects.names);
+        self.stay_within_memory();
         Ok(())
     }
 

@@ -136,6 +136,7 @@ struct Prepared {
     span: Span,
     quarantine: Option<Quarantine>,
     threads: usize,
+    memory: u64,
     progress: Progress,
     /// Worse than done when a location named nothing.
     exit: Exit,
@@ -185,7 +186,19 @@ impl Prepared {
         };
         let progress = Progress::new(&found.inputs, !global.no_progress && !global.quiet);
         let inputs = found.inputs;
-        Ok(Self { inputs, format, joining, options, span, quarantine, threads, progress, exit })
+        let memory = logs.memory;
+        Ok(Self {
+            inputs,
+            format,
+            joining,
+            options,
+            span,
+            quarantine,
+            threads,
+            memory,
+            progress,
+            exit,
+        })
     }
 
     /// Refuses a format without which no client could ever be named.
@@ -234,6 +247,7 @@ impl Prepared {
             span: self.span,
             quarantine: self.quarantine.as_ref(),
             threads: self.threads,
+            memory: self.memory,
             progress: &self.progress,
         }
     }

@@ -75,6 +75,19 @@ pub fn coverage(object: &mut Object<'_>, coverage: &Coverage, joined: Option<Joi
     });
     object.number("requests_outside_span", coverage.requests_outside_span);
     object.number("text_bytes", coverage.text_bytes);
+    let forgotten = &coverage.forgotten;
+    if !forgotten.is_nothing() {
+        object.object("forgotten", |object| {
+            object.number("times", forgotten.times);
+            object.number("requests", forgotten.requests);
+            object.object("missing_requests_at_most", |object| {
+                for (rule, requests) in &forgotten.missing {
+                    object.number(rule, *requests);
+                }
+            });
+            object.number("over_limit_bytes", forgotten.over_limit_bytes);
+        });
+    }
     if let Some(joined) = joined {
         object.object("join", |object| {
             object.number("matched", joined.matched);
