@@ -19,6 +19,7 @@ use crate::format::{Compiled, KeyReading, LogFormat, Reading};
 use crate::glued::{self, Next, Seam};
 use crate::keyed;
 use crate::object::Tally;
+use crate::smuggled::smuggled;
 use crate::source::cloudfront::{self, Column};
 use crate::source::envelope::{self, Envelope};
 use crate::source::{alb, waf};
@@ -30,12 +31,7 @@ const LINE_SEARCH_BYTES: usize = 128 * 1024;
 
 /// Text searched for the closing brace of a JSON record that is not written as its
 /// template says.
-const STRUCTURE_SEARCH_BYTES: usize = 64 * 1024;
-
-/// Most bytes of a value: API Gateway takes no longer request line and headers.
-///
-/// Source: API Gateway guide, "Quotas" (total of request line and header values).
-const SMUGGLED_BYTES: usize = 10_240;
+pub(crate) const STRUCTURE_SEARCH_BYTES: usize = 64 * 1024;
 
 /// Reads the records of one object, step by step.
 pub(crate) struct Reader<'f> {
@@ -148,6 +144,7 @@ impl<'f> Reader<'f> {
             }
             Some(Reading::CloudFrontLines) => line(text, whole, |line| {
                 let columns = self.columns.get_or_insert_with(|| {
+                    out.tally.assumed_columns = true;
                     cloudfront::columns(cloudfront::VERSION_1.as_bytes()).expect("known names")
                 });
                 let request = cloudfront::request(line, columns, &mut self.scratch, origin);
@@ -507,57 +504,6 @@ impl<'f> Reader<'f> {
             }
         })
     }
-}
-
-/// Rejects what seems to be two records and is one with a seam inside a value; breaks
-/// with what the step then comes to, and continues when there is no such seam.
-///
-/// A client that closes its value and the record leaves the real record's beginning in
-/// front of its forged record, and the real one's rest behind. So: `text`, whose first
-/// `end` bytes are not written as the template says, can be read as one record that goes
-/// on behind `end`. `end_of` gives the length of the record that its text begins with.
-fn smuggled<S: Sink>(
-    template: &Template,
-    text: &[u8],
-    mut end: usize,
-    whole: bool,
-    end_of: impl Fn(&[u8]) -> Option<usize>,
-    origin: Origin<'_>,
-    out: &mut Out<'_, '_, S>,
-) -> ControlFlow<Option<usize>> {
-    let head = template.head();
-    if head.len() < 2 || !text.starts_with(head) {
-        return ControlFlow::Continue(());
-    }
-    let may_grow = !whole && text.len() < STRUCTURE_SEARCH_BYTES;
-    let unknown = if may_grow { ControlFlow::Break(None) } else { ControlFlow::Continue(()) };
-    let alone = end;
-    while end - alone <= SMUGGLED_BYTES {
-        let rest = &text[end..];
-        if !rest.starts_with(head) {
-            if may_grow && head.starts_with(rest) {
-                return unknown;
-            }
-            break;
-        }
-        match end_of(&rest[..rest.len().min(STRUCTURE_SEARCH_BYTES)]) {
-            Some(length) => end += length,
-            None => return unknown,
-        }
-    }
-    // What reads as one with the first record behind it does so with all of them.
-    let record = &text[..end];
-    let mut pieces = Vec::new();
-    let is_one = end > alone
-        && match template.cut(record, &mut pieces) {
-            Ok(()) => template.shapes_hold(record, &pieces),
-            Err(reason) => reason == RejectReason::Ambiguous,
-        };
-    if is_one {
-        out.reject(RejectReason::Smuggled, record, end, origin);
-        return ControlFlow::Break(Some(end));
-    }
-    ControlFlow::Continue(())
 }
 
 /// Gives the line that `text` begins with to `read`; its length with the line end.

@@ -82,7 +82,9 @@ pub(crate) fn read(
     let mut pieces: Vec<Piece> = Vec::new();
     let mut seen: HashMap<Vec<u8>, (usize, Piece)> = HashMap::new();
     let mut forged = false;
+    let mut notifies = false;
     let length = walk(form, record, &mut |path, piece, setting| {
+        notifies |= is_of_notification(path, piece.of(record));
         let allowed = match keys {
             Some(keys) => keys.meaning(path),
             None => by_common_name(form, path).map(|name| (name.into(), 1)),
@@ -117,6 +119,9 @@ pub(crate) fn read(
     if !record[length..].trim_ascii().is_empty() {
         return Err(RejectReason::Shape);
     }
+    if notifies && keys.is_none() {
+        return Err(RejectReason::Shape);
+    }
     if forged {
         return Err(RejectReason::Forged);
     }
@@ -138,6 +143,19 @@ pub(crate) fn read(
     let tail: Literal = record[end..length].into();
     let plan = Plan::of(form, &captures, &tail);
     Ok((Template { form, captures, tail, ends_line: true, plan }, pieces))
+}
+
+/// Whether the value belongs to a message that an object was written: it has an id, a
+/// time and an address as well, of whoever wrote the object.
+///
+/// Sources: S3 guide, "Event message structure" and "EventBridge"; SNS guide, "Message
+/// formats".
+fn is_of_notification(path: &[&[u8]], value: &[u8]) -> bool {
+    match path {
+        [b"detail-type" | b"TopicArn"] => true,
+        [b"Event"] => value.starts_with(b"s3:"),
+        _ => false,
+    }
 }
 
 /// The variable people mean by a key. The root element of XML names no value.
@@ -235,6 +253,19 @@ mod tests {
     fn a_key_that_stands_twice_with_two_values_is_forgery() {
         let record = br#"{"ip":"192.0.2.1","status":"200","ip":"203.0.113.9"}"#;
         assert_eq!(read(Form::Json, record, None).map(|_| ()), Err(RejectReason::Forged));
+    }
+
+    #[test]
+    fn a_message_about_an_object_is_no_request() {
+        for message in [
+            r#"{"version":"0","id":"17793124-05d4-b198-2fde-7ededc63b103","detail-type":"Object Created","source":"aws.s3","time":"2026-01-26T10:11:07Z","detail":{"bucket":{"name":"logs"},"object":{"key":"a.gz"},"source-ip-address":"192.0.2.1"}}"#,
+            r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2026-01-26T10:11:07Z","Bucket":"logs","RequestId":"r","Host":"h","Status":200}"#,
+            r#"{"Type":"Notification","MessageId":"m","TopicArn":"arn:aws:sns:eu-west-1:1:t","Timestamp":"2026-01-26T10:11:07Z","Status":"200"}"#,
+            r#"{"Records":[{"eventSource":"aws:s3","eventTime":"2026-01-26T10:11:07Z","requestParameters":{"sourceIPAddress":"192.0.2.1"}}]}"#,
+        ] {
+            let read = read(Form::Json, message.as_bytes(), None).map(|_| ());
+            assert_eq!(read, Err(RejectReason::Shape), "{message}");
+        }
     }
 
     #[test]

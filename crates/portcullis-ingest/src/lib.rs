@@ -28,6 +28,7 @@ mod parquet;
 mod redact;
 mod reject;
 mod request;
+mod smuggled;
 mod source;
 mod template;
 mod timestamp;

@@ -116,6 +116,8 @@ pub(crate) struct Tally<'o> {
     requests: u64,
     rejects: [u64; RejectReason::ALL.len()],
     pub(crate) glued_without_seam: bool,
+    /// Whether lines of CloudFront came without the names of their columns.
+    pub(crate) assumed_columns: bool,
 }
 
 impl Tally<'_> {
@@ -186,6 +188,7 @@ pub fn read_object(
         requests: 0,
         rejects: [0; RejectReason::ALL.len()],
         glued_without_seam: false,
+        assumed_columns: false,
     };
     records(
         object,
@@ -204,6 +207,13 @@ pub fn read_object(
             "records are joined without a separator, and nothing marks where this format's last \
              value ends: end the access-log format with a line break, or with \
              $context.extendedRequestId"
+                .to_owned(),
+        );
+    }
+    if tally.assumed_columns {
+        report.notes.push(
+            "CloudFront lines without a #Fields header are read in the order of version 1: if \
+             yours differs, deliver the log as W3C or JSON"
                 .to_owned(),
         );
     }
@@ -490,6 +500,20 @@ mod tests {
             let split = read(text.as_bytes(), &options);
             assert_eq!(split.0.paths, whole.0.paths, "{window_bytes}");
             assert_eq!(split.0.rejects, whole.0.rejects, "{window_bytes}");
+        }
+    }
+
+    #[test]
+    fn lines_of_cloudfront_without_names_are_read_and_remarked() {
+        let line = "2026-01-26\t10:11:07\tAMS1\t5\t192.0.2.1\tGET\td\t/a\t200\t-\tcurl\t-\n";
+        let names = "#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) \
+                     cs-uri-stem sc-status cs(Referer) cs(User-Agent) cs-uri-query\n";
+        for (text, remarks) in [(line.to_owned(), 1), (names.to_owned() + line, 0)] {
+            let mut seen = Seen::default();
+            let options = ReadOptions::default();
+            let report = read_object("object", text.as_bytes(), None, &options, &mut seen);
+            assert_eq!(seen.paths, ["/a"]);
+            assert_eq!(report.notes.len(), remarks, "{:?}", report.notes);
         }
     }
 

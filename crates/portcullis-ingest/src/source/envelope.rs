@@ -49,7 +49,14 @@ pub(crate) fn open(
 ) -> Option<usize> {
     let mut pull = Pull::new(text);
     let mut inner = Vec::new();
+    let mut is_check = false;
     pull.object(|pull, key| match (kind, key) {
+        // CloudWatch Logs tries a destination with messages that are no log.
+        (Envelope::CloudWatch, b"messageType") => {
+            is_check = pull.scalar()?.piece.of(text) == b"CONTROL_MESSAGE";
+            Some(())
+        }
+        (Envelope::CloudWatch, b"logEvents") if is_check => pull.skip(),
         (Envelope::CloudWatch, b"logEvents") => pull.array(|pull| {
             pull.object(|pull, key| {
                 if key != b"message" {
@@ -98,6 +105,11 @@ mod tests {
             r#"{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[{"id":"1","message":"{\"a\":1}"},{"message":"b"}]}"#,
             Envelope::CloudWatch,
             &["{\"a\":1}", "b"],
+        );
+        check(
+            r#"{"messageType":"CONTROL_MESSAGE","logEvents":[{"id":"","message":"CWL CONTROL MESSAGE: Checking health of destination Firehose."}]}"#,
+            Envelope::CloudWatch,
+            &[],
         );
         check(r#"{"attemptsMade":4,"rawData":"aGVsbG8="}"#, Envelope::FirehoseError, &["hello"]);
         check(r#"{"attemptsMade":4,"rawData":"?"}"#, Envelope::FirehoseError, &["?"]);
