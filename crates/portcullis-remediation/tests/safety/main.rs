@@ -2,4 +2,5 @@
 
 mod incumbents;
 mod invariants;
+mod never_block;
 mod world;
