@@ -10,6 +10,8 @@ use crate::support::{portcullis, sources, workspace};
 
 /// A dataset's directory, its format, and the truth beside it.
 struct Dataset {
+    /// The file that says who was who, below `datasets`.
+    truth: String,
     directory: String,
     format: String,
     /// The sources of each attacker that some set of fields, all given, makes visible.
@@ -52,6 +54,7 @@ fn datasets() -> Vec<Dataset> {
             }
         }
         datasets.push(Dataset {
+            truth: text("truth"),
             directory: format!("datasets/{}", text("directory")),
             format: text("format"),
             visible,
@@ -127,5 +130,38 @@ fn the_first_command_of_the_readme() {
         portcullis(["scan", "datasets/firehose", "--top", "1000"]).run().expect_code(0).text();
     for source in sources(&scan) {
         assert!(table.lines().any(|line| line.starts_with(&format!("{source} "))), "{source}");
+    }
+}
+
+/// The sources of honest roles that look most like attackers, by role.
+const LIKE_ATTACKERS: [(&str, &str); 5] = [
+    ("office-nat", "500 people behind one address"),
+    ("uptime-monitors", "health checks every 30 s"),
+    ("build-server", "bursts of PUT, PATCH and DELETE"),
+    ("search-crawlers", "search engines"),
+    ("broken-app", "an app repeating an expired token for hours"),
+];
+
+#[test]
+fn honest_clients_that_look_like_attackers_are_no_offenders() {
+    for dataset in datasets() {
+        let scan =
+            portcullis(["scan", &dataset.directory, "-o", "json"]).run().expect_code(0).json();
+        let offenders: BTreeSet<&str> = sources(&scan).into_iter().collect();
+        let truth = workspace().join("datasets").join(&dataset.truth);
+        let truth = fs::read_to_string(truth).expect("the truth is there");
+        let truth: Value = serde_json::from_str(&truth).expect("the truth is JSON");
+        for (role, kind) in LIKE_ATTACKERS {
+            let honest = truth["honest"].as_array().expect("honest parts are a list");
+            let part = honest.iter().find(|part| part["name"] == role);
+            let part = part.unwrap_or_else(|| panic!("{} has no {role}", dataset.directory));
+            assert_eq!(part["kind"], kind);
+            let sources = part["sources"].as_array().expect("few enough to be listed");
+            assert!(!sources.is_empty());
+            for source in sources {
+                let source = source.as_str().expect("a source is a string");
+                assert!(!offenders.contains(source), "{role} ({source}) of {}", dataset.directory);
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Public samples and benchmarks kept beside the repository, where they are.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -133,5 +134,78 @@ fn verdicts_on_benchmark_logs_join_back_by_id() {
         assert!(ids.len() > 7_046 * 99 / 100, "{object}: {} of 7046 ids", ids.len());
         assert!(verdicts.iter().any(|verdict| verdict["flagged"] == true));
         assert!(verdicts.iter().any(|verdict| verdict["flagged"] == false));
+    }
+}
+
+/// The place of a web server's log line in time: year, month, day, time of day.
+fn moment(line: &str) -> Option<(u32, usize, u32, String)> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let time = line.split_once('[')?.1.split_once(' ')?.0;
+    let (date, clock) = time.split_once(':')?;
+    let [day, month, year] = date.split('/').collect::<Vec<_>>().try_into().ok()?;
+    let month = MONTHS.iter().position(|name| *name == month)?;
+    Some((year.parse().ok()?, month, day.parse().ok()?, clock.to_owned()))
+}
+
+/// A real log, line by line.
+fn real_log(name: &str) -> Option<Vec<String>> {
+    let object = fs::read(shared(&format!("real/{name}.log.gz"))?).expect("the log is readable");
+    let mut text = Vec::new();
+    flate2::read::MultiGzDecoder::new(&object[..]).read_to_end(&mut text).expect("gzip");
+    Some(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn a_scanner_is_the_first_offender_within_its_first_fifty_requests() {
+    for (log, scanner) in [("scan-acunetix", "192.168.4.25"), ("scan-w3af", "192.168.4.163")] {
+        let Some(mut lines) = real_log(log) else { return };
+        lines.retain(|line| moment(line).is_some());
+        lines.sort_by_cached_key(|line| moment(line));
+        let of_scanner =
+            |line: &String| line.trim_start_matches('"').starts_with(&format!("{scanner} "));
+        let mut seen = 0;
+        let end = lines.iter().position(|line| {
+            seen += usize::from(of_scanner(line));
+            seen == 50
+        });
+        let end = end.expect("it sent thousands");
+        let files = Files::new();
+        let object = files.write("first.log", lines[..=end].join("\n") + "\n");
+        let scan = portcullis(["scan", &object, "-o", "json"]).run().json();
+        let offenders = scan["offenders"].as_array().expect("a list");
+        let found = offenders.iter().find(|offender| offender["source"] == scanner);
+        let found = found.unwrap_or_else(|| panic!("{log}: {scan}"));
+        // Another machine of the laboratory ran w3af before, and stands beside it.
+        assert_eq!(found["score"], offenders[0]["score"], "{log}: {scan}");
+        assert!(offenders.len() <= 2, "{log}: {scan}");
+        eprintln!("{log}: score {} after 50 requests, {}", found["score"], found["rules"]);
+    }
+}
+
+#[test]
+fn every_offender_of_a_real_log_has_a_reason_to_show() {
+    for log in ["xzymo-apache", "ch4n3-honeypot"] {
+        let Some(object) = shared(&format!("real/{log}.log.gz")) else { return };
+        let object = object.to_str().expect("UTF-8");
+        let scan = portcullis(["scan", object, "-o", "json"]).run().json();
+        let offenders = scan["offenders"].as_array().expect("a list");
+        assert!(offenders.len() > 5, "{log}: {} offenders", offenders.len());
+        for offender in offenders {
+            let detections = offender["detections"].as_array().expect("a list");
+            let agent_alone = detections
+                .iter()
+                .all(|d| d["category"] == "scanner-ua" && d["severity"] == "medium");
+            assert!(!agent_alone, "{log}: a survey that attacks nothing is watched: {offender}");
+            for detection in detections {
+                let title = detection["title"].as_str().expect("a title");
+                assert!(title.len() > 10, "{detection}");
+                let has_evidence = offender["evidence"]
+                    .as_array()
+                    .is_some_and(|all| all.iter().any(|shown| shown["rule"] == detection["rule"]));
+                assert!(has_evidence, "{log}: nothing to show for {}", detection["rule"]);
+            }
+        }
+        eprintln!("{log}: {} offenders", offenders.len());
     }
 }

@@ -6,7 +6,7 @@
 //! one byte. Prints nanoseconds per byte of the field, and the ratio to honest queries of
 //! the same length; asserts nothing, because a busy machine is no fault.
 //!
-//! `cargo bench -p portcullis-detection`
+//! `cargo xtask bench adversarial`, or `cargo bench -p portcullis-detection`
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -6,6 +6,7 @@
 //! so that a machine that slows down slows all of them, and medians are compared.
 //! Nothing here asserts a time.
 
+mod adversarial;
 mod decode;
 mod detection;
 mod gunzip;
@@ -37,6 +38,8 @@ enum What {
     Decode(decode::Arguments),
     /// Measure what is found and what is flagged wrongly, where the evaluation data is
     Detection(detection::Arguments),
+    /// Measure what text made to waste time costs beside honest text
+    Adversarial(adversarial::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -93,6 +96,7 @@ pub(crate) fn run(command: &Command) -> Result<(), String> {
         What::Scan(arguments) => scan(arguments),
         What::Decode(arguments) => decode::run(arguments),
         What::Detection(arguments) => detection::run(arguments),
+        What::Adversarial(arguments) => adversarial::run(arguments),
     }
 }
 

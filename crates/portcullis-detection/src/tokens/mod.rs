@@ -7,6 +7,11 @@
 //!
 //! They look at decoded text in lower case, are linear, and never say more than "this part
 //! reads as code": whether that is an attack is a rule's judgement.
+//!
+//! libinjection was weighed as one more voice (`libinjectionrs` 0.1.1, on 7,046 labelled
+//! requests, each segment, name, value and agent by itself, percent-decoded once): of the
+//! 219 attacks that all rules miss it finds 10, and of 2,835 honest requests it flags 19
+//! that no rule does, which would take false alarms from 0.11 % to 0.78 %. So it has none.
 
 mod shell;
 mod sqli;
