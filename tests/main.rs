@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a test has no users: `pub` means the other modules")]
 
+mod authors;
 mod bad_input;
 mod buckets;
 mod datasets;

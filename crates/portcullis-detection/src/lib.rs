@@ -9,6 +9,8 @@
 //! about an offender is left to remediation.
 
 mod account;
+mod calibrate;
+mod compare;
 mod correlation;
 mod coverage;
 mod forgery;
@@ -32,6 +34,8 @@ mod traffic;
 mod view;
 
 pub use account::{Account, Answer, AskedRequest, Question, RateCount};
+pub use calibrate::{Budget, Calibration, Measured};
+pub use compare::{Comparison, Difference, RuleChange, RuleDifference, SourceDifference, Totals};
 pub use correlation::Correlation;
 pub use coverage::{BlindRule, Coverage, ObjectSeen};
 pub use forgery::{ForgedRecord, Forgery};

@@ -31,7 +31,7 @@ use crate::traffic::Traffic;
 ///
 /// A guess: an honest client with one odd habit sets off one rule, or two about the same
 /// habit; three point to somebody who tries things.
-const LEAST_OBSERVED_RULES: usize = 3;
+pub(crate) const LEAST_OBSERVED_RULES: usize = 3;
 
 /// Least number of good requests (answered 2xx or 3xx, not flagged) that can outweigh
 /// flagged ones. A guess: less is too little to speak of a history.

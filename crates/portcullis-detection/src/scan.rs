@@ -15,6 +15,7 @@ use foldhash::fast::RandomState;
 use portcullis_ingest::{Reject, RejectReason, Request};
 
 use crate::account::{Answer, Question, Watch};
+use crate::calibrate::Calibration;
 use crate::coverage::{Coverage, ObjectSeen};
 use crate::forgery::Forgeries;
 use crate::memory::{DEFAULT_BYTES, Remembered, Sketch, calm, sketch_key};
@@ -259,6 +260,22 @@ impl<'r> Scan<'r> {
             *forgotten.missing.entry(id).or_default() += requests;
         }
         self.kept_bytes = self.counted_bytes();
+    }
+
+    /// The verdict on the last request.
+    pub(crate) const fn verdict(&self) -> &Verdict {
+        self.classifier.verdict()
+    }
+
+    /// Measures what honest clients did, by every rate rule that counts by client.
+    pub fn calibration(mut self) -> Calibration {
+        let mut calibration = Calibration::new(self.rules);
+        for source in self.sources.values_mut() {
+            source.counts.order(&self.objects.names);
+            calibration.add(self.rules, source);
+        }
+        calibration.order();
+        calibration
     }
 
     /// Answers the question this scan was begun with, if any.

@@ -17,7 +17,7 @@ use crate::account::{Account, RateCount};
 use crate::correlation::{Correlation, Facts, correlations};
 use crate::level::Category;
 use crate::memory::Remembered;
-use crate::offender::{Detection, Figures, Offender, Standing, Weight};
+use crate::offender::{Detection, Figures, LEAST_OBSERVED_RULES, Offender, Standing, Weight};
 use crate::outcome::{Outcome, Outcomes};
 use crate::rate::{Counts, Key, is_blocked};
 use crate::rule::{Rule, RuleKind, RuleSet};
@@ -166,6 +166,12 @@ impl Source {
     pub(crate) fn traffic(&self) -> SourceTraffic {
         let principals = self.principals.hashes.iter().copied().collect();
         SourceTraffic { good_requests: self.good, principals }
+    }
+
+    /// Whether no signature speaks against it: nothing was flagged, and too few rules were
+    /// observed to weigh together.
+    pub(crate) fn seems_honest(&self) -> bool {
+        self.flagged == 0 && self.tallies.len() < LEAST_OBSERVED_RULES
     }
 
     fn tally(&mut self, rule: usize) -> &mut Tally {

@@ -14,7 +14,10 @@ use portcullis_ingest::Timestamp;
 
 mod authors;
 
-pub use authors::{LevelArgument, Lint, LintOutput};
+pub use authors::{
+    Backtest, BacktestOutput, Bench, Calibrate, ImportSigma, LevelArgument, Lint, LintOutput,
+    TableOrJson,
+};
 
 use crate::bucket::Store;
 use crate::exit;
@@ -106,7 +109,11 @@ pub enum Command {
     Audit(Audit),
     /// Write a report: one HTML page about what was found, and the plan.
     Report(Report),
-    /// List, show and test rules.
+    /// Show what a change of rules would add and drop over logs, and whom it would harm.
+    Backtest(Backtest),
+    /// Measure honest clients by the rate rules, and choose thresholds that spare them.
+    Calibrate(Calibrate),
+    /// List, show, test, lint and measure rules.
     #[command(subcommand)]
     Rules(Rules),
     /// List log formats and check what one lets the rules see.
@@ -226,6 +233,21 @@ impl Logs {
     /// How the buckets among the locations are reached.
     pub fn store(&self) -> Store<'_> {
         Store { access: &self.access, requester_pays: self.requester_pays }
+    }
+
+    /// Locations read as they come, with nothing else asked for.
+    pub fn plain(
+        locations: Vec<String>,
+        format: Option<String>,
+        threads: Option<NonZeroUsize>,
+    ) -> Self {
+        #[derive(Parser)]
+        struct Plain {
+            #[command(flatten)]
+            logs: Logs,
+        }
+        let Plain { logs } = Plain::parse_from(["portcullis", "-"]);
+        Self { locations, format, threads, ..logs }
     }
 
     /// Whether secrets are written.
@@ -459,6 +481,10 @@ pub enum Rules {
     },
     /// Look for what is wrong with rules: errors, costs, overlaps, examples that prove nothing.
     Lint(Lint),
+    /// Measure what each rule costs and finds, in counts that every machine repeats.
+    Bench(Bench),
+    /// Turn Sigma rules about web servers into rules, and say what cannot be carried over.
+    ImportSigma(ImportSigma),
 }
 
 /// `portcullis formats …`.

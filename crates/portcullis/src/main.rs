@@ -25,6 +25,7 @@ mod pipeline;
 mod progress;
 mod quarantine;
 mod remote;
+mod sigma;
 mod span;
 mod terminal;
 

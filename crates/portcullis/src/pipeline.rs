@@ -9,7 +9,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use portcullis_detection::{Answer, Findings, ObjectSeen, Overview, Question, RuleSet, Scan};
+use portcullis_detection::{
+    Answer, Calibration, Findings, ObjectSeen, Overview, Question, RuleSet, Scan,
+};
 use portcullis_ingest::{
     LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
 };
@@ -87,6 +89,15 @@ pub struct Tally {
     pub notes: BTreeSet<String>,
 }
 
+/// What takes in requests on several threads and adds up.
+pub trait Gather: Sink + Send {
+    /// Takes in what reading one object gave.
+    fn object(&mut self, seen: &ObjectSeen<'_>);
+
+    /// Takes in everything another one gathered.
+    fn merge(&mut self, other: Self);
+}
+
 impl Reading<'_> {
     /// Looks for offenders in all objects.
     pub fn findings(&self, rules: &RuleSet, purpose: Purpose<'_>) -> (Findings, Tally) {
@@ -122,6 +133,12 @@ impl Reading<'_> {
         (done.scan.answer().expect("the scan was begun with the question"), tally)
     }
 
+    /// Measures honest clients by the rate rules.
+    pub fn calibration(&self, rules: &RuleSet) -> (Calibration, Tally) {
+        let (done, tally) = self.scanned(rules, Purpose::Show);
+        (done.scan.calibration(), tally)
+    }
+
     fn scanned<'rules>(
         &self,
         rules: &'rules RuleSet,
@@ -143,25 +160,46 @@ impl Reading<'_> {
         purpose: Purpose<'_>,
         rules: &'rules RuleSet,
     ) -> Scanned<'rules> {
-        let next = AtomicUsize::new(0);
-        let workers = self.threads.min(batch.inputs.len()).max(1);
         let memory = self.memory_of_clients();
-        let worker = || {
+        let begin = || {
             let mut done = Scanned::new(purpose, rules);
-            done.scan.limit_memory(memory / workers);
+            done.scan.limit_memory(memory / self.workers(&batch));
+            done
+        };
+        let work = |object: &Object<'_>, done: &mut Scanned<'rules>| {
+            let report = self.scan_object(object, purpose, rules, done);
+            done.reports.push((object.number, report));
+        };
+        let merge = |mine: &mut Scanned<'rules>, theirs| {
+            mine.scan.limit_memory(memory);
+            mine.merge(theirs);
+        };
+        self.on_workers(&batch, begin, work, merge)
+    }
+
+    /// Works the objects of a batch on all threads, each into what it began with, and
+    /// merges that.
+    fn on_workers<D: Send>(
+        &self,
+        batch: &Batch<'_>,
+        begin: impl Fn() -> D + Sync,
+        work: impl Fn(&Object<'_>, &mut D) + Sync,
+        merge: impl Fn(&mut D, D),
+    ) -> D {
+        let next = AtomicUsize::new(0);
+        let worker = || {
+            let mut done = begin();
             while let Some(object) = batch.object(next.fetch_add(1, Ordering::Relaxed)) {
-                let report = self.scan_object(&object, purpose, rules, &mut done);
-                done.reports.push((object.number, report));
+                work(&object, &mut done);
             }
             done
         };
         std::thread::scope(|scope| {
-            let others: Vec<_> = (1..workers).map(|_| scope.spawn(worker)).collect();
+            let others: Vec<_> = (1..self.workers(batch)).map(|_| scope.spawn(worker)).collect();
             let mut done = worker();
-            done.scan.limit_memory(memory);
             for other in others {
                 match other.join() {
-                    Ok(other) => done.merge(other),
+                    Ok(other) => merge(&mut done, other),
                     Err(panic) => std::panic::resume_unwind(panic),
                 }
             }
@@ -169,10 +207,37 @@ impl Reading<'_> {
         })
     }
 
+    /// How many threads a batch is worth.
+    fn workers(&self, batch: &Batch<'_>) -> usize {
+        self.threads.min(batch.inputs.len()).max(1)
+    }
+
     /// The part of the memory that is for what is known of clients. The rest is for the
     /// program, the objects being read, and what the allocator loses between blocks.
     fn memory_of_clients(&self) -> usize {
         usize::try_from(self.memory / 8 * 5).unwrap_or(usize::MAX)
+    }
+
+    /// Gives all requests to what `begin` gives, once for each worker, and merges that.
+    pub fn gather<G: Gather>(&self, begin: impl Fn() -> G + Sync) -> (G, Tally) {
+        let wanted = AtomicBool::new(false);
+        let with_reports = || (begin(), Vec::new());
+        let work = |object: &Object<'_>, (gathered, reports): &mut (G, Vec<(usize, Report)>)| {
+            let report = self.read(object, &wanted, gathered);
+            report.tell(object.input, |seen| gathered.object(seen));
+            reports.push((object.number, report));
+        };
+        let merge = |mine: &mut (G, Vec<_>), mut theirs: (G, Vec<_>)| {
+            mine.0.merge(theirs.0);
+            mine.1.append(&mut theirs.1);
+        };
+        let mut done = self.on_workers(&self.access_logs(), with_reports, work, merge);
+        if let Some(batch) = self.waf_logs() {
+            merge(&mut done, self.on_workers(&batch, with_reports, work, merge));
+        }
+        let (gathered, mut reports) = done;
+        reports.sort_by_key(|(index, _)| *index);
+        (gathered, self.tally(reports.into_iter().map(|(_, report)| report)))
     }
 
     fn access_logs(&self) -> Batch<'_> {
@@ -212,7 +277,7 @@ impl Reading<'_> {
                 report
             }
         };
-        report.tell(object.input, &mut done.scan);
+        report.tell(object.input, |seen| done.scan.object(seen));
         report
     }
 
@@ -378,15 +443,15 @@ impl Report {
         }
     }
 
-    /// Tells the scan what was read of the object.
-    fn tell(&self, input: &Input, scan: &mut Scan<'_>) {
+    /// Tells what was read of the object.
+    fn tell(&self, input: &Input, told: impl FnOnce(&ObjectSeen<'_>)) {
         let incomplete = self.incomplete();
         let nothing = ObjectReport::default();
         let (report, outside_span) = match self {
             Self::Read(report, outside) => (report, *outside),
             Self::Unreadable(_) => (&nothing, 0),
         };
-        scan.object(&ObjectSeen {
+        told(&ObjectSeen {
             object: &input.name,
             format: report.format.as_deref().or((report.records == 0).then_some("empty")),
             fields: report.fields,

@@ -3,11 +3,15 @@
 
 mod apply;
 mod audit;
+mod backtest;
+mod bench;
+mod calibrate;
 mod changing;
 mod classify;
 mod decode;
 mod explain;
 mod formats;
+mod import_sigma;
 mod lint;
 mod lists;
 mod man;
@@ -45,6 +49,9 @@ use crate::terminal::Terminal;
 /// How many names a message lists before it only counts.
 const NAMES_IN_A_MESSAGE: usize = 5;
 
+/// What the built-in rules are called where a directory of rules is expected.
+const BUILTIN: &str = "builtin";
+
 /// Runs the command.
 pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     let Arguments { global, mut command } = arguments;
@@ -68,7 +75,9 @@ pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Status(status) => status::run(status, configuration, terminal),
         Command::Audit(audit) => audit::run(audit, configuration, terminal),
         Command::Report(report) => report::run(report, configuration, global, terminal),
-        Command::Rules(rules) => rules::run(rules, terminal),
+        Command::Backtest(backtest) => backtest::run(backtest, global, terminal),
+        Command::Calibrate(calibrate) => calibrate::run(calibrate, global, terminal),
+        Command::Rules(rules) => rules::run(rules, global, terminal),
         Command::Formats(formats) => formats::run(formats, terminal),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -93,6 +102,11 @@ fn load_rules(directory: Option<&Path>) -> Result<RuleSet, Failure> {
     };
     let files = rule_files(directory)?;
     RuleSet::load(files).map_err(|errors| Failure::verbatim(errors.to_string()))
+}
+
+/// The rules of a directory, or those that are called so.
+fn load_named_rules(directory: &Path) -> Result<RuleSet, Failure> {
+    load_rules(Some(directory).filter(|directory| *directory != Path::new(BUILTIN)))
 }
 
 /// The rule files of a directory, of which there must be one.

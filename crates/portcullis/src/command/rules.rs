@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use portcullis_detection::{ExampleRequest, Measure, Rule, RuleKind, RuleSet, window_in_words};
 
 use super::{inert, load_rules, print};
-use crate::args::Rules;
+use crate::args::{Global, Rules};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::table::{Align, Cell, Table, wrap};
@@ -16,10 +16,16 @@ use crate::terminal::{BAD, FAINT, GOOD, HEADING, Painted, Terminal};
 /// Width of running text where the terminal's is not known or very wide.
 const TEXT_WIDTH: usize = 90;
 
-pub(super) fn run(arguments: &Rules, terminal: &Terminal) -> Result<Exit, Failure> {
+pub(super) fn run(
+    arguments: &Rules,
+    global: &Global,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
     match arguments {
         Rules::List { rules } => list(&load_rules(rules.as_deref())?, terminal),
         Rules::Show { id, rules } => show(id, &load_rules(rules.as_deref())?, terminal),
+        Rules::ImportSigma(arguments) => super::import_sigma::run(arguments, terminal),
+        Rules::Bench(arguments) => super::bench::run(arguments, global, terminal),
         Rules::Lint(arguments) => super::lint::run(arguments, terminal),
         Rules::Test { directory } => test(&load_rules(directory.as_deref())?, terminal),
     }

@@ -3,6 +3,9 @@
 pub mod account;
 pub mod account_page;
 pub mod applied;
+pub mod backtest;
+pub mod bench;
+pub mod calibrate;
 pub mod findings;
 pub mod json;
 pub mod lint;

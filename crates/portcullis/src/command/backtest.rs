@@ -1,0 +1,73 @@
+//! `portcullis backtest`: what a change of rules would have changed.
+
+use portcullis_detection::{Comparison, ObjectSeen};
+use portcullis_ingest::{Reject, Request, Sink};
+
+use super::{Page, Prepared, load_named_rules, print, tell};
+use crate::args::{Backtest, BacktestOutput, Global};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::backtest::{Shown, write_json, write_junit, write_table};
+use crate::pipeline::Gather;
+use crate::terminal::Terminal;
+
+pub(super) fn run(
+    arguments: &Backtest,
+    global: &Global,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let old = load_named_rules(&arguments.old)?;
+    let new = load_named_rules(&arguments.new)?;
+    let prepared = Prepared::new(&arguments.logs, global, terminal)?;
+    prepared.require_client()?;
+    let begin = || Both(Comparison::new(&old, &new));
+    let (Both(comparison), tally) = prepared.reading().gather(begin);
+    prepared.progress.finish();
+
+    let difference = comparison.finish();
+    let shown = Shown {
+        difference: &difference,
+        max_harm: arguments.max_harm,
+        secrets: arguments.logs.secrets(),
+    };
+    let mut out = Vec::new();
+    match arguments.output {
+        BacktestOutput::Table => write_table(&mut out, &shown, terminal),
+        BacktestOutput::Json => {
+            write_json(&mut out, &shown);
+            Ok(())
+        }
+        BacktestOutput::Junit => write_junit(&mut out, &shown),
+    }
+    .expect("writing to memory does not fail");
+    print(&out)?;
+
+    prepared.tell_joined(terminal);
+    let gaps = tell(&tally, Page::None, terminal);
+    let harmed = arguments.fail_on_harm && shown.at_fault().next().is_some();
+    let found = if harmed { Exit::Found } else { Exit::Done };
+    Ok(prepared.exit.or_worse(gaps).or_worse(found))
+}
+
+/// Both scans of one worker.
+struct Both<'r>(Comparison<'r>);
+
+impl Sink for Both<'_> {
+    fn request(&mut self, request: &Request<'_>) {
+        self.0.observe(request);
+    }
+
+    fn reject(&mut self, reject: &Reject<'_>) {
+        self.0.observe_reject(reject);
+    }
+}
+
+impl Gather for Both<'_> {
+    fn object(&mut self, seen: &ObjectSeen<'_>) {
+        self.0.object(seen);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.0.merge(other.0);
+    }
+}
