@@ -5,7 +5,7 @@
 use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
-use crate::{datasets, day, fuzz, kill_loop, moto, tidy, workspace};
+use crate::{browser, datasets, day, fuzz, kill_loop, moto, tidy, workspace};
 
 /// `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -28,12 +28,13 @@ enum Step {
     KillLoop,
     Day,
     Moto,
+    Browser,
     Datasets,
     Fuzz,
 }
 
 impl Step {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Format,
         Self::Tidy,
         Self::Clippy,
@@ -41,6 +42,7 @@ impl Step {
         Self::KillLoop,
         Self::Day,
         Self::Moto,
+        Self::Browser,
         Self::Datasets,
         Self::Fuzz,
     ];
@@ -54,6 +56,7 @@ impl Step {
             Self::KillLoop => "kill loop: the program dies at every step",
             Self::Day => "a short simulated day under enforce",
             Self::Moto => "the program against moto, seen by boto3",
+            Self::Browser => "the report in Chromium",
             Self::Datasets => "datasets are what the generator writes",
             Self::Fuzz => "every fuzz target for some seconds",
         }
@@ -85,6 +88,7 @@ impl Step {
                 day::run(&day::Command::short(workspace::target().join("debug/portcullis")))
             }
             Self::Moto => moto::run(),
+            Self::Browser => browser::check(),
             Self::Datasets => datasets::check(&workspace::root().join("datasets")),
             Self::Fuzz => fuzz::all(if long { LONG_FUZZ_SECONDS } else { FUZZ_SECONDS }, &[]),
         }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod browser;
 mod checks;
 mod datasets;
 mod day;
@@ -42,6 +43,8 @@ enum Command {
     SimulateDay(day::Command),
     /// Run the tests against moto, an AWS stand-in, after installing it for them
     Moto,
+    /// Test the pages in a browser
+    Browser(browser::Command),
     /// Fuzz every parser
     Fuzz(fuzz::Command),
     /// Measure speed
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::KillLoop(command) => kill_loop::run(&command),
         Command::SimulateDay(command) => day::run(&command),
         Command::Moto => moto::run(),
+        Command::Browser(command) => browser::run(&command),
         Command::Fuzz(command) => fuzz::run(&command),
         Command::Bench(command) => bench::run(&command),
     };

@@ -241,7 +241,7 @@ const fn became(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Answered => "answered with success (2xx)",
         Outcome::Failed => "failed on the server (5xx)",
-        Outcome::Attempt => "turned away (any other status)",
+        Outcome::Attempt => "turned away",
         Outcome::Blocked => "stopped by AWS WAF",
         Outcome::Unknown => "without a logged status",
     }

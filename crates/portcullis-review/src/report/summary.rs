@@ -108,7 +108,7 @@ impl Summary {
             Tile {
                 label: "To be blocked",
                 value: count(reach.blocked),
-                note: format!("{} of good requests", share(reach.good, good)),
+                note: format!("refuses {} of good requests", share(reach.good, good)),
             },
         ];
         Self { lead, points, tiles }
