@@ -309,6 +309,12 @@ pub enum ScanOutput {
     Json,
     /// One offender a line.
     Jsonl,
+    /// For spreadsheets; no cell is a formula. Secrets are always hidden.
+    Csv,
+    /// OCSF Detection Findings (class 2004), one offender a line.
+    Ocsf,
+    /// Events of the Elastic Common Schema, one offender a line.
+    Ecs,
 }
 
 /// A severity on the command line.

@@ -10,6 +10,9 @@ use crate::output::{findings, scan_table};
 use crate::pipeline::Purpose;
 use crate::terminal::Terminal;
 
+/// Version that events name.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
     let rules = load_rules(arguments.rules.as_deref())?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
@@ -36,12 +39,15 @@ pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Res
                 out.push(b'\n');
             }
         }
+        ScanOutput::Csv => out = portcullis_review::csv(&findings),
+        ScanOutput::Ocsf => out = portcullis_review::ocsf(&findings, VERSION).into_bytes(),
+        ScanOutput::Ecs => out = portcullis_review::ecs(&findings, VERSION).into_bytes(),
     }
     print(&out)?;
 
     let page = match arguments.output {
         ScanOutput::Table => Page::Shown,
-        ScanOutput::Json | ScanOutput::Jsonl => Page::None,
+        _ => Page::None,
     };
     prepared.tell_joined(terminal);
     let gaps = tell(&tally, page, terminal);

@@ -1,0 +1,21 @@
+//! Findings to test outputs with.
+
+use std::sync::OnceLock;
+
+use portcullis_detection::{Findings, RuleSet, Scan};
+use portcullis_ingest::{Origin, Request, Untrusted};
+
+/// What a scan of one attack finds, whose path begins with the text and whose agent is it.
+pub(crate) fn findings(text: &[u8]) -> Findings {
+    static RULES: OnceLock<RuleSet> = OnceLock::new();
+    let mut scan = Scan::new(RULES.get_or_init(RuleSet::builtin));
+    let path = [text, b"/../../../etc/passwd"].concat();
+    scan.observe(&Request {
+        client: Some("203.0.113.9".parse().expect("an address")),
+        path: Some(Untrusted::new(&path)),
+        user_agent: Some(Untrusted::new(text)),
+        origin: Origin { object: "=cmd()", offset: 0 },
+        ..Request::default()
+    });
+    scan.finish()
+}
