@@ -19,6 +19,7 @@ mod remediation;
 mod report;
 mod rules;
 mod scan;
+mod setup;
 mod shared_data;
 mod sources;
 mod support;

@@ -7,7 +7,8 @@
 //! trying again would hide that; so writes are sent once, and remediation settles what
 //! became of them.
 //!
-//! The calls it makes are `wafv2:ListIPSets`, `wafv2:GetIPSet`, `wafv2:UpdateIPSet`,
+//! The calls it makes are `wafv2:GetIPSet`, `wafv2:UpdateIPSet`, `wafv2:ListIPSets` for sets
+//! that are known by name and not by ARN,
 //! for logs on S3 `s3:ListBucket` and `s3:GetObject`, for a ledger there also
 //! `s3:PutObject` below its prefix, and `sts:AssumeRole` where a role is named. It never
 //! creates or deletes a set, and never touches a web ACL.
@@ -19,6 +20,7 @@ mod ledger_place;
 pub mod objects;
 mod pace;
 mod s3_ledger;
+mod set_arn;
 mod system_clock;
 mod waf;
 
@@ -27,5 +29,6 @@ pub use file_ledger::FileLedger;
 pub use ledger_place::LedgerPlace;
 pub use pace::Pace;
 pub use s3_ledger::S3Ledger;
+pub use set_arn::SetArn;
 pub use system_clock::SystemClock;
 pub use waf::{Listed, WafIpSets};

@@ -68,6 +68,12 @@ impl WafIpSets {
         }
     }
 
+    /// Tells the id of a set, so that it need not be looked for.
+    pub fn know(&self, name: &str, id: &str) {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.insert(name.to_owned(), id.to_owned());
+    }
+
     /// Every IP set of the scope, by name.
     pub async fn list(&self) -> Result<Vec<Listed>, ReadError> {
         let mut listed = Vec::new();

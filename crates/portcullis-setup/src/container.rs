@@ -129,6 +129,7 @@ fn container(
     }
     // ARNs hold the ids of the sets, so that nobody needs to list them.
     environment.push(("PORTCULLIS_CANARY_SETS", Text::from(CANARY_V4) + "," + CANARY_V6));
+    environment.push(("PORTCULLIS_REGION", Text::from(setup.region.as_str())));
     environment.push(("PORTCULLIS_SETS", Text::from(V4) + "," + V6));
     let environment: Vec<Value> = environment
         .into_iter()

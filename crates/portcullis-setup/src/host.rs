@@ -96,8 +96,10 @@ fn scan_service(setup: &Setup) -> String {
         "[Unit]\nDescription=Portcullis looks for attackers in the logs of {name}\n{UNIT}\n\
          [Service]\nType=oneshot\nTimeoutStartSec={timeout}min\n\
          # Made anew for each run, so that no old plan is ever applied.\n\
-         RuntimeDirectory=portcullis-scan\n{commands}{CONFINED}",
+         RuntimeDirectory=portcullis-scan\n{commands}\
+         Environment=PORTCULLIS_REGION={region}\n{CONFINED}",
         name = setup.name,
+        region = setup.region,
         timeout = setup.every_minutes,
     )
 }
@@ -106,10 +108,12 @@ fn expire_service(setup: &Setup) -> String {
     format!(
         "[Unit]\nDescription=Portcullis ends the blocks of {name} that are over\n{UNIT}\n\
          [Service]\nType=oneshot\nTimeoutStartSec=5min\n\
-         ExecStart=/usr/bin/portcullis {} --assume-role {}\n{CONFINED}",
+         ExecStart=/usr/bin/portcullis {} --assume-role {}\n\
+         Environment=PORTCULLIS_REGION={region}\n{CONFINED}",
         expire_command(setup),
         setup.role_arn("expire"),
         name = setup.name,
+        region = setup.region,
     )
 }
 
@@ -150,12 +154,14 @@ fn cron(setup: &Setup) -> String {
          SHELL=/bin/sh\n\
          PATH=/usr/bin:/bin\n\
          PORTCULLIS_CONFIG=/etc/portcullis/portcullis.toml\n\
+         PORTCULLIS_REGION={region}\n\
          {} * * * * portcullis {lock} sh -c '{environment}; rm -f {plan}; {scan}'\n\
          {} * * * * portcullis {environment}; portcullis {} --assume-role {}\n",
         minutes(0),
         minutes(2),
         expire_command(setup),
         role("expire"),
+        region = setup.region,
     )
 }
 
@@ -194,6 +200,7 @@ fn github(setup: &Setup) -> String {
          concurrency: portcullis-{name}\n\
          env:\n\
          \x20 PORTCULLIS_CONFIG: portcullis.toml\n\
+         \x20 PORTCULLIS_REGION: {region}\n\
          \x20 PORTCULLIS_SETS: ${{{{ vars.PORTCULLIS_SETS }}}}\n\
          \x20 PORTCULLIS_CANARY_SETS: ${{{{ vars.PORTCULLIS_CANARY_SETS }}}}\n\
          jobs:\n\
@@ -217,6 +224,7 @@ fn github(setup: &Setup) -> String {
             format!("*/{}", setup.every_minutes)
         },
         name = setup.name,
+        region = setup.region,
         every = setup.every_minutes,
         expire = expire_command(setup),
         expire_role = setup.role_arn("expire"),

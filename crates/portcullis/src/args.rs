@@ -2,6 +2,7 @@
 
 mod remediation;
 mod review;
+mod setup;
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -29,6 +30,7 @@ pub use remediation::{
     Shape, Status, TargetOptions,
 };
 pub use review::{PlanInputs, Report};
+pub use setup::{ApiKind, Init, Schedule, WebAcl};
 
 /// Finds attackers in API access logs and suggests AWS WAF IP-set changes.
 ///
@@ -82,6 +84,8 @@ pub enum When {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write the files that set the whole pipeline up: Terraform, CloudFormation, schedules.
+    Init(Init),
     /// Find the clients that attack, with the reason beside each.
     Scan(Scan),
     /// Print every request as one line of JSON.

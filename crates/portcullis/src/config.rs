@@ -165,9 +165,9 @@ pub struct TargetSettings {
     pub region: Option<String>,
     /// What the sets may be used by.
     pub scope: Option<Scope>,
-    /// The sets that a blocking rule uses.
+    /// The sets that a blocking rule uses, by name or ARN.
     pub sets: Option<Vec<String>>,
-    /// The sets that a counting rule uses.
+    /// The sets that a counting rule uses, by name or ARN.
     pub canary_sets: Option<Vec<String>>,
     /// `s3://BUCKET/PREFIX`, or a directory.
     pub ledger: Option<String>,

@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use portcullis_aws::{Connection, LedgerPlace, Options, Pace, SystemClock, WafIpSets};
+use portcullis_aws::{Connection, LedgerPlace, Options, Pace, SetArn, SystemClock, WafIpSets};
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
     Clock, Ledger, LedgerStore as _, ReadError, Scope, Sets, StoreError, Target,
@@ -81,8 +81,11 @@ impl Remote {
         let store = LedgerPlace::open(&ledger, &connection, halt);
         let mode = settings.mode.unwrap_or_default();
         let usual = || USUAL_SETS.map(str::to_owned).to_vec();
-        let blocking = settings.sets.clone().unwrap_or_else(usual);
-        let canary = settings.canary_sets.clone().unwrap_or_default();
+        let named = |given: Vec<String>| -> Result<Vec<String>, Failure> {
+            given.into_iter().map(|set| known_by_name(set, &sets, &target)).collect()
+        };
+        let blocking = named(settings.sets.clone().unwrap_or_else(usual))?;
+        let canary = named(settings.canary_sets.clone().unwrap_or_default())?;
         let set_names = if mode == Mode::Canary { canary.clone() } else { blocking.clone() };
         if set_names.is_empty() {
             return Err(lacking(&name, if mode == Mode::Canary { "canary-sets" } else { "sets" }));
@@ -167,6 +170,25 @@ impl Remote {
             .exit_with(Exit::Usage)),
         }
     }
+}
+
+/// The name of a set that is given by name or by ARN; the id in an ARN is remembered.
+fn known_by_name(given: String, sets: &WafIpSets, target: &Target) -> Result<String, Failure> {
+    if !given.starts_with("arn:") {
+        return Ok(given);
+    }
+    let refused = |detail: String| {
+        Failure::because(format!("use the set `{}`", given.escape_default()), detail)
+            .exit_with(Exit::Usage)
+    };
+    let Some(arn) = SetArn::parse(&given) else {
+        return Err(refused("it is no ARN of an IP set".to_owned()));
+    };
+    if arn.target != *target {
+        return Err(refused(format!("it is of {}, and the target is {target}", arn.target)));
+    }
+    sets.know(&arn.name, &arn.id);
+    Ok(arn.name)
 }
 
 /// The settings of the named target, or of the only one, under those of the command line.

@@ -11,9 +11,11 @@
 
 mod fault;
 mod hold;
+mod permission;
 mod s3;
 mod waf;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -29,6 +31,7 @@ use tokio::sync::oneshot;
 
 pub use fault::Faults;
 pub use hold::{Held, Hold};
+pub use permission::Permission;
 pub use waf::IpSetRecord;
 
 use fault::{Dice, Fault};
@@ -67,6 +70,7 @@ struct World {
     calls: u64,
     injected: u64,
     hold: Option<hold::Order>,
+    needed: BTreeSet<Permission>,
 }
 
 struct Shared {
@@ -212,6 +216,11 @@ impl FakeAws {
         locked(&self.shared.world).s3.content(bucket, key).map(<[u8]>::to_vec)
     }
 
+    /// The permissions that the calls needed since this was last asked.
+    pub fn take_permissions(&self) -> BTreeSet<Permission> {
+        std::mem::take(&mut locked(&self.shared.world).needed)
+    }
+
     /// Calls so far, and faults among them.
     pub fn figures(&self) -> (u64, u64) {
         let world = locked(&self.shared.world);
@@ -252,6 +261,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         return plain(StatusCode::BAD_REQUEST, "the request ended early");
     };
     let is_waf = waf_target(&head).is_some();
+    permission::note(&mut locked(&shared.world).needed, &head, &body);
     match fault {
         Some(Fault::ResetBefore) => return fault::hang_up(),
         Some(Fault::Throttle) if is_waf => return waf::throttled(),

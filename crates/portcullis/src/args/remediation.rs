@@ -24,10 +24,12 @@ pub struct TargetOptions {
     /// What the sets may be used by.
     #[arg(long, value_name = "SCOPE", env = "PORTCULLIS_SCOPE", ignore_case = true)]
     pub scope: Option<ScopeArgument>,
-    /// A set that a blocking rule uses. May be given several times.
+    /// A set that a blocking rule uses, by name, or by ARN, which saves the permission to
+    /// list sets. May be given several times.
     #[arg(long = "set", value_name = "NAME", env = "PORTCULLIS_SETS", value_delimiter = ',')]
     pub sets: Vec<String>,
-    /// A set that a counting rule uses, for the mode `canary`. May be given several times.
+    /// A set that a counting rule uses, for the mode `canary`, by name or ARN. May be given
+    /// several times.
     #[arg(
         long = "canary-set",
         value_name = "NAME",

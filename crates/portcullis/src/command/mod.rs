@@ -12,6 +12,7 @@ mod decode;
 mod explain;
 mod formats;
 mod import_sigma;
+mod init;
 mod lint;
 mod lists;
 mod man;
@@ -55,13 +56,18 @@ const BUILTIN: &str = "builtin";
 /// Runs the command.
 pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
     let Arguments { global, mut command } = arguments;
-    let (configuration, file) = Configuration::load(global.config.as_deref())?;
+    let (configuration, file) = match command {
+        // It writes a configuration, whatever the one that is there says.
+        Command::Init(_) => (Configuration::default(), None),
+        _ => Configuration::load(global.config.as_deref())?,
+    };
     if let Some(file) = file.filter(|_| global.config.is_none()) {
         terminal.note(format_args!("configured by `{}`", inert(&file.to_string_lossy())));
     }
     configuration.fill(&mut command);
     let (global, configuration) = (&global, &configuration);
     match &command {
+        Command::Init(init) => init::run(init, terminal),
         Command::Scan(scan) => scan::run(scan, global, terminal),
         Command::Decode(decode) => decode::run(decode, global, terminal),
         Command::Classify(classify) => classify::run(classify, global, terminal),

@@ -1,0 +1,31 @@
+//! Which permission a call needs, as IAM would ask for it.
+
+use std::collections::BTreeSet;
+
+use axum::http::{Method, request::Parts};
+use serde_json::Value;
+
+/// An action and what it is done to: `wafv2:GetIPSet` on a set's name, `s3:GetObject` on
+/// `bucket/key`, `s3:ListBucket` on `bucket`.
+pub type Permission = (String, String);
+
+/// Notes the permission that a call needs.
+pub(crate) fn note(needed: &mut BTreeSet<Permission>, head: &Parts, body: &[u8]) {
+    let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+    if let Some((_, operation)) = target.and_then(|target| target.rsplit_once('.')) {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let name = body["Name"].as_str().unwrap_or("*");
+        needed.insert((format!("wafv2:{operation}"), name.to_owned()));
+        return;
+    }
+    let path = head.uri.path().trim_start_matches('/');
+    let is_bucket = path.split_once('/').is_none_or(|(_, key)| key.is_empty());
+    let action = match (&head.method, is_bucket) {
+        (&Method::GET, true) => "s3:ListBucket",
+        (&Method::GET | &Method::HEAD, false) => "s3:GetObject",
+        (&Method::PUT, false) => "s3:PutObject",
+        (&Method::DELETE, false) => "s3:DeleteObject",
+        _ => "s3:Other",
+    };
+    needed.insert((action.to_owned(), path.trim_end_matches('/').to_owned()));
+}

@@ -1,0 +1,96 @@
+//! Checks what `portcullis init` writes with the linters of those who read it.
+//!
+//! cfn-lint holds the template against AWS's own schema, checkov its policies and recipe
+//! against known mistakes. Terraform itself is not needed: the HCL is parsed by a parser
+//! that is not ours and held against a table of the resource types that are used, with the
+//! arguments they require and take; see `tests/setup/check_terraform.py`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::{env, fs};
+
+use crate::workspace;
+
+/// What the linters are, with every dependency and its exact version.
+const REQUIREMENTS: &str = "tests/setup/requirements.txt";
+
+/// Checks of checkov that judge policies. Its others ask for keys of one's own, a year of
+/// logs and the like, which cost money and are the operator's to choose.
+const POLICY_CHECKS: &str = "CKV_AWS_1,CKV_AWS_40,CKV_AWS_49,CKV_AWS_60,CKV_AWS_61,CKV_AWS_62,\
+     CKV_AWS_63,CKV_AWS_70,CKV_AWS_93,CKV_AWS_107,CKV_AWS_108,CKV_AWS_109,CKV_AWS_110,CKV_AWS_111,\
+     CKV_AWS_286,CKV_AWS_287,CKV_AWS_288,CKV_AWS_289,CKV_AWS_290,CKV_AWS_355,CKV2_AWS_40";
+
+/// Setups that between them write everything there is to write.
+const SETUPS: [&[&str]; 4] = [
+    &["--mode=observe"],
+    &["--mode=canary", "--web-acl=existing", "--leave-stage"],
+    &["--mode=enforce", "--alarm-email=oncall@example.com"],
+    &["--mode=suggest", "--schedule=host", "--trust=arn:aws:iam::111122223333:role/scanner"],
+];
+
+const ANSWERS: [&str; 10] = [
+    "init",
+    "--force",
+    "--name=prod",
+    "--account=111122223333",
+    "--region=eu-west-1",
+    "--api-id=a1b2c3d4e5",
+    "--stage=prod",
+    "--subnet=subnet-0a1b2c3d4e5f67890",
+    "--security-group=sg-0a1b2c3d4e5f67890",
+    "--never-block=192.0.2.0/24",
+];
+
+/// Writes the setups and checks them.
+pub(crate) fn check() -> Result<(), String> {
+    let tools = tools()?;
+    let program = workspace::target().join("debug/portcullis");
+    let out = workspace::target().join("setup");
+    if out.exists() {
+        fs::remove_dir_all(&out).map_err(|error| format!("failed to clear: {error}"))?;
+    }
+    for (index, options) in SETUPS.iter().enumerate() {
+        let place = out.join(index.to_string());
+        let mut init = Process::new(&program);
+        init.args(ANSWERS).args(*options).arg("--out").arg(&place).arg("--quiet");
+        init.arg("--image=111122223333.dkr.ecr.eu-west-1.amazonaws.com/portcullis:0.1.0");
+        init.stdout(std::process::Stdio::null());
+        run(&mut init)?;
+        let template = place.join("cloudformation/portcullis.json");
+        run(Process::new(tools.join("cfn-lint")).args(["--regions", "eu-west-1"]).arg(&template))?;
+        run(Process::new(tools.join("checkov"))
+            .args(["--compact", "--quiet", "--framework", "cloudformation", "terraform"])
+            .args(["--check", POLICY_CHECKS, "--directory"])
+            .arg(&place))?;
+        run(Process::new(tools.join("python"))
+            .arg(workspace::root().join("tests/setup/check_terraform.py"))
+            .arg(place.join("terraform")))?;
+    }
+    let recipes = [out.join("0/Dockerfile"), workspace::root().join("Dockerfile")];
+    run(Process::new(tools.join("hadolint")).args(recipes))?;
+    println!("{} setups pass cfn-lint, checkov, the HCL check and hadolint", SETUPS.len());
+    Ok(())
+}
+
+/// The directory of the linters' programs, installed if they are not there in this version.
+fn tools() -> Result<PathBuf, String> {
+    let home = env::var_os("HOME").ok_or("HOME is not set")?;
+    let environment = Path::new(&home).join(".cache/portcullis/setup");
+    let wanted = workspace::root().join(REQUIREMENTS);
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let installed = environment.join("requirements.txt");
+    if read(&installed) != read(&wanted) {
+        run(Process::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+        run(Process::new(environment.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"])
+            .arg(&wanted))?;
+        fs::copy(&wanted, &installed).map_err(|error| format!("failed to note them: {error}"))?;
+    }
+    Ok(environment.join("bin"))
+}
+
+fn run(command: &mut Process) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().map_err(|error| format!("failed to start {name}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{name} ended with {status}")) }
+}
