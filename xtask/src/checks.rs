@@ -5,7 +5,7 @@
 use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
-use crate::{browser, datasets, day, fuzz, kill_loop, moto, tidy, workspace};
+use crate::{browser, datasets, day, fuzz, kill_loop, moto, setup, tidy, workspace};
 
 /// `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -29,12 +29,13 @@ enum Step {
     Day,
     Moto,
     Browser,
+    Setup,
     Datasets,
     Fuzz,
 }
 
 impl Step {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Format,
         Self::Tidy,
         Self::Clippy,
@@ -43,6 +44,7 @@ impl Step {
         Self::Day,
         Self::Moto,
         Self::Browser,
+        Self::Setup,
         Self::Datasets,
         Self::Fuzz,
     ];
@@ -57,6 +59,7 @@ impl Step {
             Self::Day => "a short simulated day under enforce",
             Self::Moto => "the program against moto, seen by boto3",
             Self::Browser => "the report in Chromium",
+            Self::Setup => "what init writes passes the linters of those who read it",
             Self::Datasets => "datasets are what the generator writes",
             Self::Fuzz => "every fuzz target for some seconds",
         }
@@ -89,6 +92,10 @@ impl Step {
             }
             Self::Moto => moto::run(),
             Self::Browser => browser::check(),
+            Self::Setup => {
+                cargo(&["build", "--package", "portcullis"], &[])?;
+                setup::check()
+            }
             Self::Datasets => datasets::check(&workspace::root().join("datasets")),
             Self::Fuzz => fuzz::all(if long { LONG_FUZZ_SECONDS } else { FUZZ_SECONDS }, &[]),
         }
