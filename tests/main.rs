@@ -11,6 +11,7 @@ mod determinism;
 mod exit_codes;
 mod explain;
 mod formats;
+mod keeping;
 mod kill_loop;
 mod lint;
 mod moto;

@@ -1,19 +1,17 @@
 //! A ledger in a directory of this machine.
 //!
-//! `ledger.json` is written beside itself, flushed to the disk and renamed, so that a
-//! reader finds the old one or the new one and a crash loses neither. `audit.jsonl` only
-//! grows. `HALT`, by being there, is the kill switch. All changes happen under a lock
+//! `ledger.json` is replaced whole or not at all. `audit.jsonl` only grows. `HALT`, by being there, is the kill switch. All changes happen under a lock
 //! on `lock`, which the system releases when its holder dies.
 //!
 //! The calls block for as long as the disk takes, which is short beside any call to AWS.
 
-use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use portcullis_remediation::{AuditLine, Ledger, LedgerStore, SaveError, StoreError, Version};
-use sha2::{Digest, Sha256};
+
+use crate::disk;
 
 /// A ledger in one directory.
 #[derive(Debug, Clone)]
@@ -33,11 +31,7 @@ impl FileLedger {
 
     /// Whoever has the file it returns is alone until it is dropped.
     fn lock(&self) -> io::Result<File> {
-        fs::create_dir_all(&self.directory)?;
-        let path = self.path("lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-        file.lock()?;
-        Ok(file)
+        disk::lock(&self.path("lock"))
     }
 
     fn text(&self, name: &str) -> Result<Option<String>, StoreError> {
@@ -71,26 +65,6 @@ impl FileLedger {
     }
 }
 
-fn version(text: &str) -> Version {
-    let mut name = String::with_capacity(64);
-    for byte in Sha256::digest(text) {
-        write!(name, "{byte:02x}").expect("writing to a string never fails");
-    }
-    Version(name)
-}
-
-/// Replaces a file whole or not at all.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let unfinished = path.with_extension("part");
-    let mut file = File::create(&unfinished)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    // The new name is on the disk when the directory is.
-    let directory = path.parent().map_or(Path::new("."), |parent| parent);
-    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
-}
-
 impl LedgerStore for FileLedger {
     async fn load(&self) -> Result<Option<(Ledger, Version)>, StoreError> {
         let Some(text) = self.text("ledger.json")? else {
@@ -99,7 +73,7 @@ impl LedgerStore for FileLedger {
         let ledger = Ledger::from_json(&text).map_err(|error| {
             StoreError(format!("{}: {error}", self.path("ledger.json").display()))
         })?;
-        Ok(Some((ledger, version(&text))))
+        Ok(Some((ledger, disk::version(&text))))
     }
 
     async fn save(
@@ -112,14 +86,14 @@ impl LedgerStore for FileLedger {
         let _alone = self.lock().map_err(refused)?;
         let stored =
             self.text("ledger.json").map_err(|StoreError(text)| SaveError::Refused(text))?;
-        if stored.as_deref().map(version).as_ref() != replaces {
+        if stored.as_deref().map(disk::version).as_ref() != replaces {
             return Err(SaveError::Conflict);
         }
         let text = ledger.to_json();
-        replace(&self.path("ledger.json"), &text).map_err(|error| {
+        disk::replace(&self.path("ledger.json"), &text).map_err(|error| {
             SaveError::Unknown(format!("{}: {error}", self.directory.display()))
         })?;
-        Ok(version(&text))
+        Ok(disk::version(&text))
     }
 
     async fn append_audit(&self, lines: &[AuditLine]) -> Result<(), StoreError> {

@@ -14,17 +14,21 @@
 //! creates or deletes a set, and never touches a web ACL.
 
 mod connection;
+mod disk;
+mod document;
 mod failure;
 mod file_ledger;
 mod ledger_place;
 pub mod objects;
 mod pace;
 mod s3_ledger;
+mod s3_place;
 mod set_arn;
 mod system_clock;
 mod waf;
 
 pub use connection::{Connection, Keys, Options};
+pub use document::Document;
 pub use file_ledger::FileLedger;
 pub use ledger_place::LedgerPlace;
 pub use pace::Pace;

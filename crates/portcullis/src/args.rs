@@ -198,6 +198,25 @@ pub struct Logs {
     pub access: Access,
 }
 
+/// What is kept from run to run.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "From run to run")]
+pub struct Keeping {
+    /// Keep what was found in FILE, or in `s3://BUCKET/KEY`: only objects that are new
+    /// since the last run are read, each counts once, and the result is about all of
+    /// --lookback.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PORTCULLIS_STATE",
+        conflicts_with_all = ["since", "from", "to", "join_waf"]
+    )]
+    pub state: Option<String>,
+    /// How far back objects count, by the time they were written: `90m`, `24h`, `3d`.
+    #[arg(long, value_name = "LENGTH", value_parser = span::length, default_value = "25h")]
+    pub lookback: i64,
+}
+
 /// The span of time that is looked at. Requests outside it are passed over and counted,
 /// and in a bucket, objects that can hold none of it are not fetched.
 #[derive(Debug, Default, Args)]
@@ -231,6 +250,21 @@ pub struct Access {
     /// Another server than AWS.
     #[arg(long, value_name = "URL", env = "PORTCULLIS_ENDPOINT_URL")]
     pub endpoint_url: Option<String>,
+}
+
+impl Access {
+    /// As the AWS crate takes it.
+    pub fn options(&self) -> portcullis_aws::Options {
+        portcullis_aws::Options {
+            profile: self.profile.clone(),
+            assume_role: self.assume_role.clone(),
+            region: self.region.clone(),
+            // Other servers than AWS have no names for their buckets.
+            path_style: self.endpoint_url.is_some(),
+            endpoint_url: self.endpoint_url.clone(),
+            ..portcullis_aws::Options::default()
+        }
+    }
 }
 
 impl Logs {
@@ -287,6 +321,9 @@ pub struct Scan {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub logs: Logs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub keeping: Keeping,
     /// Shape of the output.
     #[arg(short, long, value_name = "SHAPE", default_value = "table")]
     pub output: ScanOutput,
@@ -426,6 +463,9 @@ pub struct Plan {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub logs: Logs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub keeping: Keeping,
     /// The IP sets as they are now, a JSON file. Without it and without --target the plan
     /// starts from two empty sets, one for IPv4 and one for IPv6.
     #[arg(long, value_name = "FILE", conflicts_with = "target")]

@@ -12,8 +12,8 @@ use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
+use portcullis_aws::Connection;
 use portcullis_aws::objects::{Bucket, Listed, Listing, Location, Prefetch, Room};
-use portcullis_aws::{Connection, Options};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -79,45 +79,43 @@ pub struct Buckets {
 impl Buckets {
     /// Finds credentials and region; nothing is asked yet.
     pub fn open(store: Store<'_>) -> Result<Self, Failure> {
-        let access = store.access;
         let network = Network::start().map_err(|error| Failure::new("reach S3", &error))?;
-        let options = Options {
-            profile: access.profile.clone(),
-            assume_role: access.assume_role.clone(),
-            region: access.region.clone(),
-            // Other servers than AWS have no names for their buckets.
-            path_style: access.endpoint_url.is_some(),
-            endpoint_url: access.endpoint_url.clone(),
-            ..Options::default()
-        };
+        let options = store.access.options();
         let connection = network.wait(async move { Connection::open(&options).await });
         Ok(Self { network: Arc::new(network), connection, requester_pays: store.requester_pays })
     }
 
     /// The objects of a location that may hold requests of the span.
-    pub fn list(&self, location: &Location, span: Span) -> Result<(Arc<Ahead>, Listing), Failure> {
-        let bucket = Bucket::new(&self.connection, &location.bucket, self.requester_pays);
-        let (asked, prefix) = (bucket.clone(), location.prefix.clone());
+    pub fn list(&self, location: &Location, span: Span) -> Result<Listing, Failure> {
+        let (bucket, prefix) = (self.bucket(location), location.prefix.clone());
         let span = portcullis_aws::objects::Span { from: span.from, to: span.to };
-        let listing = self.network.wait(async move { asked.list(&prefix, span).await });
-        let mut listing = listing.map_err(|error| {
+        let listing = self.network.wait(async move { bucket.list(&prefix, span).await });
+        listing.map_err(|error| {
             let failure = Failure::because(format!("list `{}`", error.place), error.message);
             match error.fix {
                 Some(fix) => failure.hint(fix),
                 None => failure,
             }
-        })?;
-        let ahead = Ahead {
+        })
+    }
+
+    /// Objects of a location that will all be opened.
+    pub fn ahead(&self, location: &Location, objects: Vec<Listed>) -> Arc<Ahead> {
+        Arc::new(Ahead {
             network: Arc::clone(&self.network),
-            bucket,
-            objects: std::mem::take(&mut listing.objects),
+            bucket: self.bucket(location),
+            objects,
             begun: OnceLock::new(),
-        };
-        Ok((Arc::new(ahead), listing))
+        })
+    }
+
+    fn bucket(&self, location: &Location) -> Bucket {
+        Bucket::new(&self.connection, &location.bucket, self.requester_pays)
     }
 }
 
-/// Objects of one location, fetched ahead once the first is opened.
+/// Objects of one location, fetched ahead once the first is opened. Each is to be opened,
+/// or those after it would wait for its room for ever.
 pub struct Ahead {
     network: Arc<Network>,
     bucket: Bucket,
@@ -126,14 +124,14 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// The objects, by key.
-    pub fn objects(&self) -> &[Listed] {
-        &self.objects
-    }
-
-    /// How outputs name an object.
-    pub fn name(&self, object: &Listed) -> String {
-        format!("s3://{}/{}", self.bucket.name(), object.key)
+    /// The same, of these objects alone.
+    pub fn only(&self, places: &[usize]) -> Arc<Self> {
+        Arc::new(Self {
+            network: Arc::clone(&self.network),
+            bucket: self.bucket.clone(),
+            objects: places.iter().map(|place| self.objects[*place].clone()).collect(),
+            begun: OnceLock::new(),
+        })
     }
 
     /// The content of an object. What goes wrong with it shows when it is read.

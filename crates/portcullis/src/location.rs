@@ -11,8 +11,10 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use portcullis_aws::objects;
+use portcullis_ingest::Timestamp;
 
 use crate::bucket::{Ahead, Buckets, Store};
 use crate::failure::Failure;
@@ -26,6 +28,10 @@ pub struct Input {
     pub name: String,
     /// Stored size, where known.
     pub bytes: Option<u64>,
+    /// When it was written, where known.
+    pub written: Option<Timestamp>,
+    /// What changes when its content does; empty where nothing tells that.
+    pub version: String,
     source: Source,
 }
 
@@ -38,6 +44,18 @@ enum Source {
 }
 
 impl Input {
+    /// An object that is nowhere.
+    #[cfg(test)]
+    pub fn test(name: &str, version: &str, written: Timestamp) -> Self {
+        Self {
+            name: name.to_owned(),
+            bytes: Some(1),
+            written: Some(written),
+            version: version.to_owned(),
+            source: Source::Stdin,
+        }
+    }
+
     /// Opens the object.
     pub fn open(&self) -> io::Result<Box<dyn Read>> {
         match &self.source {
@@ -46,6 +64,36 @@ impl Input {
             Source::Object(ahead, index) => Ok(Box::new(ahead.open(*index))),
         }
     }
+}
+
+/// Some of the inputs, in their order. What is fetched ahead is these alone.
+pub fn chosen(inputs: &[Input], wanted: &[usize]) -> Vec<Input> {
+    let mut chosen: Vec<Input> = wanted.iter().map(|place| inputs[*place].clone()).collect();
+    let mut from = 0;
+    while from < chosen.len() {
+        let Source::Object(ahead, _) = &chosen[from].source else {
+            from += 1;
+            continue;
+        };
+        let same = |input: &&Input| match &input.source {
+            Source::Object(other, _) => Arc::ptr_eq(other, ahead),
+            _ => false,
+        };
+        let run: Vec<usize> = chosen[from..]
+            .iter()
+            .take_while(same)
+            .filter_map(|input| match &input.source {
+                Source::Object(_, index) => Some(*index),
+                _ => None,
+            })
+            .collect();
+        let only = ahead.only(&run);
+        for (index, input) in chosen[from..from + run.len()].iter_mut().enumerate() {
+            input.source = Source::Object(Arc::clone(&only), index);
+        }
+        from += run.len();
+    }
+    chosen
 }
 
 /// What a list of locations names.
@@ -101,7 +149,13 @@ impl Finder<'_> {
             }
             self.stdin_taken = true;
             let source = Source::Stdin;
-            self.found.inputs.push(Input { name: "-".to_owned(), bytes: None, source });
+            self.found.inputs.push(Input {
+                name: "-".to_owned(),
+                bytes: None,
+                written: None,
+                version: String::new(),
+                source,
+            });
             return;
         }
         if location.starts_with("s3://") {
@@ -129,21 +183,33 @@ impl Finder<'_> {
             Some(buckets) => buckets,
             none => none.insert(Buckets::open(self.store)?),
         };
-        let (ahead, listing) = buckets.list(&place, self.span)?;
-        let before = self.found.inputs.len();
-        for (index, object) in ahead.objects().iter().enumerate() {
-            let name = ahead.name(object);
-            if !self.objects_taken.insert(name.clone()) {
-                self.skip(&name, "named twice, read once");
-                continue;
+        let mut listing = buckets.list(&place, self.span)?;
+        let name = |object: &objects::Listed| format!("s3://{}/{}", place.bucket, object.key);
+        let mut kept = Vec::new();
+        for object in std::mem::take(&mut listing.objects) {
+            if self.objects_taken.insert(name(&object)) {
+                kept.push(object);
+            } else {
+                let name = name(&object);
+                self.found.skipped.push((name, "named twice, read once"));
             }
-            let source = Source::Object(Arc::clone(&ahead), index);
-            self.found.inputs.push(Input { name, bytes: Some(object.size), source });
+        }
+        let inputs: Vec<_> = kept.iter().map(|object| (name(object), object.clone())).collect();
+        let count = inputs.len() as u64;
+        let ahead = buckets.ahead(&place, kept);
+        for (index, (name, object)) in inputs.into_iter().enumerate() {
+            self.found.inputs.push(Input {
+                name,
+                bytes: Some(object.size),
+                written: object.modified,
+                version: object.etag,
+                source: Source::Object(Arc::clone(&ahead), index),
+            });
         }
         if listing.before_span > 0 || listing.folders_passed_over > 0 {
             self.found.notes.push(format!(
                 "{location}: {} read; {} written before the span and {} of other days left out",
-                counted((self.found.inputs.len() - before) as u64, "object", "objects"),
+                counted(count, "object", "objects"),
                 counted(listing.before_span, "object", "objects"),
                 counted(listing.folders_passed_over, "folder", "folders"),
             ));
@@ -217,9 +283,15 @@ impl Finder<'_> {
             self.skip(&name_of(path), "named twice, read once");
             return;
         }
+        let written = metadata.modified().ok();
+        let written = written.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         self.found.inputs.push(Input {
             name: name_of(path),
             bytes: metadata.is_file().then_some(metadata.len()),
+            written: written
+                .and_then(|since| i64::try_from(since.as_millis()).ok())
+                .and_then(Timestamp::from_epoch_ms),
+            version: written.map_or(String::new(), |since| since.as_nanos().to_string()),
             source: Source::File(path.to_path_buf()),
         });
     }

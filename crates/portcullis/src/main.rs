@@ -16,6 +16,7 @@ mod config;
 mod exit;
 mod failure;
 mod format;
+mod history;
 mod joining;
 mod location;
 mod operation;

@@ -5,7 +5,8 @@
 //! at the end, which gives the same whatever the threads (`Scan` promises it); what they
 //! print is put in order by [`crate::ordered`].
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -60,6 +61,20 @@ pub enum Purpose<'q> {
     Block,
     /// To be blocked on, and reviewed: as [`Purpose::Block`], with an overview.
     Review,
+    /// To be kept for runs to come, by the hour of each object; see [`crate::history`].
+    Keep(&'q [i64]),
+}
+
+/// What was gathered from objects to be kept.
+pub struct Gathered<'rules> {
+    /// From objects that were read to their end, by their hour.
+    pub hours: BTreeMap<i64, Scan<'rules>>,
+    /// Of the other objects, that they are incomplete, and how.
+    pub gaps: Scan<'rules>,
+    /// From the other objects, what there was to read of them.
+    pub provisional: Option<Scan<'rules>>,
+    /// Whether each object was read to its end, in input order.
+    pub complete: Vec<bool>,
 }
 
 impl Purpose<'_> {
@@ -67,7 +82,7 @@ impl Purpose<'_> {
         match self {
             Self::Answer(question) => Scan::asked(rules, question.clone()),
             Self::Review => Scan::surveying(rules),
-            Self::Show | Self::Block => Scan::new(rules),
+            Self::Show | Self::Block | Self::Keep(_) => Scan::new(rules),
         }
     }
 }
@@ -102,18 +117,22 @@ impl Reading<'_> {
     /// Looks for offenders in all objects.
     pub fn findings(&self, rules: &RuleSet, purpose: Purpose<'_>) -> (Findings, Tally) {
         let (done, tally) = self.scanned(rules, purpose);
-        let traffic = (purpose == Purpose::Block).then(|| {
-            // A good request is one, wherever its object ends.
-            let mut traffic = done.scan.traffic();
-            traffic.merge(done.provisional.as_ref().map(Scan::traffic).unwrap_or_default());
-            traffic
-        });
-        let mut findings = done.scan.finish();
-        if let Some(provisional) = done.provisional {
-            add_provisional(&mut findings, provisional.finish());
-        }
-        findings.traffic = traffic;
-        (findings, tally)
+        (decided(done.scan, done.provisional, purpose), tally)
+    }
+
+    /// Gathers from all objects what is to be kept.
+    pub fn gathered<'rules>(
+        &self,
+        rules: &'rules RuleSet,
+        hours: &[i64],
+    ) -> (Gathered<'rules>, Tally) {
+        let mut done = self.scan_batch(self.access_logs(), Purpose::Keep(hours), rules);
+        done.reports.sort_by_key(|(index, _)| *index);
+        let complete = done.reports.iter().map(|(_, report)| report.incomplete().is_none());
+        let complete = complete.collect();
+        let tally = self.tally(done.reports.into_iter().map(|(_, report)| report));
+        let (hours, gaps, provisional) = (done.hours, done.scan, done.provisional);
+        (Gathered { hours, gaps, provisional, complete }, tally)
     }
 
     /// Looks for offenders to be blocked, and at what else a reviewer wants to see. The
@@ -214,7 +233,7 @@ impl Reading<'_> {
 
     /// The part of the memory that is for what is known of clients. The rest is for the
     /// program, the objects being read, and what the allocator loses between blocks.
-    fn memory_of_clients(&self) -> usize {
+    pub fn memory_of_clients(&self) -> usize {
         usize::try_from(self.memory / 8 * 5).unwrap_or(usize::MAX)
     }
 
@@ -265,14 +284,19 @@ impl Reading<'_> {
             Purpose::Show | Purpose::Answer(_) => {
                 self.read(object, &wanted, &mut Observe(&mut done.scan))
             }
-            Purpose::Block | Purpose::Review => {
+            Purpose::Block | Purpose::Review | Purpose::Keep(_) => {
                 let mut alone = purpose.scan(rules);
                 alone.limit_memory(self.memory_of_clients() / self.threads);
                 let report = self.read(object, &wanted, &mut Observe(&mut alone));
-                match (report.incomplete(), &mut done.provisional) {
-                    (None, _) => done.scan.merge(alone),
-                    (Some(_), Some(provisional)) => provisional.merge(alone),
-                    (Some(_), provisional) => *provisional = Some(alone),
+                match (report.incomplete(), purpose, &mut done.provisional) {
+                    (None, Purpose::Keep(hours), _) => {
+                        report.tell(object.input, |seen| alone.object(seen));
+                        merge_into(&mut done.hours, hours[object.number], alone);
+                        return report;
+                    }
+                    (None, ..) => done.scan.merge(alone),
+                    (Some(_), _, Some(provisional)) => provisional.merge(alone),
+                    (Some(_), _, provisional) => *provisional = Some(alone),
                 }
                 report
             }
@@ -392,13 +416,16 @@ struct Scanned<'rules> {
     scan: Scan<'rules>,
     /// What speaks for itself only in objects that ended early.
     provisional: Option<Scan<'rules>>,
+    /// From objects that are to be kept, by their hour.
+    hours: BTreeMap<i64, Scan<'rules>>,
     /// By the object's place among the inputs.
     reports: Vec<(usize, Report)>,
 }
 
 impl<'rules> Scanned<'rules> {
     fn new(purpose: Purpose<'_>, rules: &'rules RuleSet) -> Self {
-        Self { scan: purpose.scan(rules), provisional: None, reports: Vec::new() }
+        let (hours, reports) = (BTreeMap::new(), Vec::new());
+        Self { scan: purpose.scan(rules), provisional: None, hours, reports }
     }
 
     fn merge(&mut self, mut other: Self) {
@@ -408,8 +435,34 @@ impl<'rules> Scanned<'rules> {
             (None, theirs) => self.provisional = theirs,
             (Some(_), None) => {}
         }
+        for (hour, theirs) in other.hours {
+            merge_into(&mut self.hours, hour, theirs);
+        }
         self.reports.append(&mut other.reports);
     }
+}
+
+fn merge_into<'rules>(hours: &mut BTreeMap<i64, Scan<'rules>>, hour: i64, scan: Scan<'rules>) {
+    match hours.entry(hour) {
+        Entry::Vacant(place) => drop(place.insert(scan)),
+        Entry::Occupied(mut mine) => mine.get_mut().merge(scan),
+    }
+}
+
+/// Decides about every source. For a block, with what a block would hit.
+pub fn decided(scan: Scan<'_>, provisional: Option<Scan<'_>>, purpose: Purpose<'_>) -> Findings {
+    let traffic = (purpose == Purpose::Block).then(|| {
+        // A good request is one, wherever its object ends.
+        let mut traffic = scan.traffic();
+        traffic.merge(provisional.as_ref().map(Scan::traffic).unwrap_or_default());
+        traffic
+    });
+    let mut findings = scan.finish();
+    if let Some(provisional) = provisional {
+        add_provisional(&mut findings, provisional.finish());
+    }
+    findings.traffic = traffic;
+    findings
 }
 
 /// Adds the offenders that only objects which ended early speak against, so that a plan

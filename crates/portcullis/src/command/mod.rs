@@ -13,6 +13,7 @@ mod explain;
 mod formats;
 mod import_sigma;
 mod init;
+mod keeping;
 mod lint;
 mod lists;
 mod man;
@@ -166,8 +167,23 @@ impl Prepared {
     /// Finds the objects and understands the format. Locations that cannot be read are
     /// told and counted in the exit code; the others are still read.
     fn new(logs: &Logs, global: &Global, terminal: &Terminal) -> Result<Self, Failure> {
-        let format = logs.format.as_deref().map(crate::format::parse).transpose()?;
         let span = Span::of(&logs.within, SystemClock.now())?;
+        let prepared = Self::written_in(span, logs, global, terminal)?;
+        if prepared.inputs.is_empty() {
+            return Err(no_logs(&logs.locations));
+        }
+        Ok(Self { span, ..prepared })
+    }
+
+    /// As [`Prepared::new`], but of objects that were written in a span, where their store
+    /// tells that. There may be none.
+    fn written_in(
+        span: Span,
+        logs: &Logs,
+        global: &Global,
+        terminal: &Terminal,
+    ) -> Result<Self, Failure> {
+        let format = logs.format.as_deref().map(crate::format::parse).transpose()?;
         let found = location::find(&logs.locations, logs.store(), span);
         for (name, reason) in &found.skipped {
             terminal.detail(format_args!("passed over `{}`: {reason}", inert(name)));
@@ -185,7 +201,6 @@ impl Prepared {
             // With nothing left to read, a result would only look like one.
             Some(failure) if found.inputs.is_empty() => return Err(failure),
             Some(failure) => terminal.error(&failure),
-            None if found.inputs.is_empty() => return Err(no_logs(&logs.locations)),
             None => {}
         }
         let threads = logs
@@ -206,7 +221,7 @@ impl Prepared {
         };
         let progress = Progress::new(&found.inputs, !global.no_progress && !global.quiet);
         let inputs = found.inputs;
-        let memory = logs.memory;
+        let (span, memory) = (Span::default(), logs.memory);
         Ok(Self {
             inputs,
             format,

@@ -19,8 +19,9 @@ use portcullis_remediation::{
     plan_changes,
 };
 
+use super::keeping::{self, Found};
 use super::lists::{Lists, bad_input};
-use super::{Page, Prepared, inert, load_rules, print, read_option_file, tell};
+use super::{Page, inert, load_rules, print, read_option_file, tell};
 use crate::args::{Global, Plan, PlanOutput};
 use crate::config::Configuration;
 use crate::exit::Exit;
@@ -47,11 +48,9 @@ pub(super) fn run(
         }
         None => Base { sets: current_sets(arguments.current.as_deref(), terminal)?, live: None },
     };
-    let prepared = Prepared::new(&arguments.logs, global, terminal)?;
-    prepared.require_client()?;
-
-    let (findings, tally) = prepared.reading().findings(&rules, Purpose::Block);
-    prepared.progress.finish();
+    let read = (&arguments.logs, &arguments.keeping);
+    let Found { findings, tally, prepared } =
+        keeping::findings(&rules, Purpose::Block, read, global, terminal)?;
     let page = match arguments.output {
         PlanOutput::Human => Page::Shown,
         PlanOutput::Json => Page::None,

@@ -2,7 +2,8 @@
 
 use portcullis_detection::{Findings, Severity};
 
-use super::{Page, Prepared, inert, load_rules, print, tell};
+use super::keeping::{self, Found};
+use super::{Page, inert, load_rules, print, tell};
 use crate::args::{Global, Scan, ScanOutput, SeverityArgument};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,11 +16,9 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
     let rules = load_rules(arguments.rules.as_deref())?;
-    let prepared = Prepared::new(&arguments.logs, global, terminal)?;
-    prepared.require_client()?;
-
-    let (findings, tally) = prepared.reading().findings(&rules, Purpose::Show);
-    prepared.progress.finish();
+    let read = (&arguments.logs, &arguments.keeping);
+    let Found { findings, tally, prepared } =
+        keeping::findings(&rules, Purpose::Show, read, global, terminal)?;
 
     let secrets = arguments.logs.secrets();
     let mut out = Vec::new();
