@@ -5,6 +5,7 @@
 mod authors;
 mod bad_input;
 mod buckets;
+mod crawlers;
 mod datasets;
 mod decode;
 mod determinism;

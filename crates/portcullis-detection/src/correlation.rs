@@ -35,6 +35,8 @@ named! {
         ProbesAndRate = "probes-and-rate",
         /// Every request was flagged.
         NothingButAttacks = "nothing-but-attacks",
+        /// Says to be a crawler, and is not.
+        FalseCrawler = "false-crawler",
     }
 }
 
@@ -55,6 +57,8 @@ pub(crate) struct Facts {
     pub(crate) requests: u64,
     pub(crate) flagged_requests: u64,
     pub(crate) good_requests: u64,
+    /// Requests whose agent names a crawler that does not ask from there.
+    pub(crate) false_claims: u64,
 }
 
 impl Facts {
@@ -70,7 +74,7 @@ impl Correlation {
         match self {
             Self::ScannerThatProbes | Self::ManyKinds => 50,
             Self::ProbesAndRate => 30,
-            Self::NothingButAttacks => 20,
+            Self::NothingButAttacks | Self::FalseCrawler => 20,
         }
     }
 
@@ -87,6 +91,10 @@ impl Correlation {
             }
             Self::ProbesAndRate => "3 or more signature rules and a rate speak against it",
             Self::NothingButAttacks => "each of its requests, 10 or more, was flagged",
+            Self::FalseCrawler => {
+                "it says to be a crawler, and its address is not among those that the crawler's \
+                 operator publishes"
+            }
         }
     }
 
@@ -104,6 +112,7 @@ impl Correlation {
                 facts.categories >= LEAST_CATEGORIES && facts.flagged_requests > facts.good_requests
             }
             Self::ProbesAndRate => facts.rules >= LEAST_RULES && facts.rates > 0,
+            Self::FalseCrawler => facts.false_claims > 0,
             Self::NothingButAttacks => {
                 facts.requests >= LEAST_REQUESTS && facts.flagged_requests == facts.requests
             }
@@ -147,6 +156,14 @@ mod tests {
         check(both, &[Correlation::ProbesAndRate]);
         check(Facts { rules: 2, ..both }, &[]);
         check(Facts { rates: 0, ..both }, &[]);
+    }
+
+    #[test]
+    fn one_false_claim_is_one() {
+        check(
+            Facts { false_claims: 1, requests: 9, ..Facts::default() },
+            &[Correlation::FalseCrawler],
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod calibrate;
 mod compare;
 mod correlation;
 mod coverage;
+mod crawler;
 mod forgery;
 mod level;
 pub mod lint;
@@ -38,6 +39,7 @@ pub use calibrate::{Budget, Calibration, Measured};
 pub use compare::{Comparison, Difference, RuleChange, RuleDifference, SourceDifference, Totals};
 pub use correlation::Correlation;
 pub use coverage::{BlindRule, Coverage, ObjectSeen};
+pub use crawler::{CrawlerError, Crawlers};
 pub use forgery::{ForgedRecord, Forgery};
 pub use level::{
     BLOCK_LEVEL, Category, Confidence, Severity, points, repetition, request_score, source_points,

@@ -6,7 +6,8 @@
 //! more than a drop in what else the source does well. What fails the second is *watched*:
 //! shown with the same evidence, and not proposed for a block. So is a source that only
 //! says what it is: surveys of the internet announce themselves and ask for a home page,
-//! and a block gains nothing. So is what rests on detections alone that only suggest, see
+//! and a block gains nothing. So is a crawler that asks from its published addresses, unless a
+//! rule is sure of an attack. So is what rests on detections alone that only suggest, see
 //! [`SuggestsOnly`].
 //!
 //! What to do about an offender is left to remediation.
@@ -241,6 +242,8 @@ named! {
         /// Only its agent speaks against it, and that it is a survey or the like: no
         /// request attacked anything.
         OnlyItsAgent = "only-its-agent",
+        /// It is a crawler, by agent and address, and no rule is sure that it attacked.
+        VerifiedCrawler = "verified-crawler",
         /// So many good requests, and so small a share of flagged ones, that they outweigh.
         GoodHistory = "good-history",
         /// A near-certain rule about a serious attack fired so often that no history
@@ -287,6 +290,10 @@ pub(crate) struct Figures<'w> {
     pub(crate) score: u32,
     /// Whether a correlation is a ground by itself.
     pub(crate) correlated: bool,
+    /// Whether it only says to be a crawler, which counts as one observed rule.
+    pub(crate) false_crawler: bool,
+    /// Whether it is one.
+    pub(crate) is_crawler: bool,
     pub(crate) flagged_requests: u64,
     pub(crate) good_requests: u64,
     pub(crate) requests: u64,
@@ -312,6 +319,12 @@ impl Weight {
         self.category == Category::ScannerUa
     }
 
+    /// Whether it is sure of an attack in a request that it flags by itself.
+    fn is_sure(&self) -> bool {
+        let about_requests = !self.is_rate && !self.is_agent();
+        about_requests && self.rule_points >= BLOCK_LEVEL && self.confidence == Confidence::High
+    }
+
     /// Whether it is near-certain and about a serious attack.
     fn is_certain(&self) -> bool {
         !self.suggests && self.severity >= Severity::High && self.confidence == Confidence::High
@@ -325,6 +338,7 @@ impl Figures<'_> {
             Standing::Quiet
         } else if !self.is_weighty(Counted::InFull)
             || self.is_only_agent()
+            || self.is_spared_crawler()
             || (self.has_good_history() && !self.is_certain())
         {
             Standing::Watched
@@ -350,6 +364,7 @@ impl Figures<'_> {
             (Ground::ManyRules, self.many_rules(Counted::InFull)),
             (Ground::Correlated, self.correlated),
             (Ground::OnlyItsAgent, self.is_only_agent()),
+            (Ground::VerifiedCrawler, self.is_spared_crawler()),
             (Ground::GoodHistory, self.has_good_history() && !self.is_certain()),
             (Ground::Certain, self.is_certain()),
         ];
@@ -401,6 +416,11 @@ impl Figures<'_> {
             .all(|weight| weight.is_agent() && weight.severity < Severity::High)
     }
 
+    /// Whether it is a crawler against which nothing speaks that a crawler does not do.
+    fn is_spared_crawler(&self) -> bool {
+        self.is_crawler && !self.weights.iter().any(Weight::is_sure)
+    }
+
     fn is_weighty_without_correlation(&self, counted: Counted) -> bool {
         self.flagged_requests > 0
             || self.weights(counted).any(Weight::is_weighty_rate)
@@ -408,8 +428,10 @@ impl Figures<'_> {
     }
 
     fn many_rules(&self, counted: Counted) -> bool {
-        let points: u32 = self.weights(counted).map(|weight| weight.rule_points).sum();
-        self.weights(counted).count() >= LEAST_OBSERVED_RULES && points >= BLOCK_LEVEL
+        let claim = if self.false_crawler { Correlation::FalseCrawler.points() } else { 0 };
+        let of_rules = self.weights(counted).map(|weight| weight.rule_points);
+        let rules = self.weights(counted).count() + usize::from(self.false_crawler);
+        rules >= LEAST_OBSERVED_RULES && of_rules.sum::<u32>() + claim >= BLOCK_LEVEL
     }
 
     fn has_good_history(&self) -> bool {
@@ -450,7 +472,7 @@ mod tests {
         fn a_change_that_is_named_is_the_least_that_changes_the_standing(
             weights in proptest::collection::vec(weight(), 0..5),
             (flagged, good, other) in (0..4_u64, 0..500_u64, 0..200_u64),
-            scanner_probes in any::<bool>(),
+            (scanner_probes, is_crawler, false_crawler) in any::<(bool, bool, bool)>(),
         ) {
             let of_rules: u32 = weights
                 .iter()
@@ -458,7 +480,8 @@ mod tests {
                 .sum();
             let correlated = scanner_probes && good == 0 && weights.len() > 1;
             let of_correlation = Correlation::ScannerThatProbes.points();
-            let score = of_rules + if correlated { of_correlation } else { 0 };
+            let of_claim = Correlation::FalseCrawler.points() * u32::from(false_crawler);
+            let score = of_rules + of_claim + if correlated { of_correlation } else { 0 };
             let mut with_attack = weights.clone();
             with_attack.push(Weight {
                 rule_points: BLOCK_LEVEL,
@@ -472,6 +495,8 @@ mod tests {
             let figures = Figures {
                 score,
                 correlated,
+                false_crawler,
+                is_crawler,
                 flagged_requests: flagged,
                 good_requests: good,
                 requests: flagged + good + other,

@@ -126,7 +126,8 @@ impl<'r> Scan<'r> {
                     entry.insert(Box::default())
                 }
             };
-            self.kept_bytes += source.observe(request, verdict, &names[object as usize]);
+            let claim = self.rules.crawlers().claim(request);
+            self.kept_bytes += source.observe(request, verdict, claim, &names[object as usize]);
             self.kept_bytes += rates.observe(&mut source.counts, request, object, names);
         } else {
             self.coverage.requests_without_client += 1;

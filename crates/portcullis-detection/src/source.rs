@@ -15,6 +15,7 @@ use portcullis_ingest::{Request, Untrusted, source_network};
 
 use crate::account::{Account, RateCount};
 use crate::correlation::{Correlation, Facts, correlations};
+use crate::crawler::Claim;
 use crate::level::Category;
 use crate::memory::Remembered;
 use crate::offender::{Detection, Figures, LEAST_OBSERVED_RULES, Offender, Standing, Weight};
@@ -87,6 +88,12 @@ pub(crate) struct Source {
     requests: u64,
     flagged: u64,
     good: u64,
+    /// Requests that a crawler sent, from addresses that its operator publishes.
+    confirmed_claims: u64,
+    /// Requests that only say so, but those that AWS WAF stopped.
+    false_claims: u64,
+    /// Whether crawlers sent at least half of them; known when the source is judged.
+    is_crawler: bool,
     /// Of flagged requests, those that AWS WAF stopped included.
     outcomes: Outcomes,
     /// Different paths and queries on which a rule about anything but the agent fired.
@@ -106,6 +113,7 @@ impl Source {
         &mut self,
         request: &Request<'_>,
         verdict: &Verdict,
+        claim: Claim,
         object: &Arc<str>,
     ) -> usize {
         let before = self.own_bytes();
@@ -116,6 +124,8 @@ impl Source {
         self.flagged += u64::from(verdict.flagged() && !is_blocked(request));
         let answered_well = request.status.is_some_and(|code| (200..400).contains(&code));
         self.good += u64::from(answered_well && !verdict.flagged() && !is_blocked(request));
+        self.confirmed_claims += u64::from(claim == Claim::Confirmed);
+        self.false_claims += u64::from(claim == Claim::False && !is_blocked(request));
         self.span.add(request.time);
         if let Some(name) = request.principal.or(request.api_key_id) {
             self.principals.add(FixedState::with_seed(0x7072_696e).hash_one(name.bytes()));
@@ -189,6 +199,8 @@ impl Source {
         self.requests += other.requests;
         self.flagged += other.flagged;
         self.good += other.good;
+        self.confirmed_claims += other.confirmed_claims;
+        self.false_claims += other.false_claims;
         self.outcomes.merge(other.outcomes);
         for probe in other.probes.hashes {
             self.probes.add(probe);
@@ -218,12 +230,14 @@ impl Source {
             requests: self.requests,
             flagged_requests: self.flagged,
             good_requests: self.good,
+            false_claims: self.false_claims,
         })
     }
 
     /// Writes a source whose counts are in order.
     pub(crate) fn write(&self, writer: &mut Writer, objects: &[Arc<str>]) {
-        for number in [self.requests, self.flagged, self.good] {
+        let claims = [self.confirmed_claims, self.false_claims];
+        for number in [self.requests, self.flagged, self.good].into_iter().chain(claims) {
             writer.number(number);
         }
         self.outcomes.write(writer);
@@ -243,6 +257,8 @@ impl Source {
             requests: reader.count()?,
             flagged: reader.count()?,
             good: reader.count()?,
+            confirmed_claims: reader.count()?,
+            false_claims: reader.count()?,
             outcomes: Outcomes::read(reader)?,
             probes: Distinct::read(reader)?,
             span: Span::read(reader)?,
@@ -259,7 +275,8 @@ impl Source {
             source.tallies.push((rule, Tally::read(reader)?));
         }
         source.counts = Counts::read(reader, Key::Client, rules)?;
-        if source.flagged + source.good <= source.requests {
+        let claims = source.confirmed_claims + source.false_claims;
+        if (source.flagged + source.good).max(claims) <= source.requests {
             Ok(source)
         } else {
             Err(StateError::Value("a number of requests"))
@@ -280,6 +297,8 @@ impl Source {
         objects: &[Arc<str>],
         remembered: Remembered,
     ) -> Judged {
+        // Of what was forgotten nobody knows who sent it.
+        self.is_crawler = self.confirmed_claims > 0 && self.confirmed_claims * 2 >= self.requests;
         self.requests += remembered.requests;
         self.good += remembered.good;
         self.forgotten = remembered.counted;
@@ -369,6 +388,8 @@ impl Judged {
     fn figures(&self) -> Figures<'_> {
         Figures {
             score: self.score(),
+            false_crawler: self.correlations.contains(&Correlation::FalseCrawler),
+            is_crawler: self.source.is_crawler,
             correlated: self.correlations.iter().any(|correlation| correlation.is_ground()),
             flagged_requests: self.source.flagged,
             good_requests: self.source.good,

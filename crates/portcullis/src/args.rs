@@ -267,6 +267,19 @@ impl Access {
     }
 }
 
+/// Which crawlers can be told from those who only say that they are.
+#[derive(Debug, Default, Args)]
+pub struct CrawlerRanges {
+    /// Networks of a crawler, in the JSON that search engines publish, such as
+    /// Googlebot=googlebot.json. May be given several times, for one name too.
+    ///
+    /// A client whose agent says NAME and whose address is in them is not held to rates; one
+    /// that says so from elsewhere has a false claim added to its score. Some honest programs
+    /// name a crawler that they behave like: the claim alone makes nobody an offender.
+    #[arg(long = "crawler-ranges", value_name = "NAME=FILE", value_parser = named_file)]
+    pub files: Vec<(String, PathBuf)>,
+}
+
 impl Logs {
     /// How the buckets among the locations are reached.
     pub fn store(&self) -> Store<'_> {
@@ -291,6 +304,16 @@ impl Logs {
     /// Whether secrets are written.
     pub fn secrets(&self) -> Secrets {
         if self.show_secrets { Secrets::Shown } else { Secrets::Hidden }
+    }
+}
+
+/// Parses `NAME=FILE`.
+fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok((name.to_owned(), file.into()))
+        }
+        _ => Err("expected a name and a file, such as Googlebot=googlebot.json".to_owned()),
     }
 }
 
@@ -330,6 +353,9 @@ pub struct Scan {
     /// Use the rules of this directory instead of the built-in ones.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub crawlers: CrawlerRanges,
     /// End with code 2 when there are offenders (at or above --fail-on).
     #[arg(long)]
     pub exit_code: bool,
@@ -432,6 +458,9 @@ pub struct Explain {
     /// Use the rules of this directory instead of the built-in ones.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub crawlers: CrawlerRanges,
     /// Shape of the output.
     #[arg(short, long, value_name = "SHAPE", default_value = "human")]
     pub output: ExplainOutput,
@@ -476,6 +505,9 @@ pub struct Plan {
     /// Use the rules of this directory instead of the built-in ones.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub crawlers: CrawlerRanges,
     /// Shape of the output.
     #[arg(short, long, value_name = "SHAPE", default_value = "human")]
     pub output: PlanOutput,

@@ -10,7 +10,7 @@
 
 mod diagnosis;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,6 +58,8 @@ pub struct ScanSettings {
     trusted_proxies: Vec<IpNet>,
     rules: Option<PathBuf>,
     max_object_bytes: Option<u64>,
+    /// Files with the networks of crawlers, by name.
+    crawler_ranges: BTreeMap<String, PathBuf>,
 }
 
 /// `[policy]`: what it takes to be blocked.
@@ -230,7 +232,8 @@ impl Configuration {
     /// Paths in a file are meant from where the file is.
     fn resolve(&mut self, directory: &Path) {
         let lists = self.never_block.iter_mut().chain(&mut self.aws_ranges);
-        for path in lists.chain(&mut self.scan.rules) {
+        let crawlers = self.scan.crawler_ranges.values_mut();
+        for path in lists.chain(&mut self.scan.rules).chain(crawlers) {
             *path = directory.join(&path);
         }
         if let Some(format) = &mut self.scan.format
@@ -295,6 +298,16 @@ impl Configuration {
 
     /// Gives a command the values of `[scan]` that it was not given.
     pub fn fill(&self, command: &mut Command) {
+        let crawlers = match command {
+            Command::Scan(scan) => Some(&mut scan.crawlers),
+            Command::Explain(explain) => Some(&mut explain.crawlers),
+            Command::Plan(plan) => Some(&mut plan.crawlers),
+            Command::Report(report) => Some(&mut report.plan.crawlers),
+            _ => None,
+        };
+        if let Some(crawlers) = crawlers.filter(|crawlers| crawlers.files.is_empty()) {
+            crawlers.files.extend(self.scan.crawler_ranges.clone());
+        }
         let (logs, rules) = match command {
             Command::Scan(scan) => (Some(&mut scan.logs), Some(&mut scan.rules)),
             Command::Decode(decode) => (Some(&mut decode.logs), None),

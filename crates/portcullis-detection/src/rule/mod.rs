@@ -26,6 +26,7 @@ pub use example::{Example, ExampleFailure, ExampleRequest, ExampleStep};
 pub(crate) use pattern::Patterns;
 pub(crate) use spot::{Spot, write_caret};
 
+use crate::crawler::Crawlers;
 use crate::level::{Category, Confidence, Severity, named, points};
 use crate::rate::{Key, RatePlan};
 use crate::signature::{Classifier, Engine, Verdict};
@@ -415,6 +416,7 @@ pub struct RuleSet {
     engine: Engine,
     rates: RatePlan,
     digest: RuleDigest,
+    crawlers: Crawlers,
 }
 
 impl RuleSet {
@@ -453,7 +455,25 @@ impl RuleSet {
         let engine = Engine::new(&rules);
         let rates = RatePlan::new(&rules);
         let digest = RuleDigest::of(rules.iter().map(|rule| (rule.id(), rule.source())));
-        Self { rules, engine, rates, digest }
+        Self { rules, engine, rates, digest, crawlers: Crawlers::default() }
+    }
+
+    /// The same rules, with crawlers to tell from those who only say that they are. States of
+    /// scans with other crawlers are of other rules: what they counted is not the same.
+    #[must_use]
+    pub fn with_crawlers(self, crawlers: Crawlers) -> Self {
+        let mut digest = self.digest;
+        for (name, networks) in crawlers.parts() {
+            digest = digest.with(name.as_bytes());
+            for network in networks {
+                digest = digest.with(network.to_string().as_bytes());
+            }
+        }
+        Self { digest, crawlers, ..self }
+    }
+
+    pub(crate) const fn crawlers(&self) -> &Crawlers {
+        &self.crawlers
     }
 
     /// The rules, sorted by id. A rule's index in here is its index everywhere.

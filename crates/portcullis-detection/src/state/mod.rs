@@ -25,7 +25,7 @@ use crate::scan::Scan;
 use crate::source::{Source, SourceKey};
 
 /// Version of the bytes. Another one is refused.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What begins the bytes of a whole scan.
 const MAGIC: &[u8] = b"portcullis scan\n";
@@ -117,18 +117,15 @@ impl RuleDigest {
     /// The digest of rules in order. The hash that states use for what they tell apart is
     /// mixed in, so that machines on which it differs refuse each other.
     pub(crate) fn of<'t>(rules: impl Iterator<Item = (&'t str, &'t str)>) -> Self {
-        let mut digest = 0xcbf2_9ce4_8422_2325_u64;
-        let mut mix = |bytes: &[u8]| {
-            for byte in bytes.iter().chain(&bytes.len().to_le_bytes()) {
-                digest = (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-            }
-        };
-        mix(&crate::rate::hash(b"probe").to_le_bytes());
-        for (id, text) in rules {
-            mix(id.as_bytes());
-            mix(text.as_bytes());
-        }
-        Self(digest)
+        let begin = Self(0xcbf2_9ce4_8422_2325).with(&crate::rate::hash(b"probe").to_le_bytes());
+        rules.fold(begin, |digest, (id, text)| digest.with(id.as_bytes()).with(text.as_bytes()))
+    }
+
+    /// The digest with some more bytes.
+    pub(crate) fn with(self, bytes: &[u8]) -> Self {
+        let mix =
+            |digest: u64, byte: &u8| (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        Self(bytes.iter().chain(&bytes.len().to_le_bytes()).fold(self.0, mix))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Logs, Protected};
+use super::{CrawlerRanges, Logs, Protected};
 use crate::exit;
 
 /// What a plan to be reviewed starts from. Shared by `report` and `review`.
@@ -20,6 +20,9 @@ pub struct PlanInputs {
     /// Use the rules of this directory instead of the built-in ones.
     #[arg(long, value_name = "DIR")]
     pub rules: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub crawlers: CrawlerRanges,
     /// Plan as of this time (RFC 3339); the default is now.
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,

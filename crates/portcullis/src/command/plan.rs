@@ -21,7 +21,7 @@ use portcullis_remediation::{
 
 use super::keeping::{self, Found};
 use super::lists::{Lists, bad_input};
-use super::{Page, inert, load_rules, print, read_option_file, tell};
+use super::{Page, inert, load_judgement, print, read_option_file, tell};
 use crate::args::{Global, Plan, PlanOutput};
 use crate::config::Configuration;
 use crate::exit::Exit;
@@ -40,7 +40,7 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let now = time_of(arguments.at.as_deref())?;
-    let rules = load_rules(arguments.rules.as_deref())?;
+    let rules = load_judgement(arguments.rules.as_deref(), &arguments.crawlers)?;
     let lists = Lists::read(Some(&arguments.protected), configuration)?;
     let base = match &arguments.target.target {
         Some(_) => {

@@ -7,7 +7,7 @@ use portcullis_remediation::Sets;
 
 use super::lists::Lists;
 use super::plan::{current_sets, time_of, write_whole};
-use super::{Page, Prepared, inert, load_rules, print, tell};
+use super::{Page, Prepared, inert, load_judgement, print, tell};
 use crate::args::{Global, PlanInputs, Report};
 use crate::config::Configuration;
 use crate::exit::Exit;
@@ -22,7 +22,7 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let base = Base::read(&arguments.plan, configuration, terminal)?;
-    let rules = load_rules(arguments.plan.rules.as_deref())?;
+    let rules = load_judgement(arguments.plan.rules.as_deref(), &arguments.plan.crawlers)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
 

@@ -3,7 +3,7 @@
 use portcullis_detection::{Findings, Severity};
 
 use super::keeping::{self, Found};
-use super::{Page, inert, load_rules, print, tell};
+use super::{Page, inert, load_judgement, print, tell};
 use crate::args::{Global, Scan, ScanOutput, SeverityArgument};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,7 +15,7 @@ use crate::terminal::Terminal;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
-    let rules = load_rules(arguments.rules.as_deref())?;
+    let rules = load_judgement(arguments.rules.as_deref(), &arguments.crawlers)?;
     let read = (&arguments.logs, &arguments.keeping);
     let Found { findings, tally, prepared } =
         keeping::findings(&rules, Purpose::Show, read, global, terminal)?;

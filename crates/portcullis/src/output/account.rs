@@ -207,6 +207,11 @@ pub fn grounds(account: &Account) -> Vec<String> {
              attacked anything"
                 .to_owned()
         }
+        Ground::VerifiedCrawler => {
+            "it is a crawler, from the addresses that the crawler's operator publishes, and no \
+             rule of high confidence found an attack in its requests"
+                .to_owned()
+        }
         Ground::GoodHistory => format!(
             "its good history outweighs that: {} good requests, and less than 1 % of {} flagged",
             human_count(*good_requests),

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use portcullis_detection::{Detection, Findings, Forgery, Ground, Offender, Outcome, Suspect};
+use portcullis_detection::{
+    Correlation, Detection, Findings, Forgery, Ground, Offender, Outcome, Suspect,
+};
 use portcullis_ingest::{Untrusted, redacted};
 
 use crate::output::table::{Align, Cell, Table};
@@ -182,6 +184,12 @@ fn why(offender: &Offender) -> String {
     }
     if offender.grounds.contains(&Ground::OnlyItsAgent) {
         lines.push("says what it is, and attacked nothing".to_owned());
+    }
+    if offender.grounds.contains(&Ground::VerifiedCrawler) {
+        lines.push("a crawler, from its published addresses".to_owned());
+    }
+    if offender.correlations.contains(&Correlation::FalseCrawler) {
+        lines.push("says to be a crawler, and is not".to_owned());
     }
     lines.extend(detections.iter().find_map(example));
     lines.join("\n")

@@ -1,0 +1,198 @@
+//! What published ranges of crawlers change: whom they spare, and whom they do not.
+
+use std::sync::OnceLock;
+
+use portcullis_detection::{
+    Account, Correlation, Crawlers, Findings, Ground, Question, RuleSet, Scan, Standing,
+};
+use portcullis_ingest::{Origin, Request, Timestamp, Untrusted};
+use proptest::prelude::*;
+
+const INSIDE: &str = "192.0.2.7";
+const OUTSIDE: &str = "203.0.113.7";
+const CRAWLER: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+
+/// The rules compiled in, with ranges of one crawler.
+fn rules() -> &'static RuleSet {
+    static RULES: OnceLock<RuleSet> = OnceLock::new();
+    RULES.get_or_init(|| {
+        let mut crawlers = Crawlers::default();
+        let file = r#"{"prefixes": [{"ipv4Prefix": "192.0.2.0/24"}]}"#;
+        crawlers.add("Googlebot", file).expect("a good file");
+        RuleSet::builtin().with_crawlers(crawlers)
+    })
+}
+
+/// One request: its agent, its path, its status, milliseconds since the one before.
+#[derive(Debug, Clone)]
+struct Sent {
+    agent: &'static str,
+    path: String,
+    status: u16,
+    after_ms: i64,
+}
+
+fn sent(agent: &'static str, path: &str, status: u16) -> Sent {
+    Sent { agent, path: path.to_owned(), status, after_ms: 40 }
+}
+
+fn scan<'r>(mut scan: Scan<'r>, client: &str, requests: &[Sent]) -> Scan<'r> {
+    let mut epoch_ms = 1_700_000_000_000;
+    for (offset, sent) in (0..).zip(requests) {
+        epoch_ms += sent.after_ms;
+        scan.observe(&Request {
+            time: Timestamp::from_epoch_ms(epoch_ms),
+            client: Some(client.parse().expect("an address")),
+            method: Some(Untrusted::new(b"GET")),
+            path: Some(Untrusted::new(sent.path.as_bytes())),
+            user_agent: Some(Untrusted::new(sent.agent.as_bytes())),
+            status: Some(sent.status),
+            origin: Origin { object: "o", offset },
+            ..Request::default()
+        });
+    }
+    scan
+}
+
+fn findings(rules: &RuleSet, client: &str, requests: &[Sent]) -> Findings {
+    scan(Scan::new(rules), client, requests).finish()
+}
+
+fn account(client: &str, requests: &[Sent]) -> Account {
+    let question = Question::Source(client.parse().expect("an address"));
+    let answer = scan(Scan::asked(rules(), question), client, requests).answer();
+    answer.expect("there is a question").account.expect("the source was seen")
+}
+
+/// Many dead links in a short time.
+fn dead_links() -> Vec<Sent> {
+    (0..2_000).map(|n| sent(CRAWLER, &format!("/old/page-{n}"), 404)).collect()
+}
+
+fn parts(account: &Account) -> u32 {
+    let of_rules: u32 = account.detections.iter().map(|detection| detection.points).sum();
+    of_rules + account.correlations.iter().map(|correlation| correlation.points()).sum::<u32>()
+}
+
+#[test]
+fn a_crawler_is_watched_for_what_makes_an_offender_of_others() {
+    let requests = dead_links();
+    let without = findings(&RuleSet::builtin(), INSIDE, &requests);
+    assert_eq!(without.offenders.len(), 1, "{without:?}");
+    let with = findings(rules(), INSIDE, &requests);
+    assert!(with.offenders.is_empty(), "{with:?}");
+    let [watched] = &with.watched[..] else { panic!("{with:?}") };
+    assert!(watched.grounds.contains(&Ground::VerifiedCrawler));
+    assert_eq!(watched.score, without.offenders[0].score, "nothing is hidden");
+}
+
+#[test]
+fn an_address_in_the_ranges_is_no_crawler_by_itself() {
+    let mut requests = dead_links();
+    for sent in &mut requests {
+        sent.agent = "curl/8";
+    }
+    assert_eq!(findings(rules(), INSIDE, &requests).offenders.len(), 1);
+    // Nor is one that says so now and then.
+    for sent in requests.iter_mut().take(999) {
+        sent.agent = CRAWLER;
+    }
+    assert_eq!(findings(rules(), INSIDE, &requests).offenders.len(), 1);
+    requests[999].agent = CRAWLER;
+    assert_eq!(findings(rules(), INSIDE, &requests).offenders.len(), 0);
+}
+
+#[test]
+fn a_false_claim_adds_its_points_and_makes_nobody_an_offender_by_itself() {
+    let requests: Vec<Sent> = (0..50).map(|_| sent(CRAWLER, "/", 200)).collect();
+    let claimed = account(OUTSIDE, &requests);
+    assert_eq!(claimed.standing, Standing::Quiet);
+    assert_eq!(claimed.correlations, [Correlation::FalseCrawler]);
+    assert_eq!(claimed.score, Correlation::FalseCrawler.points());
+    assert!(account(INSIDE, &requests).correlations.is_empty());
+
+    let rates = account(OUTSIDE, &dead_links());
+    assert_eq!(rates.standing, Standing::Offender);
+    assert!(rates.correlations.contains(&Correlation::FalseCrawler));
+    assert_eq!(rates.score, parts(&rates));
+    let true_crawler = account(INSIDE, &dead_links());
+    assert_eq!(rates.score, true_crawler.score + Correlation::FalseCrawler.points());
+}
+
+#[test]
+fn an_attack_of_which_a_rule_is_sure_counts_whoever_sends_it() {
+    for client in [INSIDE, OUTSIDE] {
+        let requests: Vec<Sent> =
+            (0..5).map(|_| sent(CRAWLER, "/files/..%2f..%2f..%2f..%2fetc%2fpasswd", 404)).collect();
+        let attacker = account(client, &requests);
+        assert_eq!(attacker.standing, Standing::Offender, "{client}");
+        assert!(!attacker.grounds.contains(&Ground::VerifiedCrawler));
+        assert_eq!(attacker.score, parts(&attacker));
+    }
+}
+
+#[test]
+fn states_of_other_crawlers_are_refused() {
+    let builtin = RuleSet::builtin();
+    let state = scan(Scan::new(rules()), INSIDE, &dead_links()[..3]).into_bytes();
+    assert!(Scan::from_bytes(rules(), &state).is_ok());
+    assert!(Scan::from_bytes(&builtin, &state).is_err());
+    assert_eq!(builtin.digest(), builtin.with_crawlers(Crawlers::default()).digest());
+}
+
+fn harmless() -> impl Strategy<Value = Sent> {
+    let agent = prop::sample::select(vec![
+        CRAWLER,
+        "Googlebot-Image/1.0",
+        "sqlmap/1.8.4 Googlebot/2.1",
+        "Mozilla/5.0 zgrab/0.x Googlebot",
+    ]);
+    let status = prop::sample::select(vec![200_u16, 301, 401, 403, 404, 429, 500]);
+    (agent, 0..400_u32, status, 0..3_000_i64).prop_map(|(agent, page, status, after_ms)| Sent {
+        agent,
+        path: format!("/items/{page}"),
+        status,
+        after_ms,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rates_and_agents_never_make_an_offender_of_a_crawler(
+        requests in proptest::collection::vec(harmless(), 1..60),
+        repeated in 1..40_usize,
+        faster in 1..200_i64,
+    ) {
+        let mut requests = vec![requests; repeated].concat();
+        for sent in &mut requests {
+            sent.after_ms /= faster;
+        }
+        let found = findings(rules(), INSIDE, &requests);
+        prop_assert!(found.offenders.is_empty(), "{:?}", found.offenders);
+        let spared =
+            found.watched.iter().all(|one| one.grounds.contains(&Ground::VerifiedCrawler)
+                || one.grounds == [Ground::OnlySuggested]);
+        prop_assert!(spared, "{:?}", found.watched);
+    }
+
+    #[test]
+    fn claims_add_up_in_whatever_order_and_split(
+        requests in proptest::collection::vec((harmless(), any::<bool>(), any::<bool>()), 0..60),
+    ) {
+        let client = |inside: bool| if inside { INSIDE } else { OUTSIDE };
+        let mut whole = Scan::new(rules());
+        let mut parts = [Scan::new(rules()), Scan::new(rules())];
+        for (sent, inside, left) in &requests {
+            let one = std::slice::from_ref(sent);
+            whole = scan(whole, client(*inside), one);
+            let part = std::mem::replace(&mut parts[usize::from(*left)], Scan::new(rules()));
+            parts[usize::from(*left)] = scan(part, client(*inside), one);
+        }
+        let [mut left, right] = parts;
+        let right = Scan::from_bytes(rules(), &right.into_bytes()).expect("a state");
+        left.merge(right);
+        prop_assert_eq!(left.into_bytes(), whole.into_bytes());
+    }
+}
