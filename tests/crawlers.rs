@@ -75,8 +75,15 @@ fn a_crawler_is_watched_and_who_only_says_so_stays_an_offender() {
     assert!(explained.contains("it is a crawler, from the addresses"), "{explained}");
 
     let plan = portcullis([&["plan", &object, "-o", "json"], &given[..]].concat());
-    let plan = plan.run().expect_code(0).text();
-    assert!(plan.contains("198.51.100.9") && !plan.contains("203.0.113.9"), "{plan}");
+    let plan = plan.run().expect_code(0).json();
+    let withheld = &plan["withheld"][0];
+    assert_eq!(
+        (&withheld["source"], &withheld["code"]),
+        (&"203.0.113.9/32".into(), &"watched".into())
+    );
+    let explanation = withheld["explanation"].as_str().expect("a sentence");
+    assert!(explanation.contains("none of its requests was flagged"), "{explanation}");
+    assert_eq!(plan["withheld"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]
