@@ -57,9 +57,19 @@ pub(crate) fn check() -> Result<(), String> {
         init.stdout(std::process::Stdio::null());
         run(&mut init)?;
         let template = place.join("cloudformation/portcullis.json");
-        run(Process::new(tools.join("cfn-lint")).args(["--regions", "eu-west-1"]).arg(&template))?;
+        run(Process::new(tools.join("cfn-lint"))
+            .args(["--regions", "eu-west-1", "--template"])
+            .arg(&template))?;
+        // Without --skip-download it calls its makers for descriptions of its checks.
         run(Process::new(tools.join("checkov"))
-            .args(["--compact", "--quiet", "--framework", "cloudformation", "terraform"])
+            .args([
+                "--skip-download",
+                "--compact",
+                "--quiet",
+                "--framework",
+                "cloudformation",
+                "terraform",
+            ])
             .args(["--check", POLICY_CHECKS, "--directory"])
             .arg(&place))?;
         run(Process::new(tools.join("python"))
