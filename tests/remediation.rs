@@ -114,6 +114,16 @@ fn rollback_undoes_one_operation_and_release_all_the_rest() {
 }
 
 #[test]
+fn a_block_lasts_as_long_as_the_configuration_says() {
+    let world = World::with("enforce", "[policy]\nttl = [\"2h\", \"1d\"]");
+    world.block(&two_attackers(&world.files), AT);
+    world.act(&["expire"], LATER).expect_code(0);
+    assert_eq!(world.held(V4).len(), 1);
+    world.act(&["expire"], "2025-11-04T12:13:00Z").expect_code(0);
+    assert!(world.held(V4).is_empty());
+}
+
+#[test]
 fn pardon_unblocks_and_keeps_out() {
     let world = World::new("enforce");
     let log = two_attackers(&world.files);
@@ -383,7 +393,7 @@ fn scans_take_their_settings_from_the_configuration_unless_told_otherwise() {
 }
 
 /// Fifty minutes of vain tries after the block, as the log shows them.
-fn retries(client: &str, error_type: &str) -> String {
+pub fn retries(client: &str, error_type: &str) -> String {
     let begun = crate::support::START_EPOCH_MS + 48 * 60_000;
     (0..300)
         .map(|n| {

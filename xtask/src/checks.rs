@@ -10,7 +10,7 @@ use crate::{browser, datasets, day, fuzz, kill_loop, moto, setup, tidy, workspac
 /// `cargo xtask test`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Command {
-    /// Try many more cases in each property test
+    /// Try many more cases in each property test, and more faults, kills and prefixes
     #[arg(long)]
     long: bool,
     /// Run only these steps
@@ -81,7 +81,22 @@ impl Step {
                 cargo(&["test", "--workspace"], &[("PROPTEST_CASES", LONG_CASES)])?;
                 let hostile =
                     ["test", "--release", "--package", "portcullis-ingest", "--test", "hostile"];
-                cargo(&hostile, &[("PROPTEST_CASES", LONG_HOSTILE_CASES)])
+                cargo(&hostile, &[("PROPTEST_CASES", LONG_HOSTILE_CASES)])?;
+                let safety = [
+                    "test",
+                    "--release",
+                    "--package",
+                    "portcullis-remediation",
+                    "--test",
+                    "safety",
+                ];
+                cargo(
+                    &safety,
+                    &[
+                        ("PORTCULLIS_FAULT_OPERATIONS", LONG_FAULT_OPERATIONS),
+                        ("PORTCULLIS_PREFIX_QUESTIONS", LONG_PREFIX_QUESTIONS),
+                    ],
+                )
             }
             Self::KillLoop => {
                 kill_loop::iterate(if long { LONG_KILL_ITERATIONS } else { KILL_ITERATIONS }, 1)
@@ -107,6 +122,10 @@ const LONG_CASES: &str = "4096";
 
 /// Hostile records that the decoder is tried with in a long run.
 const LONG_HOSTILE_CASES: &str = "1000000";
+
+/// Operations in a storm of faults, and questions to the never-block list, in a long run.
+const LONG_FAULT_OPERATIONS: &str = "100000";
+const LONG_PREFIX_QUESTIONS: &str = "10000000";
 
 /// Runs to kill.
 const KILL_ITERATIONS: u32 = 500;

@@ -20,7 +20,7 @@ use crate::grounds::Grounds;
 use crate::ipset::Sets;
 use crate::ledger::{Cause, Ledger, Removal};
 use crate::protect::NeverBlock;
-use crate::term::{HOUR_MS, MINUTE_MS, later, term_ms};
+use crate::term::{HOUR_MS, MINUTE_MS, Terms, later};
 
 /// How long a new entry may take to work everywhere, in milliseconds. What passes in
 /// that time does not show that the block is not enough.
@@ -62,6 +62,7 @@ pub(crate) struct News<'a> {
     due: Vec<Change>,
     /// Entries of ours that stay longer.
     renewals: Vec<Change>,
+    terms: Terms,
     now: Timestamp,
 }
 
@@ -72,9 +73,12 @@ impl<'a> News<'a> {
         offenders: impl Iterator<Item = (&'f Offender, &'f Grounds)>,
         current: &Sets,
         never_block: &NeverBlock,
+        terms: Terms,
         now: Timestamp,
     ) -> Self {
-        let mut news = Self { holdings: *holdings, due: Vec::new(), renewals: Vec::new(), now };
+        let nothing = Vec::new;
+        let mut news =
+            Self { holdings: *holdings, due: nothing(), renewals: nothing(), terms, now };
         let mut renewed = BTreeSet::new();
         for (offender, grounds) in offenders {
             let source = offender.source.trunc();
@@ -91,7 +95,7 @@ impl<'a> News<'a> {
                 news.renewals.push(Change::Renew {
                     set: entry.set.clone(),
                     network,
-                    term_ms: term_ms(strikes, holdings.operation, network),
+                    term_ms: terms.term_ms(strikes, holdings.operation, network),
                     strikes,
                     cause: Cause::new(grounds, last),
                 });
@@ -207,7 +211,7 @@ impl<'a> News<'a> {
             Change::Add {
                 set: set.to_owned(),
                 network,
-                term_ms: term_ms(strikes, operation, network),
+                term_ms: self.terms.term_ms(strikes, operation, network),
                 strikes,
                 cause: cause(&members, last),
             }

@@ -86,4 +86,4 @@ pub use store::{
 };
 pub use suggest::{Handle, Suggestion};
 pub use target::{Scope, Target};
-pub use term::term_ms;
+pub use term::{Terms, TermsError};

@@ -111,7 +111,7 @@ fn decide(
         };
         let suspects = suspects.iter().filter(blockable);
         let offenders = suspects.map(|suspect| (suspect.offender, &suspect.grounds));
-        News::new(holdings, offenders, current, never_block, now)
+        News::new(holdings, offenders, current, never_block, policy.terms, now)
     });
     let remaining = news.as_ref().map_or_else(|| current.clone(), |news| news.remaining(current));
     let answered: Vec<(Suspect<'_>, Option<Outcome>)> = suspects

@@ -4,6 +4,7 @@ use portcullis_detection::{BLOCK_LEVEL, Severity};
 
 use crate::ipset::MAX_ADDRESSES;
 use crate::merge::MergeLimits;
+use crate::term::Terms;
 
 /// The limits that a plan applies. Every value is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +21,14 @@ pub struct BlockPolicy {
     pub max_addresses: usize,
     /// How far blocks may be widened where there is not room for all offenders.
     pub merge: MergeLimits,
+    /// How long blocks last.
+    pub terms: Terms,
 }
 
 impl Default for BlockPolicy {
     /// The block level of detection, medium severity, 500 good requests or 10
-    /// principals, all the room that AWS gives, and the narrow limits of
-    /// [`MergeLimits`]. The two limits for shared sources are guesses: an office or a
+    /// principals, all the room that AWS gives, the narrow limits of
+    /// [`MergeLimits`], and the usual [`Terms`]. The two limits for shared sources are guesses: an office or a
     /// carrier's NAT passes them within minutes.
     fn default() -> Self {
         Self {
@@ -35,6 +38,7 @@ impl Default for BlockPolicy {
             shared_principals: 10,
             max_addresses: MAX_ADDRESSES,
             merge: MergeLimits::default(),
+            terms: Terms::default(),
         }
     }
 }

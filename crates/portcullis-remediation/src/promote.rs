@@ -19,10 +19,11 @@ use ipnet::IpNet;
 use portcullis_detection::Findings;
 use portcullis_ingest::Timestamp;
 
+use crate::brake::Figures;
 use crate::changes::{Change, Changes, Kind};
 use crate::ipset::{Family, MAX_ADDRESSES, Sets};
-use crate::ledger::{Entry, Ledger, Removal};
-use crate::term::{HOUR_MS, later, term_ms};
+use crate::ledger::{Cause, Entry, Ledger, Removal};
+use crate::term::{HOUR_MS, Terms, later};
 
 /// What a canary has to stand before it blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +35,19 @@ pub struct Probation {
     pub good_share: u64,
     /// Most entries in one set; above [`MAX_ADDRESSES`] it counts as that.
     pub max_addresses: usize,
+    /// How long the promoted are blocked.
+    pub terms: Terms,
 }
 
 impl Default for Probation {
     /// One hour, and 1 % of the requests. Both are guesses.
     fn default() -> Self {
-        Self { length_ms: HOUR_MS, good_share: 10, max_addresses: MAX_ADDRESSES }
+        Self {
+            length_ms: HOUR_MS,
+            good_share: 10,
+            max_addresses: MAX_ADDRESSES,
+            terms: Terms::default(),
+        }
     }
 }
 
@@ -69,7 +77,7 @@ impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OnProbation { until } => write!(f, "its probation ends {until}"),
-            Self::Quiet => f.write_str("nothing came from it in these logs"),
+            Self::Quiet => f.write_str("nothing came from it since, in these logs"),
             Self::GoodRequests { good_requests, requests } => {
                 write!(f, "{good_requests} of its {requests} requests were good ones")
             }
@@ -90,7 +98,8 @@ pub struct Promotion {
 }
 
 /// Decides about every entry of ours in the sets `canary`; `blocking` are the sets that
-/// the promoted enter. The findings are of logs that begin no later than the probation.
+/// the promoted enter. The findings are of logs that begin no later than the probation;
+/// an entry of which nothing is younger than itself counts as quiet.
 /// `operations` names the two operations; no name is ever used twice.
 pub fn promote(
     findings: &Findings,
@@ -101,8 +110,15 @@ pub fn promote(
     operations: [&str; 2],
     now: Timestamp,
 ) -> Promotion {
-    let [leave, block] =
-        operations.map(|operation| Changes::none(Kind::Plan, operation, ledger.target(), now));
+    let coverage = &findings.coverage;
+    let [leave, block] = operations.map(|operation| Changes {
+        figures: Figures {
+            records: coverage.records,
+            unreadable: coverage.rejected(),
+            ..Figures::default()
+        },
+        ..Changes::none(Kind::Plan, operation, ledger.target(), now)
+    });
     let mut promotion = Promotion { leave, block, held: BTreeMap::new() };
     let mut blocking = blocking.clone();
     let limit = probation.max_addresses.min(MAX_ADDRESSES);
@@ -129,9 +145,12 @@ pub fn promote(
         promotion.block.changes.push(Change::Add {
             set: set.name().to_owned(),
             network: *network,
-            term_ms: term_ms(entry.strikes, operations[1], *network),
+            term_ms: probation.terms.term_ms(entry.strikes, operations[1], *network),
             strikes: entry.strikes,
-            cause: entry.cause.clone(),
+            cause: Cause {
+                last: fired_last(*network, findings).max(entry.cause.last),
+                ..entry.cause.clone()
+            },
         });
     }
     promotion
@@ -152,7 +171,9 @@ fn held(
     let sources = findings.offenders.iter().chain(&findings.watched);
     let inside = || sources.clone().filter(|offender| network.contains(&offender.source));
     let requests: u64 = inside().map(|offender| offender.requests).sum();
-    if requests == 0 {
+    // What it did before it was in the set is why it is there, and shows nothing new.
+    let came_back = inside().any(|offender| offender.last.is_none_or(|last| last > entry.added));
+    if requests == 0 || !came_back {
         return Some(Held::Quiet);
     }
     // What strangers inside the network did well counts too, where that was counted.
@@ -162,6 +183,13 @@ fn held(
     };
     let too_many = good_requests > 0 && good_requests * 1_000 >= requests * probation.good_share;
     too_many.then_some(Held::GoodRequests { good_requests, requests })
+}
+
+/// When a rule fired last for a source inside the network.
+fn fired_last(network: IpNet, findings: &Findings) -> Option<Timestamp> {
+    let sources = findings.offenders.iter().chain(&findings.watched);
+    let inside = sources.filter(|offender| network.contains(&offender.source));
+    inside.flat_map(|offender| &offender.detections).filter_map(|detection| detection.last).max()
 }
 
 #[cfg(test)]
@@ -209,7 +237,9 @@ mod tests {
     }
 
     fn back(requests: u64, good_requests: u64) -> Vec<Offender> {
-        vec![Offender { requests, good_requests, ..offender(SOURCE) }, offender("198.18.0.2/32")]
+        let [one, other] = [offender(SOURCE), offender("198.18.0.2/32")];
+        let last = Some(now());
+        vec![Offender { requests, good_requests, last, ..one }, other]
     }
 
     #[test]
@@ -228,7 +258,7 @@ mod tests {
             panic!("{:?}", promotion.block.changes)
         };
         assert_eq!((set.as_str(), *added), ("block", network(SOURCE)));
-        assert_eq!(*term_ms, crate::term_ms(2, "op-3", network(SOURCE)));
+        assert_eq!(*term_ms, Terms::default().term_ms(2, "op-3", network(SOURCE)));
         assert_eq!([&promotion.leave.operation, &promotion.block.operation], ["op-2", "op-3"]);
     }
 
@@ -236,8 +266,20 @@ mod tests {
     fn honest_requests_and_silence_hold_it_back() {
         check(back(1_000, 9), 60, 10, None);
         check(back(1_000, 10), 60, 10, Some("10 of its 1000 requests were good ones"));
-        check(vec![offender("198.18.0.2/32")], 60, 10, Some("nothing came from it in these logs"));
+        check(
+            vec![offender("198.18.0.2/32")],
+            60,
+            10,
+            Some("nothing came from it since, in these logs"),
+        );
         check(back(40, 0), 60, 1, Some("no set that blocks has room for it"));
+        let before = later(now(), -60 * MINUTE_MS);
+        for (last, expected) in
+            [(before, Some("nothing came from it since, in these logs")), (later(before, 1), None)]
+        {
+            let back = back(40, 0).into_iter();
+            check(back.map(|o| Offender { last: Some(last), ..o }).collect(), 60, 10, expected);
+        }
     }
 
     #[test]

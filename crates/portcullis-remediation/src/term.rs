@@ -17,21 +17,89 @@ pub(crate) const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// One day, in milliseconds.
 pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// Terms of the first, second and third offence and of all later ones, in milliseconds.
-const TERMS_MS: [i64; 4] = [HOUR_MS, 4 * HOUR_MS, DAY_MS, 7 * DAY_MS];
+/// Steps of the terms: the first, second and third offence, and all later ones.
+const STEPS: usize = 4;
+
+/// Shortest term of a step, in milliseconds: what a new entry may take to work everywhere.
+const SHORTEST_MS: i64 = 5 * MINUTE_MS;
+
+/// Longest term of a step, in milliseconds. Only a person blocks for longer.
+const LONGEST_MS: i64 = 7 * DAY_MS;
 
 /// Quiet time after which earlier offences are forgotten, in milliseconds.
 pub(crate) const FORGET_MS: i64 = 30 * DAY_MS;
 
-/// How long a network is blocked for its offence number `strikes`, counted from 1, in
-/// milliseconds: 1 h, 4 h, 24 h, then 7 d, each bent by up to 10 % either way.
-pub fn term_ms(strikes: u32, operation: &str, network: IpNet) -> i64 {
-    let place = (strikes.max(1) as usize - 1).min(TERMS_MS.len() - 1);
-    let term = TERMS_MS[place];
-    let digest = Sha256::digest(format!("{operation}\n{network}"));
-    // 0 to 2,000 ten-thousandths, less 1,000: from a tenth less to a tenth more.
-    let part = i64::from(u16::from_be_bytes([digest[0], digest[1]])) % 2_001 - 1_000;
-    term + term / 10_000 * part
+/// How long blocks last, offence by offence.
+///
+/// Invariant: no step is shorter than the one before; all are 5 minutes to 7 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms([i64; STEPS]);
+
+impl Default for Terms {
+    /// 1 h, 4 h, 24 h, then 7 d.
+    fn default() -> Self {
+        Self([HOUR_MS, 4 * HOUR_MS, DAY_MS, LONGEST_MS])
+    }
+}
+
+impl Terms {
+    /// Terms of the first offence, the second and so on, in milliseconds; the last one
+    /// is that of all later offences too.
+    pub fn new(steps_ms: &[i64]) -> Result<Self, TermsError> {
+        let last = match steps_ms {
+            [_, .., last] | [last] if steps_ms.len() <= STEPS => *last,
+            _ => return Err(TermsError::Count(steps_ms.len())),
+        };
+        let mut terms = [last; STEPS];
+        terms[..steps_ms.len()].copy_from_slice(steps_ms);
+        if let Some(place) = terms.iter().position(|term| *term < SHORTEST_MS) {
+            return Err(TermsError::TooShort { step: place + 1 });
+        }
+        if let Some(place) = terms.iter().position(|term| *term > LONGEST_MS) {
+            return Err(TermsError::TooLong { step: place + 1 });
+        }
+        match terms.windows(2).position(|pair| pair[1] < pair[0]) {
+            Some(place) => Err(TermsError::Shrinks { step: place + 2 }),
+            None => Ok(Self(terms)),
+        }
+    }
+
+    /// How long a network is blocked for its offence number `strikes`, counted from 1, in
+    /// milliseconds: its step, bent by up to 10 % either way.
+    pub fn term_ms(&self, strikes: u32, operation: &str, network: IpNet) -> i64 {
+        let place = (strikes.max(1) as usize - 1).min(STEPS - 1);
+        let term = self.0[place];
+        let digest = Sha256::digest(format!("{operation}\n{network}"));
+        // 0 to 2,000 ten-thousandths, less 1,000: from a tenth less to a tenth more.
+        let part = i64::from(u16::from_be_bytes([digest[0], digest[1]])) % 2_001 - 1_000;
+        term + term / 10_000 * part
+    }
+}
+
+/// Why terms cannot be used. Steps count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TermsError {
+    /// None, or too many.
+    #[error("{0} steps; expected 1 to 4")]
+    Count(usize),
+    /// One that ends before it works everywhere.
+    #[error("step {step} is shorter than 5 minutes, which a block may take to work everywhere")]
+    TooShort {
+        /// Which one.
+        step: usize,
+    },
+    /// One that only a person decides on.
+    #[error("step {step} is longer than 7 days; only a person blocks for longer")]
+    TooLong {
+        /// Which one.
+        step: usize,
+    },
+    /// A later offence that costs less.
+    #[error("step {step} is shorter than the one before; who comes back stays out longer")]
+    Shrinks {
+        /// Which one.
+        step: usize,
+    },
 }
 
 /// `time` and `ms` milliseconds more; stops at the last instant there is.
@@ -96,7 +164,11 @@ mod tests {
             let mut seen = std::collections::BTreeSet::new();
             for number in 0..200 {
                 let address = std::net::Ipv4Addr::from(0xc612_0000_u32 + number);
-                let term = term_ms(strikes, "op-1", IpNet::from(std::net::IpAddr::V4(address)));
+                let term = Terms::default().term_ms(
+                    strikes,
+                    "op-1",
+                    IpNet::from(std::net::IpAddr::V4(address)),
+                );
                 assert!((whole * 9 / 10..=whole * 11 / 10).contains(&term), "{strikes}: {term}");
                 seen.insert(term);
             }
@@ -107,7 +179,38 @@ mod tests {
     #[test]
     fn the_same_operation_gives_the_same_term() {
         let source = network("198.18.0.1/32");
-        assert_eq!(term_ms(2, "op-1", source), term_ms(2, "op-1", source));
-        assert_ne!(term_ms(2, "op-1", source), term_ms(2, "op-2", source));
+        assert_eq!(
+            Terms::default().term_ms(2, "op-1", source),
+            Terms::default().term_ms(2, "op-1", source)
+        );
+        assert_ne!(
+            Terms::default().term_ms(2, "op-1", source),
+            Terms::default().term_ms(2, "op-2", source)
+        );
+    }
+
+    #[test]
+    fn fewer_steps_repeat_the_last() {
+        let terms = Terms::new(&[HOUR_MS, DAY_MS]).expect("good terms");
+        let source = network("198.18.0.1/32");
+        for strikes in 2..6 {
+            assert_eq!(terms.term_ms(strikes, "op-1", source), terms.term_ms(2, "op-1", source));
+        }
+        assert!(terms.term_ms(1, "op-1", source) < 2 * HOUR_MS);
+        assert_eq!(Terms::new(&[HOUR_MS, 4 * HOUR_MS, DAY_MS, 7 * DAY_MS]), Ok(Terms::default()));
+    }
+
+    #[test]
+    fn terms_without_sense_are_refused() {
+        for (steps, expected) in [
+            (&[][..], TermsError::Count(0)),
+            (&[HOUR_MS; 5], TermsError::Count(5)),
+            (&[5 * MINUTE_MS - 1, HOUR_MS], TermsError::TooShort { step: 1 }),
+            (&[HOUR_MS, 7 * DAY_MS + 1], TermsError::TooLong { step: 2 }),
+            (&[HOUR_MS, 2 * HOUR_MS, HOUR_MS], TermsError::Shrinks { step: 3 }),
+        ] {
+            assert_eq!(Terms::new(steps), Err(expected), "{steps:?}");
+        }
+        assert!(Terms::new(&[5 * MINUTE_MS, 7 * DAY_MS]).is_ok());
     }
 }

@@ -6,7 +6,7 @@
 //! what was seen now. So the worth of a block is *score × 2^(−hours since a rule
 //! fired last)*, in whole numbers, so that two machines rank alike.
 //!
-//! The half-life is a guess, as long as a first block: [`crate::term_ms`].
+//! The half-life is a guess, as long as a first block: [`crate::Terms`].
 
 use portcullis_ingest::Timestamp;
 

@@ -26,8 +26,8 @@ use crate::output::json::Secrets;
 use crate::span;
 
 pub use remediation::{
-    Apply, Audit, ByHand, Changing, Expire, Pardon, Protected, Reached, ReleaseAll, Rollback,
-    Shape, Status, TargetOptions,
+    Apply, Audit, ByHand, Changing, Expire, Ledger, Manner, Pardon, Promote, Protected, Reached,
+    ReleaseAll, Rollback, Shape, Status, TargetOptions,
 };
 pub use review::{PlanInputs, Report};
 pub use setup::{ApiKind, Init, Schedule, WebAcl};
@@ -98,6 +98,8 @@ pub enum Command {
     Plan(Plan),
     /// Carry a plan out: change the IP sets.
     Apply(Apply),
+    /// Let canaries block that have stood their probation.
+    Promote(Promote),
     /// Take out of the sets what is over. Needs no logs and no rules.
     Expire(Expire),
     /// Undo what one operation blocked, as far as it is still ours.
@@ -111,6 +113,9 @@ pub enum Command {
     /// Show or check the account of every change.
     #[command(subcommand)]
     Audit(Audit),
+    /// Make a lost ledger anew.
+    #[command(subcommand)]
+    Ledger(Ledger),
     /// Write a report: one HTML page about what was found, and the plan.
     Report(Report),
     /// Show what a change of rules would add and drop over logs, and whom it would harm.

@@ -18,12 +18,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use portcullis_detection::Severity;
-use portcullis_remediation::{BlockPolicy, BrakeLimits, MergeLimits, Scope};
+use portcullis_remediation::{BlockPolicy, BrakeLimits, MergeLimits, Scope, Terms};
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
 use crate::args::{Command, Logs};
 use crate::failure::Failure;
+use crate::span;
 
 /// The file that is read when none is named, if it is there.
 const USUAL_FILE: &str = "portcullis.toml";
@@ -78,6 +79,9 @@ struct PolicySettings {
     widest_ipv4: Option<u8>,
     widest_ipv6: Option<u8>,
     merge_good_requests: Option<u64>,
+    /// Terms of the first offence, the second and so on: `["1h", "4h", "24h", "7d"]`.
+    #[serde(deserialize_with = "terms")]
+    ttl: Option<Terms>,
 }
 
 /// `[brakes]`: what stops a run.
@@ -126,6 +130,13 @@ fn severity<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Severity>, D::E
         Name::High => Severity::High,
         Name::Critical => Severity::Critical,
     }))
+}
+
+fn terms<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Terms>, D::Error> {
+    let steps = Vec::<String>::deserialize(from)?;
+    let steps: Result<Vec<i64>, String> = steps.iter().map(|step| span::length(step)).collect();
+    let steps = steps.map_err(de::Error::custom)?;
+    Terms::new(&steps).map(Some).map_err(de::Error::custom)
 }
 
 /// How far a target is trusted to change by itself.
@@ -270,6 +281,7 @@ impl Configuration {
                 widest_v6: given.widest_ipv6.unwrap_or(usual.merge.widest_v6),
                 good_requests: given.merge_good_requests.unwrap_or(usual.merge.good_requests),
             },
+            terms: given.ttl.unwrap_or(usual.terms),
         }
     }
 
@@ -314,6 +326,7 @@ impl Configuration {
             Command::Classify(classify) => (Some(&mut classify.logs), Some(&mut classify.rules)),
             Command::Explain(explain) => (Some(&mut explain.logs), Some(&mut explain.rules)),
             Command::Plan(plan) => (Some(&mut plan.logs), Some(&mut plan.rules)),
+            Command::Promote(promote) => (Some(&mut promote.logs), Some(&mut promote.rules)),
             Command::Report(report) => (Some(&mut report.logs), Some(&mut report.plan.rules)),
             _ => (None, None),
         };
@@ -379,6 +392,13 @@ mod tests {
              2 | change-percent = 120.0\n      \
              |                  ^^^^^",
         );
+        check(
+            "[policy]\nttl = [\"1h\", \"30d\"]\n",
+            "failed to read the configuration\n  \
+             portcullis.toml:2:7: step 2 is longer than 7 days; only a person blocks for longer\n    \
+             2 | ttl = [\"1h\", \"30d\"]\n      \
+             |       ^^^^^^^^^^^^^",
+        );
         let failure = Configuration::parse(
             "portcullis.toml",
             "[[target]]\nname = \"prod\"\n[[target]]\nname = \"prod\"\n",
@@ -390,7 +410,7 @@ mod tests {
     #[test]
     fn what_is_given_replaces_the_default_and_nothing_else() {
         let text = "[brakes]\nadds-per-run = 7\nchange-percent = 2.5\nevidence-age-hours = 1\n\
-                    [policy]\nmin-severity = \"high\"\n";
+                    [policy]\nmin-severity = \"high\"\nttl = [\"2h\", \"1d\"]\n";
         let configuration = Configuration::parse("portcullis.toml", text).expect("a good file");
         let expected = BrakeLimits {
             adds_per_run: 7,
@@ -399,7 +419,11 @@ mod tests {
             ..BrakeLimits::default()
         };
         assert_eq!(configuration.brakes(), expected);
-        let expected = BlockPolicy { min_severity: Severity::High, ..BlockPolicy::default() };
+        let expected = BlockPolicy {
+            min_severity: Severity::High,
+            terms: Terms::new(&[2 * 3_600_000, 24 * 3_600_000]).expect("good terms"),
+            ..BlockPolicy::default()
+        };
         assert_eq!(configuration.policy(), expected);
     }
 }

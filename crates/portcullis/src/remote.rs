@@ -35,8 +35,10 @@ pub struct Remote {
     pub mode: Mode,
     /// The sets that plans are made for in this mode.
     pub set_names: Vec<String>,
-    /// All sets that the configuration names.
-    all_sets: Vec<String>,
+    /// Sets that a blocking rule uses.
+    blocking: Vec<String>,
+    /// Sets that a counting rule uses.
+    canary: Vec<String>,
     /// The IP sets.
     pub sets: WafIpSets,
     /// The ledger.
@@ -90,14 +92,14 @@ impl Remote {
         if set_names.is_empty() {
             return Err(lacking(&name, if mode == Mode::Canary { "canary-sets" } else { "sets" }));
         }
-        let all_sets = blocking.into_iter().chain(canary).collect();
         Ok(Self {
             runtime,
             name,
             target,
             mode,
             set_names,
-            all_sets,
+            blocking,
+            canary,
             sets,
             store,
             is_on_this_machine,
@@ -128,16 +130,33 @@ impl Remote {
             .exit_with(Exit::Stale))
     }
 
+    /// Why nothing may be changed, if the kill switch is pulled.
+    pub fn halted(&self) -> Result<Option<String>, Failure> {
+        self.wait(self.store.halted())
+            .map_err(|error| Failure::new("look at the kill switch", &error))
+    }
+
     /// The sets that plans are made for, as they are now.
     pub fn planned_sets(&self) -> Result<Sets, Failure> {
         self.read_sets(&self.set_names)
+    }
+
+    /// The canary sets, and those that block, as they are now.
+    pub fn canary_and_blocking_sets(&self) -> Result<[Sets; 2], Failure> {
+        for (sets, key) in [(&self.canary, "canary-sets"), (&self.blocking, "sets")] {
+            if sets.is_empty() {
+                return Err(lacking(&self.name, key));
+            }
+        }
+        Ok([self.read_sets(&self.canary)?, self.read_sets(&self.blocking)?])
     }
 
     /// Every set that the configuration or the ledger names, as it is now.
     pub fn known_sets(&self, ledger: &Ledger) -> Result<Sets, Failure> {
         let owned = ledger.entries().values().map(|entry| entry.set.clone());
         let begun = ledger.intent().map(|intent| intent.set.clone());
-        let mut names: Vec<_> = self.all_sets.iter().cloned().chain(owned).chain(begun).collect();
+        let configured = self.blocking.iter().chain(&self.canary).cloned();
+        let mut names: Vec<_> = configured.chain(owned).chain(begun).collect();
         names.sort();
         names.dedup();
         self.read_sets(&names)

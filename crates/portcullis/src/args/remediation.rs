@@ -6,9 +6,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use portcullis_remediation::{BrakeOverride, Scope, parse_address_or_network};
 
-use super::Access;
+use super::{Access, Logs};
 use crate::config::Mode;
 use crate::exit;
+use crate::span;
 
 /// Where the IP sets are. Each option wins over its variable, and that over the
 /// configuration file.
@@ -98,6 +99,14 @@ pub struct Changing {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub reached: Reached,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub manner: Manner,
+}
+
+/// How changes are carried out and shown.
+#[derive(Debug, Args)]
+pub struct Manner {
     /// Do everything but write: show what would be done to the sets as they are.
     #[arg(long)]
     pub dry_run: bool,
@@ -165,6 +174,78 @@ removals prefix-width blast-requests blast-principals one-origin coverage eviden
 Carrying a plan out twice is carrying it out once. After a crash, run the same command
 again, or any other that changes the sets: it settles what was begun before it does
 anything else.";
+
+/// `portcullis promote`.
+#[derive(Debug, Args)]
+#[command(after_long_help = PROMOTE_HELP)]
+pub struct Promote {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub logs: Logs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub target: TargetOptions,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub protected: Protected,
+    /// Use the rules of this directory instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    /// How long an entry must have been counted before it may block: `90m`, `6h`, `2d`.
+    #[arg(long, value_name = "LENGTH", value_parser = span::length, default_value = "1h")]
+    pub probation: i64,
+    /// Release a brake for this run, with the reason, which goes into the account. Can be
+    /// given several times.
+    #[arg(long = "override", value_name = "BRAKE=REASON", value_parser = BrakeOverride::parse)]
+    pub overrides: Vec<BrakeOverride>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub manner: Manner,
+}
+
+const PROMOTE_HELP: &str = "\
+An entry of a canary set has its requests counted and let through. It moves into a set that
+blocks when its probation is over, requests came from it after it was put there, and fewer
+than 1 % of them were good ones. What speaks is read from the logs: without --since, --from
+or --to, all that happened since the oldest entry was put into a canary set.
+
+The mode must be `canary` or `enforce`. The never-block lists, decisions of persons and the
+brakes are asked as with every block, and before an entry leaves its canary set.";
+
+/// `portcullis ledger …`.
+#[derive(Debug, Subcommand)]
+pub enum Ledger {
+    /// Make a lost ledger anew from the account and from plans that were applied.
+    #[command(after_long_help = REBUILD_HELP)]
+    Rebuild {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        reached: Reached,
+        /// A plan of which you know that it was applied, for lines of the account that were
+        /// lost with the ledger. Can be given several times.
+        #[arg(long = "plan", value_name = "PLAN")]
+        plans: Vec<PathBuf>,
+        /// Show what would be claimed, and write nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Shape of the output.
+        #[arg(short, long, value_name = "SHAPE", default_value = "human")]
+        output: Shape,
+        /// The time to act at (RFC 3339), for simulations: refused unless the endpoint is on
+        /// this machine.
+        #[arg(long, value_name = "TIME", hide = true)]
+        at: Option<String>,
+    },
+}
+
+const REBUILD_HELP: &str = "\
+Ours is what the account or a given plan put into a set of the target and the set still
+holds; everything else is somebody else's and stays. An account that does not fit together
+claims nothing. When the blocks would have ended is lost, so all of them count as over: the
+next `expire`, `apply` or `release-all` takes them out.
+
+No ledger is ever written over. One that is there and cannot be read must be moved aside
+first.";
 
 /// `portcullis expire`.
 #[derive(Debug, Args)]

@@ -38,7 +38,7 @@ pub(super) fn run(
         allow_moved_base: arguments.allow_moved_base,
     };
     let exit = change.carry_out(&reviewed.changes, &word, terminal)?;
-    if arguments.changing.dry_run {
+    if arguments.changing.manner.dry_run {
         terminal.next(format_args!(
             "portcullis apply {path} --target {} --expect-hash {} carries it out",
             remote.name, reviewed.plan_sha256

@@ -3,14 +3,14 @@
 
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
-    ApplyError, BrakeLimits, BrakeOverride, Changes, Clock as _, Ledger, LedgerStore as _,
-    MemoryIpSets, MemoryLedger, NeverBlock, Order, apply,
+    Applied, ApplyError, BrakeLimits, BrakeOverride, Changes, Clock as _, Ledger, MemoryIpSets,
+    MemoryLedger, NeverBlock, Order, apply,
 };
 
 use super::lists::Lists;
 use super::plan::time_of;
 use super::print;
-use crate::args::{Changing, Protected, Shape};
+use crate::args::{Access, Changing, Manner, Protected, Shape, TargetOptions};
 use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -25,7 +25,7 @@ pub(super) struct Change<'a> {
     pub(super) clock: Time,
     pub(super) never_block: Option<NeverBlock>,
     limits: BrakeLimits,
-    changing: &'a Changing,
+    manner: &'a Manner,
 }
 
 /// On whose word.
@@ -46,9 +46,21 @@ impl<'a> Change<'a> {
         configuration: &Configuration,
         terminal: &Terminal,
     ) -> Result<Self, Failure> {
-        let at = changing.at.as_deref().map(|at| time_of(Some(at))).transpose()?;
-        let remote =
-            Remote::open(&changing.reached.target, &changing.reached.access, configuration)?;
+        let Changing { reached, manner } = changing;
+        Self::at(&reached.target, &reached.access, manner, protected, configuration, terminal)
+    }
+
+    /// The same, for commands that know how AWS is reached from elsewhere.
+    pub(super) fn at(
+        target: &TargetOptions,
+        access: &Access,
+        manner: &'a Manner,
+        protected: Option<&Protected>,
+        configuration: &Configuration,
+        terminal: &Terminal,
+    ) -> Result<Self, Failure> {
+        let at = manner.at.as_deref().map(|at| time_of(Some(at))).transpose()?;
+        let remote = Remote::open(target, access, configuration)?;
         let clock = remote.clock(at)?;
         let never_block = match Lists::read(protected, configuration) {
             Ok(lists) => Some(lists.never_block),
@@ -59,11 +71,15 @@ impl<'a> Change<'a> {
                 None
             }
         };
-        Ok(Self { remote, clock, never_block, limits: configuration.brakes(), changing })
+        Ok(Self { remote, clock, never_block, limits: configuration.brakes(), manner })
     }
 
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.manner.dry_run
     }
 
     /// Carries the changes out, or does so on a copy, and shows what was done.
@@ -73,6 +89,39 @@ impl<'a> Change<'a> {
         word: &Word<'_>,
         terminal: &Terminal,
     ) -> Result<Exit, Failure> {
+        let copy = if self.manner.dry_run { Some(self.copy()?) } else { None };
+        let (applied, ledger) = self.perform(changes, word, copy.as_ref())?;
+        let report = self.report(changes, &applied, &ledger);
+        let mut out = Vec::new();
+        match self.manner.output {
+            Shape::Json => applied::json(&report, &mut out),
+            Shape::Human => {
+                applied::human(&report, terminal, &mut out).expect("memory does not fail");
+            }
+        }
+        print(&out)?;
+        tell_doubts(&applied, terminal);
+        Ok(Exit::Done)
+    }
+
+    /// What was done, ready to be shown.
+    pub(super) fn report<'r>(
+        &'r self,
+        changes: &'r Changes,
+        applied: &'r Applied,
+        ledger: &'r Ledger,
+    ) -> Report<'r> {
+        let is_dry_run = self.manner.dry_run;
+        Report { changes, name: &self.remote.name, applied, ledger, is_dry_run }
+    }
+
+    /// Carries the changes out, on a copy if one is given; gives the ledger after it.
+    pub(super) fn perform(
+        &self,
+        changes: &Changes,
+        word: &Word<'_>,
+        copy: Option<&Copied>,
+    ) -> Result<(Applied, Ledger), Failure> {
         let remote = &self.remote;
         let who = operation::who();
         let order = Order {
@@ -82,62 +131,50 @@ impl<'a> Change<'a> {
             plan_sha256: word.plan_sha256,
             expected_sha256: word.expected_sha256,
             allow_moved_base: word.allow_moved_base,
-            takes_lease: self.changing.take_lease,
+            takes_lease: self.manner.take_lease,
             ..Order::new(&remote.target, &who, self.never_block.as_ref())
         };
-        let refused = |error: ApplyError| refused(&error, changes, &remote.name);
-        let (applied, ledger) = if self.changing.dry_run {
-            let (done, ledger) = self.try_out(changes, &order)?;
-            (done.map_err(refused)?, ledger)
-        } else {
-            let done =
-                remote.wait(apply(changes, &order, &remote.sets, &remote.store, &self.clock));
-            (done.map_err(refused)?, remote.ledger()?)
+        let done = match copy {
+            Some(copy) => remote.wait(apply(changes, &order, &copy.sets, &copy.store, &self.clock)),
+            None => remote.wait(apply(changes, &order, &remote.sets, &remote.store, &self.clock)),
         };
-        let report = Report {
-            changes,
-            name: &remote.name,
-            applied: &applied,
-            ledger: &ledger,
-            is_dry_run: self.changing.dry_run,
+        let applied = done.map_err(|error| refused(&error, changes, &remote.name))?;
+        let ledger = match copy.and_then(|copy| copy.store.get()) {
+            Some(ledger) => ledger,
+            None => remote.ledger()?,
         };
-        let mut out = Vec::new();
-        match self.changing.output {
-            Shape::Json => applied::json(&report, &mut out),
-            Shape::Human => {
-                applied::human(&report, terminal, &mut out).expect("memory does not fail");
-            }
-        }
-        print(&out)?;
-        for set in &applied.unconfirmed {
-            terminal.warn(format_args!(
-                "a read of `{set}` after the write does not show it yet: somebody changed it \
-                 again, or it takes its time"
-            ));
-        }
-        if let Some(error) = &applied.audit_unsent {
-            terminal.warn(format_args!(
-                "lines of the account are not stored yet, the next run hands them on: {error}"
-            ));
-        }
-        Ok(Exit::Done)
+        Ok((applied, ledger))
     }
 
-    /// The real thing on a copy of sets and ledger.
-    fn try_out(
-        &self,
-        changes: &Changes,
-        order: &Order<'_>,
-    ) -> Result<(Result<portcullis_remediation::Applied, ApplyError>, Ledger), Failure> {
+    /// Sets and ledger as they are, to try changes out on.
+    pub(super) fn copy(&self) -> Result<Copied, Failure> {
         let remote = &self.remote;
         let ledger = remote.ledger()?;
         let sets = MemoryIpSets::new(&remote.known_sets(&ledger)?);
         let store = MemoryLedger::new(&ledger);
-        let halted = remote.wait(remote.store.halted());
-        let halted = halted.map_err(|error| Failure::new("look at the kill switch", &error))?;
-        store.halt(halted.as_deref());
-        let done = remote.wait(apply(changes, order, &sets, &store, &self.clock));
-        Ok((done, store.get().unwrap_or(ledger)))
+        store.halt(remote.halted()?.as_deref());
+        Ok(Copied { sets, store })
+    }
+}
+
+/// A copy of sets and ledger.
+pub(super) struct Copied {
+    sets: MemoryIpSets,
+    store: MemoryLedger,
+}
+
+/// Says what is not known to be visible or stored yet.
+pub(super) fn tell_doubts(applied: &Applied, terminal: &Terminal) {
+    for set in &applied.unconfirmed {
+        terminal.warn(format_args!(
+            "a read of `{set}` after the write does not show it yet: somebody changed it again, \
+             or it takes its time"
+        ));
+    }
+    if let Some(error) = &applied.audit_unsent {
+        terminal.warn(format_args!(
+            "lines of the account are not stored yet, the next run hands them on: {error}"
+        ));
     }
 }
 

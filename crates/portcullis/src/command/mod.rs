@@ -14,10 +14,12 @@ mod formats;
 mod import_sigma;
 mod init;
 mod keeping;
+mod ledger;
 mod lint;
 mod lists;
 mod man;
 mod plan;
+mod promote;
 mod report;
 mod rules;
 mod scan;
@@ -75,12 +77,14 @@ pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Explain(explain) => explain::run(explain, global, terminal),
         Command::Plan(plan) => plan::run(plan, configuration, global, terminal),
         Command::Apply(apply) => apply::run(apply, configuration, terminal),
+        Command::Promote(promote) => promote::run(promote, configuration, global, terminal),
         Command::Expire(expire) => withdraw::expire(expire, configuration, terminal),
         Command::Rollback(rollback) => withdraw::rollback(rollback, configuration, terminal),
         Command::ReleaseAll(release) => withdraw::release_all(release, configuration, terminal),
         Command::Pardon(pardon) => withdraw::pardon(pardon, configuration, terminal),
         Command::Status(status) => status::run(status, configuration, terminal),
         Command::Audit(audit) => audit::run(audit, configuration, terminal),
+        Command::Ledger(ledger) => ledger::run(ledger, configuration, terminal),
         Command::Report(report) => report::run(report, configuration, global, terminal),
         Command::Backtest(backtest) => backtest::run(backtest, global, terminal),
         Command::Calibrate(calibrate) => calibrate::run(calibrate, global, terminal),
@@ -180,7 +184,16 @@ impl Prepared {
     /// Finds the objects and understands the format. Locations that cannot be read are
     /// told and counted in the exit code; the others are still read.
     fn new(logs: &Logs, global: &Global, terminal: &Terminal) -> Result<Self, Failure> {
-        let span = Span::of(&logs.within, SystemClock.now())?;
+        Self::inside(Span::of(&logs.within, SystemClock.now())?, logs, global, terminal)
+    }
+
+    /// The same, for a span of time of the command's own.
+    fn inside(
+        span: Span,
+        logs: &Logs,
+        global: &Global,
+        terminal: &Terminal,
+    ) -> Result<Self, Failure> {
         let prepared = Self::written_in(span, logs, global, terminal)?;
         if prepared.inputs.is_empty() {
             return Err(no_logs(&logs.locations));

@@ -46,6 +46,14 @@ impl Report<'_> {
         }
     }
 
+    /// Networks that were to be blocked and are not by this, and why.
+    pub fn not_added(&self) -> Vec<(IpNet, String)> {
+        let additions = self.applied.done.iter().filter(|(change, done)| {
+            matches!(change, Change::Add { .. }) && !matches!(done, Done::Added)
+        });
+        additions.map(|(change, done)| (change.network(), self.ended(change, done).text)).collect()
+    }
+
     fn ended<'a>(&self, change: &'a Change, done: &Done) -> Ended<'a> {
         let (network, set) = (change.network(), change.set());
         let why = match change {
@@ -148,9 +156,16 @@ pub fn human(report: &Report<'_>, terminal: &Terminal, out: &mut impl io::Write)
 
 /// Writes one document.
 pub fn json(report: &Report<'_>, out: &mut Vec<u8>) {
-    let Report { changes, applied, .. } = report;
     let mut document = Object::open(out, Secrets::Hidden);
     document.number("schema_version", 1_u32);
+    fields(report, &mut document);
+    document.close();
+    out.push(b'\n');
+}
+
+/// Writes the fields of one operation.
+pub fn fields(report: &Report<'_>, document: &mut Object<'_>) {
+    let Report { changes, applied, .. } = report;
     document.text("operation", &changes.operation);
     document.text("name", report.name);
     document.text("target", &changes.target.to_string());
@@ -174,8 +189,6 @@ pub fn json(report: &Report<'_>, out: &mut Vec<u8>) {
     document.number("conflicts", applied.conflicts);
     document.number("retries", applied.troubles);
     document.boolean("audit_stored", applied.audit_unsent.is_none());
-    document.close();
-    out.push(b'\n');
 }
 
 fn inert(text: &str) -> String {
