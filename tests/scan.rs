@@ -193,3 +193,21 @@ fn the_record_of_a_forger_is_held_against_nobody() {
     assert!(!ran.text().contains("192.0.2.66"), "{}", ran.text());
     assert_eq!(ran.json()["coverage"]["rejects"], 30);
 }
+
+#[test]
+fn tables_and_events_name_every_offender_that_json_names() {
+    let dataset = "datasets/firehose/recommended";
+    let scan = |shape| portcullis(["scan", dataset, "-o", shape]).run().expect_code(0);
+    let offenders = scan("json").json()["offenders"].as_array().expect("a list").clone();
+    let csv = scan("csv").text();
+    let (ocsf, ecs) = (scan("ocsf").text(), scan("ecs").text());
+    assert_eq!((ocsf.lines().count(), ecs.lines().count()), (offenders.len(), offenders.len()));
+    for (offender, line) in offenders.iter().zip(ocsf.lines()) {
+        let event: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        let source = offender["source"].as_str().expect("an address");
+        assert_eq!(event["finding_info"]["uid"], format!("portcullis:{source}"));
+        assert_eq!(event["unmapped"]["score"], offender["score"]);
+        let row = csv.lines().find(|row| row.starts_with(&format!("{source},")));
+        assert!(row.is_some_and(|row| row.contains(&offender["score"].to_string())), "{source}");
+    }
+}
