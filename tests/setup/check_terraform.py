@@ -6,7 +6,8 @@ Stands in for `terraform validate` where Terraform is not to be had. It checks t
 file parses; that each resource is of a type in the table, has the arguments and blocks that
 type requires and no other; that no two have the same name; and that every reference, in
 expressions and in strings, names a resource that is there and an attribute that its type
-has. The table is the provider's documentation (hashicorp/aws 5.40 and later), as far as
+has; and that no policy of a role has a `*` for an action or a resource, which checkov does not
+see in a policy that refers to resources. The table is the provider's documentation (hashicorp/aws 5.40 and later), as far as
 these types go. It does not know the types of values, nor what AWS itself refuses.
 """
 
@@ -60,6 +61,8 @@ TYPES = {
         "alarm_actions", ""),
 }
 
+# `*`, `s3:*`, `s3:Get*`: an action or a resource that is not named.
+STAR = re.compile(r"""['"](?:\*|[a-z0-9-]+:[A-Za-z]*\*)['"]""")
 REFERENCE = re.compile(r"(?<![\w.\"/])(aws_\w+)\.(\w+)(?:\.(\w+))?")
 
 
@@ -106,6 +109,10 @@ def main(directory):
             problems.append(f"{kind}.{label}: `{missing}` is missing")
         for unknown in sorted(given - required - optional):
             problems.append(f"{kind}.{label}: `{unknown}` is unknown")
+    for (kind, label), body in resources.items():
+        if kind.startswith("aws_iam_"):
+            for text in texts(body):
+                problems += [f"{kind}.{label}: {star}" for star in STAR.findall(text)]
     references = 0
     for name, content in parsed:
         for text in texts(content):

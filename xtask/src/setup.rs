@@ -1,7 +1,7 @@
 //! Checks what `portcullis init` writes with the linters of those who read it.
 //!
-//! cfn-lint holds the template against AWS's own schema, checkov its policies and recipe
-//! against known mistakes. Terraform itself is not needed: the HCL is parsed by a parser
+//! cfn-lint holds the template against AWS's own schema, checkov its policies against known
+//! mistakes, hadolint the recipes of the images. Terraform itself is not needed: the HCL is parsed by a parser
 //! that is not ours and held against a table of the resource types that are used, with the
 //! arguments they require and take; see `tests/setup/check_terraform.py`.
 
@@ -62,14 +62,7 @@ pub(crate) fn check() -> Result<(), String> {
             .arg(&template))?;
         // Without --skip-download it calls its makers for descriptions of its checks.
         run(Process::new(tools.join("checkov"))
-            .args([
-                "--skip-download",
-                "--compact",
-                "--quiet",
-                "--framework",
-                "cloudformation",
-                "terraform",
-            ])
+            .args(["--skip-download", "--compact", "--quiet", "--framework", "cloudformation"])
             .args(["--check", POLICY_CHECKS, "--directory"])
             .arg(&place))?;
         run(Process::new(tools.join("python"))

@@ -240,10 +240,10 @@ fn roles(resources: &mut Map<String, Value>, setup: &Setup) {
         resources.insert(
             format!("{id}Policy"),
             json!({
-                "Type": "AWS::IAM::RolePolicy",
+                "Type": "AWS::IAM::Policy",
                 "Properties": {
                     "PolicyName": setup.named(role.name),
-                    "RoleName": {"Ref": id},
+                    "Roles": [{"Ref": id}],
                     "PolicyDocument": role.policy,
                 },
             }),
