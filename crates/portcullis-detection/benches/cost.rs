@@ -7,6 +7,12 @@
 //! the same length; asserts nothing, because a busy machine is no fault.
 //!
 //! `cargo xtask bench adversarial`, or `cargo bench -p portcullis-detection`
+//!
+//! Times on a busy machine scatter by half. Instructions do not; Valgrind counts those of
+//! one text in one place, which `--once` judges a third time, all memory warm:
+//!
+//! `valgrind --tool=callgrind --toggle-collect='cost::judge*' target/release/deps/cost-… \
+//!     --bench --once query "random ASCII"`
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -37,6 +43,9 @@ const HONEST: [&str; 10] = [
     "from=2024-01-01T00:00:00Z&to=2024-02-01T00:00:00Z&group=day&metric=orders",
 ];
 
+/// What the table calls them.
+const HONEST_NAME: &str = "honest queries";
+
 /// Attack words, as a fuzzer would mix them.
 const WORDS: &str = "union select ' or 1=1 -- <script>alert( ${jndi:ldap: ;cat /etc/passwd && \
     ../../ %27 waitfor delay sleep( onerror= javascript: {{7*7}} php://filter xp_cmdshell # */ \
@@ -63,8 +72,13 @@ fn main() {
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
     let rules = RuleSet::builtin();
     let mut classifier = rules.classifier();
+    let arguments: Vec<String> = std::env::args().skip_while(|one| one != "--once").collect();
+    if let [_, place, name] = &arguments[..] {
+        once(&mut classifier, place, name);
+        return;
+    }
     let honest = honest();
-    let mut cases: Vec<Case> = std::iter::once(("honest queries", honest.clone()))
+    let mut cases: Vec<Case> = std::iter::once((HONEST_NAME, honest.clone()))
         .chain(hostile().filter(|(name, _)| wanted(name)))
         .flat_map(|(name, text)| {
             let case = move |place| Case {
@@ -87,6 +101,28 @@ fn main() {
         }
     }
     report(&mut cases);
+}
+
+/// Judges one text, by name, in one place: twice so that automata are built, then counted.
+fn once(classifier: &mut Classifier<'_>, place: &str, name: &str) {
+    let place = PLACES.into_iter().find(|known| known.name() == place);
+    let mut texts = std::iter::once((HONEST_NAME, honest())).chain(hostile());
+    let text = texts.find(|(known, _)| *known == name);
+    let (Some(place), Some((_, text))) = (place, text) else {
+        eprintln!("no such place or text: `--once query|path|agent TEXT`, as the table names it");
+        std::process::exit(2);
+    };
+    let request = place.request(&text);
+    for _ in 0..2 {
+        black_box(classifier.classify(&request).score());
+    }
+    judge(classifier, &request);
+}
+
+/// What is counted; by itself, so that a profiler knows its beginning and end.
+#[inline(never)]
+fn judge(classifier: &mut Classifier<'_>, request: &Request<'_>) {
+    black_box(classifier.classify(request).score());
 }
 
 /// Prints the table and the worst ratio.
@@ -186,9 +222,23 @@ impl Random {
     }
 }
 
-/// The honest queries, joined.
+/// Honest queries in no order, with other digits each time: a processor learns a text that
+/// repeats itself, and no honest log does.
 fn honest() -> Vec<u8> {
-    filled(&format!("{}&", HONEST.join("&")))
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut text = Vec::new();
+    while text.len() < TEXT_BYTES {
+        let query = HONEST[random.next() as usize % HONEST.len()];
+        let mut after_percent = 3;
+        for byte in query.bytes() {
+            after_percent = if byte == b'%' { 0 } else { after_percent + 1 };
+            let varies = byte.is_ascii_digit() && after_percent > 2;
+            text.push(if varies { b'0' + (random.next() % 10) as u8 } else { byte });
+        }
+        text.push(b'&');
+    }
+    text.truncate(TEXT_BYTES);
+    text
 }
 
 /// The unit, again and again.
@@ -205,14 +255,28 @@ enum Place {
 
 const PLACES: [Place; 3] = [Place::Query, Place::Path, Place::UserAgent];
 
+impl Place {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Path => "path",
+            Self::UserAgent => "agent",
+        }
+    }
+
+    fn request(self, text: &[u8]) -> Request<'_> {
+        let text = Some(Untrusted::new(text));
+        match self {
+            Self::Query => Request { query: text, ..Request::default() },
+            Self::Path => Request { path: text, ..Request::default() },
+            Self::UserAgent => Request { user_agent: text, ..Request::default() },
+        }
+    }
+}
+
 /// Nanoseconds per byte, of a few runs in a row.
 fn cost(classifier: &mut Classifier<'_>, place: Place, text: &[u8]) -> f64 {
-    let text = Some(Untrusted::new(text));
-    let request = match place {
-        Place::Query => Request { query: text, ..Request::default() },
-        Place::Path => Request { path: text, ..Request::default() },
-        Place::UserAgent => Request { user_agent: text, ..Request::default() },
-    };
+    let request = place.request(text);
     let begun = Instant::now();
     let mut runs = 0_u32;
     while begun.elapsed() < LEAST_TIME {
