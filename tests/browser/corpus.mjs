@@ -50,7 +50,7 @@ export function hostileLog() {
   return { text: lines.join('\n') + '\n', clients: number };
 }
 
-// The same payloads where web servers log them: path, query, referer, agent and user.
+// The same payloads where web servers log what clients write: path and query, referer, agent.
 export function hostileCombinedLog() {
   const quoted = (text) => text.replace(/[\u0000-\u001f]/g, '').replace(/"/g, '\\"');
   const lines = payloads.map((payload, number) => {
