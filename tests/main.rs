@@ -7,6 +7,7 @@ mod bad_input;
 mod buckets;
 mod crawlers;
 mod datasets;
+mod decisions;
 mod decode;
 mod determinism;
 mod exit_codes;

@@ -63,6 +63,12 @@ pub enum Withheld {
         /// Good requests from the source.
         good_requests: u64,
     },
+    /// A reviewer decided against a block.
+    Rejected,
+    /// A reviewer forgave it.
+    Pardoned,
+    /// Only what a reviewer approved is blocked, and nobody decided about it.
+    Undecided,
     /// A person took it out of a set, or pardoned it, and the cool-off has not ended.
     Overridden {
         /// When it ends.
@@ -105,6 +111,9 @@ impl Withheld {
             Self::BelowBlockScore { .. } => "below-block-score",
             Self::SharedEgress { .. } => "shared-egress",
             Self::Watched { .. } => "watched",
+            Self::Rejected => "rejected",
+            Self::Pardoned => "pardoned",
+            Self::Undecided => "undecided",
             Self::Overridden { .. } => "overridden",
             Self::NothingNew { .. } => "nothing-new",
             Self::OldEvidence { .. } => "old-evidence",

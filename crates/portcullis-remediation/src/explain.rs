@@ -92,6 +92,11 @@ impl fmt::Display for Withheld {
                 "watched only: its {good_requests} good requests outweigh {flagged_requests} \
                  flagged ones",
             ),
+            Self::Rejected => f.write_str("rejected in review"),
+            Self::Pardoned => f.write_str("pardoned in review"),
+            Self::Undecided => {
+                f.write_str("nobody has approved it, and only what is approved is blocked")
+            }
             Self::Overridden { until } => {
                 write!(f, "a person took it out; it may be blocked again from {until}")
             }

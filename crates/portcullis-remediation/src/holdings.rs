@@ -20,6 +20,7 @@ use crate::grounds::Grounds;
 use crate::ipset::Sets;
 use crate::ledger::{Cause, Ledger, Removal};
 use crate::protect::NeverBlock;
+use crate::ruling::{Ruled, Rulings};
 use crate::term::{HOUR_MS, MINUTE_MS, Terms, later};
 
 /// How long a new entry may take to work everywhere, in milliseconds. What passes in
@@ -63,6 +64,8 @@ pub(crate) struct News<'a> {
     /// Entries of ours that stay longer.
     renewals: Vec<Change>,
     terms: Terms,
+    /// What a person decided.
+    rulings: &'a Rulings,
     now: Timestamp,
 }
 
@@ -73,12 +76,12 @@ impl<'a> News<'a> {
         offenders: impl Iterator<Item = (&'f Offender, &'f Grounds)>,
         current: &Sets,
         never_block: &NeverBlock,
-        terms: Terms,
+        (terms, rulings): (Terms, &'a Rulings),
         now: Timestamp,
     ) -> Self {
         let nothing = Vec::new;
         let mut news =
-            Self { holdings: *holdings, due: nothing(), renewals: nothing(), terms, now };
+            Self { holdings: *holdings, due: nothing(), renewals: nothing(), terms, rulings, now };
         let mut renewed = BTreeSet::new();
         for (offender, grounds) in offenders {
             let source = offender.source.trunc();
@@ -95,9 +98,9 @@ impl<'a> News<'a> {
                 news.renewals.push(Change::Renew {
                     set: entry.set.clone(),
                     network,
-                    term_ms: terms.term_ms(strikes, holdings.operation, network),
+                    term_ms: news.term_ms(strikes, network, [source]),
                     strikes,
-                    cause: Cause::new(grounds, last),
+                    cause: news.reviewed(Cause::new(grounds, last), [source]),
                 });
             }
         }
@@ -105,8 +108,51 @@ impl<'a> News<'a> {
             Change::Remove { network, why: Removal::Expired, .. } => !renewed.contains(network),
             _ => true,
         };
-        news.due = due(holdings.ledger, Some(never_block), now).filter(leaves).collect();
+        let pardoned = news.pardoned();
+        let is_pardoned = |network| pardoned.iter().any(|change| change.network() == network);
+        news.due = due(holdings.ledger, Some(never_block), now)
+            .filter(leaves)
+            .filter(|change| !is_pardoned(change.network()))
+            .collect();
+        // Who is pardoned is not what the policy blocks, so that none of it was renewed.
+        news.due.extend(pardoned);
         news
+    }
+
+    /// What pardons take out, and what they only forget.
+    fn pardoned(&self) -> Vec<Change> {
+        let Holdings { ledger, operation, .. } = self.holdings;
+        let mut pardoned: BTreeMap<IpNet, Change> = BTreeMap::new();
+        let rulings = self.rulings.iter();
+        for (source, _) in rulings.filter(|(_, ruling)| ruling.ruled == Some(Ruled::Pardon)) {
+            let changes = Changes::pardon(ledger, source, operation, self.now).changes;
+            pardoned.extend(changes.into_iter().map(|change| (change.network(), change)));
+        }
+        pardoned.into_values().collect()
+    }
+
+    /// How long an entry for these sources lasts: what a reviewer said, the shortest if
+    /// he said several, else the policy's term.
+    fn term_ms(
+        &self,
+        strikes: u32,
+        network: IpNet,
+        sources: impl IntoIterator<Item = IpNet>,
+    ) -> i64 {
+        let ruled = sources.into_iter().filter_map(|source| self.rulings.of(source));
+        let shortest = ruled.filter_map(crate::Ruling::duration_seconds).min();
+        shortest.map_or_else(
+            || self.terms.term_ms(strikes, self.holdings.operation, network),
+            |seconds| seconds * 1_000,
+        )
+    }
+
+    /// The cause with what a reviewer said about these sources.
+    fn reviewed(&self, mut cause: Cause, sources: impl IntoIterator<Item = IpNet>) -> Cause {
+        for ruling in sources.into_iter().filter_map(|source| self.rulings.of(source)) {
+            cause.reason = format!("{}; {ruling}", cause.reason);
+        }
+        cause
     }
 
     /// The sets without what leaves.
@@ -148,6 +194,9 @@ impl<'a> News<'a> {
                 return Some(Withheld::NothingNew { since });
             }
         }
+        if self.rulings.of(source).is_some_and(|ruling| ruling.ruled == Some(Ruled::Approve)) {
+            return None;
+        }
         let limit_hours = limit_hours(grounds);
         self.is_old(grounds, last).then_some(Withheld::OldEvidence { last, limit_hours })
     }
@@ -186,7 +235,7 @@ impl<'a> News<'a> {
             ..Figures::default()
         };
         changes.digests = Digests::default();
-        changes.changes = self.due;
+        changes.changes.clone_from(&self.due);
         let mut places: BTreeMap<IpNet, usize> = BTreeMap::new();
         let offenders: BTreeMap<IpNet, &Offender> =
             findings.offenders.iter().map(|offender| (offender.source.trunc(), offender)).collect();
@@ -208,12 +257,13 @@ impl<'a> News<'a> {
             let last_of =
                 |member: &&Decision| last_fired(offenders.get(&member.source)?, &member.grounds);
             let last = members.iter().filter_map(last_of).max();
+            let sources = || members.iter().map(|member| member.source);
             Change::Add {
                 set: set.to_owned(),
                 network,
-                term_ms: self.terms.term_ms(strikes, operation, network),
+                term_ms: self.term_ms(strikes, network, sources()),
                 strikes,
-                cause: cause(&members, last),
+                cause: self.reviewed(cause(&members, last), sources()),
             }
         }));
         changes.changes.extend(self.renewals);

@@ -5,6 +5,7 @@
 //! have and one [`Decision`] for every offender. Blocking the wrong party costs more
 //! than missing the right one, so whatever is in doubt is withheld, with its reason.
 //!
+//! [`plan_reviewed()`] does it with what a person decided, the [`Rulings`].
 //! [`plan_changes()`] does the same knowing the [`Ledger`] of what is ours, and
 //! [`apply()`] carries its [`Changes`] out. [`Changes::expire`], [`Changes::rollback`],
 //! [`Changes::release_all`] and [`Changes::pardon`] need no scan. [`promote()`] moves
@@ -40,6 +41,7 @@ mod prefix;
 mod promote;
 mod protect;
 mod rebuild;
+mod ruling;
 mod sets_file;
 mod status;
 mod store;
@@ -71,7 +73,7 @@ pub use ledger_file::LedgerError;
 pub use memory::{MemoryIpSets, MemoryLedger};
 pub use merge::MergeLimits;
 pub use note::Note;
-pub use plan::{Plan, plan, plan_changes};
+pub use plan::{Plan, plan, plan_changes, plan_reviewed};
 pub use policy::BlockPolicy;
 pub use prefix::{PrefixError, parse_address_or_network, parse_network};
 pub use promote::{Held, Probation, Promotion, promote};
@@ -79,6 +81,7 @@ pub use protect::{
     NeverBlock, NeverBlockError, NeverBlockErrorKind, Protection, RESERVED, Reserved,
 };
 pub use rebuild::Rebuilt;
+pub use ruling::{Ruled, Ruling, RulingError, Rulings, RulingsError, Undecided, parse_source};
 pub use sets_file::{SetsError, SetsErrorKind};
 pub use status::{SetStatus, Status, status};
 pub use store::{

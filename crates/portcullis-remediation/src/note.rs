@@ -44,6 +44,11 @@ pub enum Note {
         /// Entries that the sets can hold together.
         limit: usize,
     },
+    /// Decisions of a reviewer are about sources that these logs do not show.
+    DecidedAndNotSeen {
+        /// How many.
+        sources: usize,
+    },
 }
 
 impl Note {
@@ -54,6 +59,7 @@ impl Note {
             Self::OldAwsRanges { .. } => "old-aws-ranges",
             Self::Full { .. } => "full",
             Self::NearlyFull { .. } => "nearly-full",
+            Self::DecidedAndNotSeen { .. } => "decided-and-not-seen",
         }
     }
 }
@@ -76,6 +82,13 @@ impl fmt::Display for Note {
             Self::NearlyFull { family, entries, limit } => write!(
                 f,
                 "the {family} sets would hold {entries} of {limit} entries; add a set before they are full"
+            ),
+            Self::DecidedAndNotSeen { sources: 1 } => f.write_str(
+                "1 decision is about a source that is no offender in these logs: it blocks nothing",
+            ),
+            Self::DecidedAndNotSeen { sources } => write!(
+                f,
+                "{sources} decisions are about sources that are no offenders in these logs: they block nothing"
             ),
         }
     }

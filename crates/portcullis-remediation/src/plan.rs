@@ -34,6 +34,7 @@ use crate::merge::Merging;
 use crate::note::{Note, notes};
 use crate::policy::BlockPolicy;
 use crate::protect::NeverBlock;
+use crate::ruling::{Ruled, Ruling, Rulings, Undecided};
 use crate::suggest::{Suggestion, suggestions};
 use crate::worth::worth;
 
@@ -57,6 +58,7 @@ pub struct Plan {
     blast_radius: Option<BlastRadius>,
     suggestions: Vec<Suggestion>,
     changes: Option<Changes>,
+    rulings: Rulings,
 }
 
 /// Makes a plan that knows of no ledger: it adds, and nothing that is there is ours.
@@ -68,7 +70,7 @@ pub fn plan(
     policy: &BlockPolicy,
     now: Timestamp,
 ) -> Plan {
-    decide(findings, current, never_block, policy, None, now)
+    plan_reviewed(findings, current, never_block, policy, None, &Rulings::default(), now)
 }
 
 /// Makes a plan that can be applied: it adds, renews what is ours, and removes what is
@@ -82,15 +84,18 @@ pub fn plan_changes(
     holdings: &Holdings<'_>,
     now: Timestamp,
 ) -> Plan {
-    decide(findings, current, never_block, policy, Some(holdings), now)
+    let nothing = Rulings::default();
+    plan_reviewed(findings, current, never_block, policy, Some(holdings), &nothing, now)
 }
 
-fn decide(
+/// Makes either plan with what a person decided about sources: see [`Rulings`].
+pub fn plan_reviewed(
     findings: &Findings,
     current: &Sets,
     never_block: &NeverBlock,
     policy: &BlockPolicy,
     holdings: Option<&Holdings<'_>>,
+    rulings: &Rulings,
     now: Timestamp,
 ) -> Plan {
     let incomplete = &findings.coverage.incomplete;
@@ -107,11 +112,11 @@ fn decide(
     let news = holdings.map(|holdings| {
         let blockable = |suspect: &&Suspect<'_>| {
             protect(suspect.offender.source.trunc(), never_block).is_none()
-                && judge(suspect, policy).is_none()
+                && judge(suspect, policy, rulings).is_none()
         };
         let suspects = suspects.iter().filter(blockable);
         let offenders = suspects.map(|suspect| (suspect.offender, &suspect.grounds));
-        News::new(holdings, offenders, current, never_block, policy.terms, now)
+        News::new(holdings, offenders, current, never_block, (policy.terms, rulings), now)
     });
     let remaining = news.as_ref().map_or_else(|| current.clone(), |news| news.remaining(current));
     let answered: Vec<(Suspect<'_>, Option<Outcome>)> = suspects
@@ -125,7 +130,7 @@ fn decide(
             let outcome = protect(source, never_block)
                 .map(Outcome::Withheld)
                 .or_else(|| already_blocked(source, &remaining))
-                .or_else(|| judge(&suspect, policy).map(Outcome::Withheld))
+                .or_else(|| judge(&suspect, policy, rulings).map(Outcome::Withheld))
                 .or_else(memory);
             (suspect, outcome)
         })
@@ -171,19 +176,26 @@ fn decide(
     }
 
     let changes = news.map(|news| news.changes(findings, current, &decisions));
+    let mut notes = notes(&target, limit, &decisions, never_block, now);
+    let known: BTreeSet<IpNet> = decisions.iter().map(|decision| decision.source).collect();
+    let unseen = rulings.iter().filter(|(source, _)| !known.contains(source)).count();
+    if unseen > 0 {
+        notes.push(Note::DecidedAndNotSeen { sources: unseen });
+    }
     let plan = Plan {
         created_at: now,
         policy: *policy,
         coverage: findings.coverage.clone(),
         base: current.clone(),
         conflicts: conflicts(&remaining, never_block),
-        notes: notes(&target, limit, &decisions, never_block, now),
+        notes,
         target,
         suggestions: suggestions(findings, &decisions, policy),
         decisions,
         collateral: BTreeMap::new(),
         blast_radius: None,
         changes,
+        rulings: rulings.clone(),
     };
     plan.weighed(findings.traffic.as_ref())
 }
@@ -220,9 +232,20 @@ fn already_blocked(source: IpNet, sets: &Sets) -> Option<Outcome> {
     Some(Outcome::AlreadyBlocked { set: set.name().into(), entry })
 }
 
-/// Does the source deserve it?
-fn judge(suspect: &Suspect<'_>, policy: &BlockPolicy) -> Option<Withheld> {
+/// Does the source deserve it? A person's word outranks the limits, but not the want of
+/// complete evidence.
+fn judge(suspect: &Suspect<'_>, policy: &BlockPolicy, rulings: &Rulings) -> Option<Withheld> {
     let Suspect { offender, grounds, is_watched } = suspect;
+    let ruled = rulings.of(offender.source.trunc()).and_then(|ruling| ruling.ruled);
+    match ruled {
+        Some(Ruled::Reject) => return Some(Withheld::Rejected),
+        Some(Ruled::Pardon) => return Some(Withheld::Pardoned),
+        Some(Ruled::Approve) => {
+            return grounds.severity.is_none().then_some(Withheld::IncompleteEvidence);
+        }
+        None if rulings.undecided == Undecided::LeftAlone => return Some(Withheld::Undecided),
+        None => {}
+    }
     let BlockPolicy { min_score, min_severity, shared_good_requests, shared_principals, .. } =
         *policy;
     let Some(severity) = grounds.severity else {
@@ -376,6 +399,16 @@ impl Plan {
         self.blast_radius
     }
 
+    /// What a person decided about sources, those of the plan and others.
+    pub fn rulings(&self) -> &Rulings {
+        &self.rulings
+    }
+
+    /// What a person decided about one source.
+    pub fn ruling(&self, source: IpNet) -> Option<&Ruling> {
+        self.rulings.of(source)
+    }
+
     /// Whether the sets or the ledger should change at all.
     pub fn has_changes(&self) -> bool {
         self.additions().next().is_some()
@@ -421,5 +454,7 @@ impl Plan {
     }
 }
 
+#[cfg(test)]
+mod reviewed_tests;
 #[cfg(test)]
 mod tests;

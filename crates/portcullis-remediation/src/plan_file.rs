@@ -95,6 +95,9 @@ struct Document<'plan> {
     conflicts: Vec<ConflictDocument<'plan>>,
     suggestions: Vec<SuggestionDocument<'plan>>,
     notes: Vec<NoteDocument>,
+    /// What a reviewer decided; left out where nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reviewed: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<&'plan Changes>,
 }
@@ -315,6 +318,7 @@ impl<'plan> Document<'plan> {
                 .iter()
                 .map(|note| NoteDocument { code: note.code(), explanation: note.to_string() })
                 .collect(),
+            reviewed: (!plan.rulings().is_empty()).then(|| plan.rulings().document()),
             changes: plan.changes(),
         }
     }

@@ -29,7 +29,7 @@ pub use remediation::{
     Apply, Audit, ByHand, Changing, Expire, Ledger, Manner, Pardon, Promote, Protected, Reached,
     ReleaseAll, Rollback, Shape, Status, TargetOptions,
 };
-pub use review::{PlanInputs, Report};
+pub use review::Report;
 pub use setup::{ApiKind, Init, Schedule, WebAcl};
 
 /// Finds attackers in API access logs and suggests AWS WAF IP-set changes.
@@ -516,6 +516,10 @@ pub struct Plan {
     /// Shape of the output.
     #[arg(short, long, value_name = "SHAPE", default_value = "human")]
     pub output: PlanOutput,
+    /// What a person decided about sources, as `portcullis review` saves it: approvals,
+    /// rejections, pardons, durations. An approval never overrides what is never blocked.
+    #[arg(long, value_name = "FILE")]
+    pub decisions: Option<PathBuf>,
     /// Also write the plan as JSON to FILE.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

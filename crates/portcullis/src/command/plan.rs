@@ -15,8 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use portcullis_detection::Findings;
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
-    BlockedRequests, Change, Digests, Holdings, Ledger, Outcome, Plan as BlockPlan, Sets, plan,
-    plan_changes,
+    BlockedRequests, Change, Digests, Holdings, Ledger, Outcome, Plan as BlockPlan, Rulings, Sets,
+    plan_reviewed,
 };
 
 use super::keeping::{self, Found};
@@ -44,9 +44,13 @@ pub(super) fn run(
     let lists = Lists::read(Some(&arguments.protected), configuration)?;
     let base = match &arguments.target.target {
         Some(_) => {
-            Base::read(Remote::open(&arguments.target, &arguments.logs.access, configuration)?)?
+            Base::live(Remote::open(&arguments.target, &arguments.logs.access, configuration)?)?
         }
-        None => Base { sets: current_sets(arguments.current.as_deref(), terminal)?, live: None },
+        None => Base::given(arguments.current.as_deref(), terminal)?,
+    };
+    let rulings = match &arguments.decisions {
+        Some(path) => read_decisions(path)?,
+        None => Rulings::default(),
     };
     let read = (&arguments.logs, &arguments.keeping);
     let Found { findings, tally, prepared } =
@@ -56,21 +60,15 @@ pub(super) fn run(
         PlanOutput::Json => Page::None,
     };
     let gaps = tell(&tally, page, terminal);
-    let plan = match &base.live {
-        Some((_, ledger)) => {
-            let plan = live_plan(&findings, &base.sets, ledger, &lists, configuration, now);
-            tell_blind(&findings, &plan, terminal);
-            plan
-        }
-        None => plan(&findings, &base.sets, &lists.never_block, &configuration.policy(), now),
-    };
+    let plan = base.plan(&findings, &lists, configuration, &rulings, now);
+    tell_blind(&findings, &plan, terminal);
 
     if let Some(path) = &arguments.out {
         write_whole(path, plan.to_json().as_bytes(), "the plan")?;
     }
     match arguments.output {
         PlanOutput::Json => print(plan.to_json().as_bytes())?,
-        PlanOutput::Human => human(&plan, arguments, base.name(), terminal)?,
+        PlanOutput::Human => human(&plan, arguments, base.target(), terminal)?,
     };
     let changes =
         if arguments.detailed_exitcode && plan.has_changes() { Exit::Found } else { Exit::Done };
@@ -78,50 +76,71 @@ pub(super) fn run(
 }
 
 /// What a plan starts from.
-struct Base {
+pub(super) struct Base {
     sets: Sets,
-    /// The target that they were read from, and its ledger.
-    live: Option<(Remote, Ledger)>,
+    /// The name of the target that they were read from, and its ledger.
+    live: Option<(String, Ledger)>,
 }
 
 impl Base {
-    fn read(remote: Remote) -> Result<Self, Failure> {
+    /// The sets of a target as they are, and its ledger.
+    pub(super) fn live(remote: Remote) -> Result<Self, Failure> {
         let ledger = remote.ledger()?;
         let sets = remote.planned_sets()?;
-        Ok(Self { sets, live: Some((remote, ledger)) })
+        Ok(Self { sets, live: Some((remote.name, ledger)) })
     }
 
-    fn name(&self) -> Option<&str> {
-        self.live.as_ref().map(|(remote, _)| remote.name.as_str())
+    /// The sets of a file, or empty ones.
+    pub(super) fn given(current: Option<&Path>, terminal: &Terminal) -> Result<Self, Failure> {
+        Ok(Self { sets: current_sets(current, terminal)?, live: None })
+    }
+
+    /// The target's name.
+    pub(super) fn target(&self) -> Option<&str> {
+        self.live.as_ref().map(|(name, _)| name.as_str())
+    }
+
+    /// A plan, which can be carried out if it is for a target. Its operation is named after
+    /// what the plan says, so that the same plan is the same operation.
+    pub(super) fn plan(
+        &self,
+        findings: &Findings,
+        lists: &Lists,
+        configuration: &Configuration,
+        rulings: &Rulings,
+        now: Timestamp,
+    ) -> BlockPlan {
+        let policy = configuration.policy();
+        let plan = |holdings: Option<&Holdings<'_>>| {
+            let never_block = &lists.never_block;
+            plan_reviewed(findings, &self.sets, never_block, &policy, holdings, rulings, now)
+        };
+        let Some((_, ledger)) = &self.live else {
+            return plan(None);
+        };
+        let blocked_requests = match findings.coverage.objects_blind_to_blocks {
+            0 => BlockedRequests::LeftOut,
+            _ => BlockedRequests::MayCount,
+        };
+        let digests = Digests {
+            never_block_sha256: Some(lists.sha256.clone()),
+            configuration_sha256: configuration.sha256.clone(),
+            ..Digests::default()
+        };
+        let named = |operation: &str| {
+            plan(Some(&Holdings { ledger, operation, blocked_requests }))
+                .with_digests(digests.clone())
+        };
+        named(&operation::name("plan", now, &named("").sha256()))
     }
 }
 
-/// A plan that can be carried out. Its operation is named after what the plan says, so
-/// that the same plan is the same operation.
-fn live_plan(
-    findings: &Findings,
-    sets: &Sets,
-    ledger: &Ledger,
-    lists: &Lists,
-    configuration: &Configuration,
-    now: Timestamp,
-) -> BlockPlan {
-    let policy = configuration.policy();
-    let blocked_requests = match findings.coverage.objects_blind_to_blocks {
-        0 => BlockedRequests::LeftOut,
-        _ => BlockedRequests::MayCount,
-    };
-    let digests = Digests {
-        never_block_sha256: Some(lists.sha256.clone()),
-        configuration_sha256: configuration.sha256.clone(),
-        ..Digests::default()
-    };
-    let plan = |operation: &str| {
-        let holdings = Holdings { ledger, operation, blocked_requests };
-        plan_changes(findings, sets, &lists.never_block, &policy, &holdings, now)
-            .with_digests(digests.clone())
-    };
-    plan(&operation::name("plan", now, &plan("").sha256()))
+/// The decisions of a file.
+pub(super) fn read_decisions(path: &Path) -> Result<Rulings, Failure> {
+    let text = read_option_file(path, "the decisions in")?;
+    Rulings::from_json(&text).map_err(|error| {
+        Failure::new(format!("read the decisions in `{}`", inert(&path.to_string_lossy())), &error)
+    })
 }
 
 /// Says when a log does not tell what AWS WAF turned away: who is or was blocked is then
@@ -304,7 +323,12 @@ fn decisions(plan: &BlockPlan) -> Table {
             Cell::styled(mark, style),
             Cell::plain(source(decision.source)),
             Cell::plain(decision.grounds.score.to_string()),
-            Cell::plain(format!("{}\n{}", inert(&decision.verdict()), decision.grounds)),
+            Cell::plain(match plan.ruling(decision.source) {
+                Some(ruling) => {
+                    format!("{}\n{ruling}\n{}", inert(&decision.verdict()), decision.grounds)
+                }
+                None => format!("{}\n{}", inert(&decision.verdict()), decision.grounds),
+            }),
         ]);
     }
     table

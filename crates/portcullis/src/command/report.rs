@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use portcullis_ingest::Timestamp;
-use portcullis_remediation::Sets;
+use portcullis_remediation::Rulings;
 
 use super::lists::Lists;
-use super::plan::{current_sets, time_of, write_whole};
+use super::plan::{Base, time_of, write_whole};
 use super::{Page, Prepared, inert, load_judgement, print, tell};
-use crate::args::{Global, PlanInputs, Report};
+use crate::args::{Global, Report};
 use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -21,7 +20,9 @@ pub(super) fn run(
     global: &Global,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
-    let base = Base::read(&arguments.plan, configuration, terminal)?;
+    let now = time_of(arguments.plan.at.as_deref())?;
+    let lists = Lists::read(Some(&arguments.plan.protected), configuration)?;
+    let base = Base::given(arguments.plan.current.as_deref(), terminal)?;
     let rules = load_judgement(arguments.plan.rules.as_deref(), &arguments.plan.crawlers)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
@@ -29,9 +30,7 @@ pub(super) fn run(
     let (findings, overview, tally) = prepared.reading().survey(&rules);
     prepared.progress.finish();
     let gaps = tell(&tally, Page::Shown, terminal);
-    let Base { now, sets, lists } = base;
-    let policy = configuration.policy();
-    let plan = portcullis_remediation::plan(&findings, &sets, &lists.never_block, &policy, now);
+    let plan = base.plan(&findings, &lists, configuration, &Rulings::default(), now);
     let page = portcullis_review::report(&portcullis_review::Report {
         locations: &arguments.logs.locations,
         findings: &findings,
@@ -51,25 +50,4 @@ pub(super) fn run(
         ));
     }
     Ok(prepared.exit.or_worse(gaps))
-}
-
-/// What a plan that is reviewed starts from.
-struct Base {
-    now: Timestamp,
-    sets: Sets,
-    lists: Lists,
-}
-
-impl Base {
-    fn read(
-        inputs: &PlanInputs,
-        configuration: &Configuration,
-        terminal: &Terminal,
-    ) -> Result<Self, Failure> {
-        Ok(Self {
-            now: time_of(inputs.at.as_deref())?,
-            lists: Lists::read(Some(&inputs.protected), configuration)?,
-            sets: current_sets(inputs.current.as_deref(), terminal)?,
-        })
-    }
 }
