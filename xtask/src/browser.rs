@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
+use crate::process::{debug_program, finish};
 use crate::workspace;
 
 /// `cargo xtask browser`.
@@ -20,6 +21,9 @@ pub(crate) struct Command {
 /// Names that a Chromium has, by likelihood.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
+/// What the tests run in.
+const NEED: &str = "Node 20 or newer with npm is needed";
+
 /// Runs `cargo xtask browser`.
 pub(crate) fn run(command: &Command) -> Result<(), String> {
     let root = workspace::root();
@@ -29,19 +33,13 @@ pub(crate) fn run(command: &Command) -> Result<(), String> {
     let target = workspace::target();
     let modules = target.join("browser");
     install(&root.join("tests/browser"), &modules)?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    finish(
-        Process::new(cargo)
-            .args(["build", "--quiet", "--package", "portcullis"])
-            .current_dir(&root),
-    )?;
-    let program = target.join("debug/portcullis");
+    let program = debug_program()?;
     let mut node = Process::new("node");
     node.arg("tests/browser/report.mjs").args([&program, &modules, &browser]).current_dir(&root);
     if command.screenshots {
         node.arg(root.join("docs/images"));
     }
-    finish(&mut node)
+    finish(&mut node).map_err(|error| format!("{error}; {NEED}"))
 }
 
 /// Checks without writing pictures.
@@ -71,12 +69,5 @@ fn install(from: &Path, to: &Path) -> Result<(), String> {
         return Ok(());
     }
     finish(Process::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(to))
-}
-
-fn finish(process: &mut Process) -> Result<(), String> {
-    let program = process.get_program().to_string_lossy().into_owned();
-    let status = process.status().map_err(|error| {
-        format!("failed to start {program}: {error}; Node 20 or newer with npm is needed")
-    })?;
-    if status.success() { Ok(()) } else { Err(format!("{program} ended with {status}")) }
+        .map_err(|error| format!("{error}; {NEED}"))
 }

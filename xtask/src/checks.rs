@@ -2,9 +2,9 @@
 //!
 //! All steps run even when one fails, so that one run shows every problem.
 
-use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
+use crate::process::{cargo, debug_program};
 use crate::{browser, datasets, day, fuzz, kill_loop, moto, setup, tidy, workspace};
 
 /// `cargo xtask test`.
@@ -101,16 +101,10 @@ impl Step {
             Self::KillLoop => {
                 kill_loop::iterate(if long { LONG_KILL_ITERATIONS } else { KILL_ITERATIONS }, 1)
             }
-            Self::Day => {
-                cargo(&["build", "--package", "portcullis"], &[])?;
-                day::run(&day::Command::short(workspace::target().join("debug/portcullis")))
-            }
+            Self::Day => day::run(&day::Command::short(debug_program()?)),
             Self::Moto => moto::run(),
             Self::Browser => browser::check(),
-            Self::Setup => {
-                cargo(&["build", "--package", "portcullis"], &[])?;
-                setup::check()
-            }
+            Self::Setup => setup::check(),
             Self::Datasets => datasets::check(&workspace::root().join("datasets")),
             Self::Fuzz => fuzz::all(if long { LONG_FUZZ_SECONDS } else { FUZZ_SECONDS }, &[]),
         }
@@ -168,18 +162,3 @@ pub(crate) fn run(command: &Command) -> Result<(), String> {
 
 /// Where evaluation tests look for logs that cannot be part of the source.
 const EVALUATION_DATA: &str = "../shared/data";
-
-/// Runs cargo in the workspace.
-pub(crate) fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Process::new(program)
-        .args(arguments)
-        .envs(variables.iter().copied())
-        .current_dir(workspace::root())
-        .status()
-        .map_err(|error| format!("failed to start cargo: {error}"))?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(format!("cargo {} ended with {status}", arguments.join(" ")))
-}

@@ -20,7 +20,6 @@ use std::process::Command as Process;
 use fake_aws::{ACCOUNT, FakeAws};
 use ipnet::IpNet;
 
-use crate::checks::cargo;
 use crate::firehose::actor::Actor;
 use crate::firehose::calendar::{self, HOUR, MINUTE, Millis, SECOND};
 use crate::firehose::call::{Call, Outcome};
@@ -28,6 +27,7 @@ use crate::firehose::delivery::{Compression, Delivery, Stream};
 use crate::firehose::dice::Dice;
 use crate::firehose::format::Format;
 use crate::firehose::population::{self, Member, Plan, ROLES};
+use crate::process::cargo;
 use crate::workspace;
 
 /// Time between two runs of the program.

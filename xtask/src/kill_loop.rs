@@ -1,6 +1,6 @@
 //! Kills the program at every step of changing sets, as often as is wanted.
 
-use crate::checks::cargo;
+use crate::process::cargo;
 
 /// `cargo xtask kill-loop`.
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub(crate) fn run(command: &Command) -> Result<(), String> {
 pub(crate) fn iterate(iterations: u32, seed: u64) -> Result<(), String> {
     let (iterations, seed) = (iterations.to_string(), seed.to_string());
     cargo(
-        &["test", "--package", "portcullis", "--test", "e2e", "kill_loop::", "--", "--nocapture"],
+        &["test", "--workspace", "--test", "e2e", "kill_loop::", "--", "--nocapture"],
         &[("PORTCULLIS_KILL_LOOP", &iterations), ("PORTCULLIS_SEED", &seed)],
     )
 }

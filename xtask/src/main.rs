@@ -14,6 +14,7 @@ mod firehose;
 mod fuzz;
 mod kill_loop;
 mod moto;
+mod process;
 mod setup;
 mod tidy;
 mod workspace;

@@ -5,14 +5,11 @@
 //! that is not ours and held against a table of the resource types that are used, with the
 //! arguments they require and take; see `tests/setup/check_terraform.py`.
 
-use std::path::{Path, PathBuf};
+use std::fs;
 use std::process::Command as Process;
-use std::{env, fs};
 
+use crate::process::{debug_program, finish, python};
 use crate::workspace;
-
-/// What the linters are, with every dependency and its exact version.
-const REQUIREMENTS: &str = "tests/setup/requirements.txt";
 
 /// Checks of checkov that judge policies. Its others ask for keys of one's own, a year of
 /// logs and the like, which cost money and are the operator's to choose.
@@ -43,8 +40,8 @@ const ANSWERS: [&str; 10] = [
 
 /// Writes the setups and checks them.
 pub(crate) fn check() -> Result<(), String> {
-    let tools = tools()?;
-    let program = workspace::target().join("debug/portcullis");
+    let tools = python("setup", "tests/setup/requirements.txt")?;
+    let program = debug_program()?;
     let out = workspace::target().join("setup");
     if out.exists() {
         fs::remove_dir_all(&out).map_err(|error| format!("failed to clear: {error}"))?;
@@ -55,45 +52,28 @@ pub(crate) fn check() -> Result<(), String> {
         init.args(ANSWERS).args(*options).arg("--out").arg(&place).arg("--quiet");
         init.arg("--image=111122223333.dkr.ecr.eu-west-1.amazonaws.com/portcullis:0.1.0");
         init.stdout(std::process::Stdio::null());
-        run(&mut init)?;
+        finish(&mut init)?;
         let template = place.join("cloudformation/portcullis.json");
-        run(Process::new(tools.join("cfn-lint"))
-            .args(["--regions", "eu-west-1", "--template"])
-            .arg(&template))?;
+        finish(
+            Process::new(tools.join("cfn-lint"))
+                .args(["--regions", "eu-west-1", "--template"])
+                .arg(&template),
+        )?;
         // Without --skip-download it calls its makers for descriptions of its checks.
-        run(Process::new(tools.join("checkov"))
-            .args(["--skip-download", "--compact", "--quiet", "--framework", "cloudformation"])
-            .args(["--check", POLICY_CHECKS, "--directory"])
-            .arg(&place))?;
-        run(Process::new(tools.join("python"))
-            .arg(workspace::root().join("tests/setup/check_terraform.py"))
-            .arg(place.join("terraform")))?;
+        finish(
+            Process::new(tools.join("checkov"))
+                .args(["--skip-download", "--compact", "--quiet", "--framework", "cloudformation"])
+                .args(["--check", POLICY_CHECKS, "--directory"])
+                .arg(&place),
+        )?;
+        finish(
+            Process::new(tools.join("python"))
+                .arg(workspace::root().join("tests/setup/check_terraform.py"))
+                .arg(place.join("terraform")),
+        )?;
     }
     let recipes = [out.join("0/Dockerfile"), workspace::root().join("Dockerfile")];
-    run(Process::new(tools.join("hadolint")).args(recipes))?;
+    finish(Process::new(tools.join("hadolint")).args(recipes))?;
     println!("{} setups pass cfn-lint, checkov, the HCL check and hadolint", SETUPS.len());
     Ok(())
-}
-
-/// The directory of the linters' programs, installed if they are not there in this version.
-fn tools() -> Result<PathBuf, String> {
-    let home = env::var_os("HOME").ok_or("HOME is not set")?;
-    let environment = Path::new(&home).join(".cache/portcullis/setup");
-    let wanted = workspace::root().join(REQUIREMENTS);
-    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-    let installed = environment.join("requirements.txt");
-    if read(&installed) != read(&wanted) {
-        run(Process::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-        run(Process::new(environment.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"])
-            .arg(&wanted))?;
-        fs::copy(&wanted, &installed).map_err(|error| format!("failed to note them: {error}"))?;
-    }
-    Ok(environment.join("bin"))
-}
-
-fn run(command: &mut Process) -> Result<(), String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().map_err(|error| format!("failed to start {name}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{name} ended with {status}")) }
 }

@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
+use serde::Deserialize;
 
 /// Answers as people give them.
 #[derive(Debug, Clone, Default)]
@@ -62,21 +63,25 @@ pub enum RunnerAnswers {
     },
 }
 
-/// How far blocks are made without a person; the modes of `portcullis.toml`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+/// How far a target is trusted to change without a person; the modes of `portcullis.toml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Plans are made and shown.
+    /// Nothing is put into a set: plans are made and shown.
     #[default]
     Observe,
-    /// Plans are carried out when a person names their hash.
+    /// Only a plan whose hash a person names is carried out.
     Suggest,
-    /// Plans are carried out on sets of a rule that counts.
+    /// Plans are carried out on the canary sets, which a rule that counts uses.
     Canary,
-    /// Plans are carried out.
+    /// Plans are carried out, by schedule too.
     Enforce,
 }
 
 impl Mode {
+    /// Every mode, from the least trusted.
+    pub const ALL: [Self; 4] = [Self::Observe, Self::Suggest, Self::Canary, Self::Enforce];
+
     /// The mode's name in `portcullis.toml`.
     pub const fn name(self) -> &'static str {
         match self {

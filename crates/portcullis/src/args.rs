@@ -8,10 +8,12 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
+use portcullis_setup::Mode;
 
 mod authors;
 
@@ -326,6 +328,14 @@ fn named_file(text: &str) -> Result<(String, PathBuf), String> {
 fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     network.map_err(|_| "expected an address or a network such as 10.0.0.0/8".to_owned())
+}
+
+/// A mode by the name that the configuration file gives it.
+fn mode() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(Mode::ALL.map(Mode::name)).map(|name| {
+        let named = Mode::ALL.into_iter().find(|mode| mode.name() == name);
+        named.expect("only names of modes are possible")
+    })
 }
 
 /// Parses `512M`.

@@ -19,6 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use portcullis_detection::Severity;
 use portcullis_remediation::{BlockPolicy, BrakeLimits, MergeLimits, Scope, Terms};
+use portcullis_setup::Mode;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
@@ -137,33 +138,6 @@ fn terms<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Terms>, D::Error> 
     let steps: Result<Vec<i64>, String> = steps.iter().map(|step| span::length(step)).collect();
     let steps = steps.map_err(de::Error::custom)?;
     Terms::new(&steps).map(Some).map_err(de::Error::custom)
-}
-
-/// How far a target is trusted to change by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Nothing is put into a set.
-    #[default]
-    Observe,
-    /// Only a plan whose hash a person names is carried out.
-    Suggest,
-    /// Plans are carried out on the canary sets, which a rule that counts uses.
-    Canary,
-    /// Plans are carried out, by schedule too.
-    Enforce,
-}
-
-impl Mode {
-    /// The mode's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Observe => "observe",
-            Self::Suggest => "suggest",
-            Self::Canary => "canary",
-            Self::Enforce => "enforce",
-        }
-    }
 }
 
 /// `[[target]]`: one account, region and scope, and what is ours there.

@@ -12,9 +12,10 @@ use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
     Clock, Ledger, LedgerStore as _, ReadError, Scope, Sets, StoreError, Target,
 };
+use portcullis_setup::Mode;
 
 use crate::args::{Access, TargetOptions};
-use crate::config::{Configuration, Mode, TargetSettings};
+use crate::config::{Configuration, TargetSettings};
 use crate::exit::Exit;
 use crate::failure::Failure;
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use portcullis_remediation::{BrakeOverride, Scope, parse_address_or_network};
+use portcullis_setup::Mode;
 
-use super::{Access, Logs};
-use crate::config::Mode;
+use super::{Access, Logs, mode};
 use crate::exit;
 use crate::span;
 
@@ -42,7 +42,7 @@ pub struct TargetOptions {
     #[arg(long, value_name = "PLACE", env = "PORTCULLIS_LEDGER")]
     pub ledger: Option<String>,
     /// How far the target may be changed.
-    #[arg(long, value_name = "MODE", env = "PORTCULLIS_MODE")]
+    #[arg(long, value_name = "MODE", env = "PORTCULLIS_MODE", value_parser = mode())]
     pub mode: Option<Mode>,
     /// Pulls the kill switch for this run: nothing is changed.
     #[arg(long, value_name = "WHY", env = "PORTCULLIS_HALT")]

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
+use portcullis_setup::Mode;
 
-use super::network;
-use crate::config::Mode;
+use super::{mode, network};
 
 /// `portcullis init`.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ pub struct Init {
     #[arg(long, value_name = "WHICH", default_value = "new")]
     pub web_acl: WebAcl,
     /// How far blocks are made without a person.
-    #[arg(long, value_name = "MODE", default_value = "observe")]
+    #[arg(long, value_name = "MODE", default_value = "observe", value_parser = mode())]
     pub mode: Mode,
     /// A network of yours or of a partner, which is never blocked. May be given several
     /// times; `canary` and `enforce` need one.

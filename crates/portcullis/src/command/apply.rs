@@ -4,11 +4,12 @@
 //! or a schedule.
 
 use portcullis_remediation::ReviewedChanges;
+use portcullis_setup::Mode;
 
 use super::changing::{Change, Word};
 use super::{inert, read_option_file};
 use crate::args::Apply;
-use crate::config::{Configuration, Mode};
+use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::Terminal;

@@ -12,7 +12,6 @@ use portcullis_setup::{Answers, File, RunnerAnswers, Setup, files};
 
 use super::{inert, print};
 use crate::args::{ApiKind, Init, Schedule, WebAcl};
-use crate::config::Mode;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::counted;
@@ -146,12 +145,7 @@ fn gather(arguments: &Init, questions: &mut impl Questions) -> Result<Answers, F
         region,
         api_id,
         stage,
-        mode: match arguments.mode {
-            Mode::Observe => portcullis_setup::Mode::Observe,
-            Mode::Suggest => portcullis_setup::Mode::Suggest,
-            Mode::Canary => portcullis_setup::Mode::Canary,
-            Mode::Enforce => portcullis_setup::Mode::Enforce,
-        },
+        mode: arguments.mode,
         has_web_acl: arguments.web_acl == WebAcl::Existing,
         leaves_stage: arguments.leave_stage,
         never_block: arguments.never_block.clone(),

@@ -11,11 +11,12 @@ use ipnet::IpNet;
 use portcullis_detection::Findings;
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{Applied, Changes, Ledger, Probation, Promotion, Sets, promote};
+use portcullis_setup::Mode;
 
 use super::changing::{Change, Word, tell_doubts};
 use super::{Page, Prepared, inert, load_rules, print, tell};
 use crate::args::{Global, Promote, Shape};
-use crate::config::{Configuration, Mode};
+use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operation::name_of_this_process;
