@@ -17,8 +17,8 @@ use std::task::{Context, Poll, Waker};
 use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
-    AuditLine, Cause, Change, Changes, Clock, Family, Figures, IpSet, IpSets, Kind, Ledger,
-    LedgerStore, MemoryIpSets, MemoryLedger, NeverBlock, ReadError, SaveError, Scope, Sets,
+    AuditLine, AwsRanges, Cause, Change, Changes, Clock, Family, Figures, IpSet, IpSets, Kind,
+    Ledger, LedgerStore, MemoryIpSets, MemoryLedger, NeverBlock, ReadError, SaveError, Scope, Sets,
     StoreError, Target, Version, WriteError,
 };
 use rand::{RngExt as _, SeedableRng as _};
@@ -41,9 +41,21 @@ pub(crate) fn target() -> Target {
     Target::new("111122223333", "eu-west-1", Scope::Regional)
 }
 
+/// Ranges of AWS beside those that are built in.
+const AWS_RANGES: &str = r#"{
+    "syncToken": "1762000000",
+    "prefixes": [
+        {"ip_prefix": "198.18.254.0/24", "service": "CLOUDFRONT"},
+        {"ip_prefix": "203.0.113.128/25", "service": "ROUTE53_HEALTHCHECKS"}
+    ],
+    "ipv6_prefixes": [{"ipv6_prefix": "2001:db8:fffe::/48", "service": "CLOUDFRONT"}]
+}"#;
+
 pub(crate) fn never_block() -> NeverBlock {
+    let aws = AwsRanges::with_file("ip-ranges.json", AWS_RANGES).expect("a whole file");
     NeverBlock::parse("never-block.txt", "198.18.255.0/24 head office\n2001:db8:ffff::/48")
         .expect("a valid list")
+        .with_aws_ranges(aws)
 }
 
 pub(crate) fn cause(last: Timestamp) -> Cause {
@@ -349,15 +361,20 @@ impl World {
     }
 }
 
-/// A network that our processes may want to block; a few are never to be blocked.
+/// A network that our processes may want to block. A few are never to be blocked, by the
+/// operator's list or as ranges of AWS, and some are entries that neighbours share, which
+/// overlap those of single sources in either direction.
 pub(crate) fn candidate(world: &World, family: Family) -> IpNet {
-    let high = if world.below(20) == 0 { 255 } else { 0 };
-    let low = world.below(60);
-    match family {
-        Family::V4 => network(&format!("198.18.{high}.{low}/32")),
-        Family::V6 if high > 0 => network(&format!("2001:db8:ffff:{low:x}::/64")),
-        Family::V6 => network(&format!("2001:db8:0:{low:x}::/64")),
-    }
+    let (high, low) = (world.below(20), world.below(60));
+    let shared_bits = if world.below(5) == 0 { 1 + world.below(4) as u8 } else { 0 };
+    let source = match (family, high) {
+        (Family::V4, 0 | 1) => network(&format!("198.18.{}.{low}/32", 255 - high)),
+        (Family::V4, _) => network(&format!("198.18.0.{low}/32")),
+        (Family::V6, 0 | 1) => network(&format!("2001:db8:{:x}:{low:x}::/64", 0xffff - high)),
+        (Family::V6, _) => network(&format!("2001:db8:0:{low:x}::/64")),
+    };
+    let length = source.prefix_len() - shared_bits;
+    IpNet::new(source.network(), length).expect("a shorter prefix").trunc()
 }
 
 /// For what never has to wait.
