@@ -39,10 +39,6 @@ const RETRY: Millis = 20 * SECOND;
 /// Hours of logs that a run looks at.
 const WINDOW: Millis = 2 * HOUR;
 
-/// The API is small: what one enumerator was answered is some percent of all that was
-/// answered in two hours, and the brakes' own limits would leave each run to a person.
-const BRAKES: &str = "blast-requests-percent = 5.0\nblast-principals-percent = 1.0\n";
-
 const REGION: &str = "eu-west-1";
 const SETS: [(&str, &str); 2] = [("portcullis-v4", "IPV4"), ("portcullis-v6", "IPV6")];
 
@@ -111,8 +107,8 @@ struct Day {
     /// When the sets were empty for good.
     drained: Option<Millis>,
     runs: u32,
-    /// Runs that a brake stopped.
-    braked: u32,
+    /// Runs that brakes stopped, by what stopped them.
+    braked: BTreeMap<String, u32>,
 }
 
 fn source(client: IpAddr) -> IpNet {
@@ -172,7 +168,7 @@ fn simulate(command: &Command, binary: &Path, directory: &Path) -> Result<Day, S
         hourly: Vec::new(),
         drained: None,
         runs: 0,
-        braked: 0,
+        braked: BTreeMap::new(),
     };
     let mut queue: BinaryHeap<Reverse<(Millis, usize)>> =
         members.iter().enumerate().map(|(index, member)| Reverse((member.first, index))).collect();
@@ -266,7 +262,7 @@ impl Guard {
         fs::create_dir_all(directory).map_err(failed)?;
         fs::write(directory.join("never-block.txt"), "192.0.2.0/24 operators\n").map_err(failed)?;
         let configuration = format!(
-            "never-block = [\"never-block.txt\"]\n\n[brakes]\n{BRAKES}\n[[target]]\nname = \"day\"\naccount = \
+            "never-block = [\"never-block.txt\"]\n\n[[target]]\nname = \"day\"\naccount = \
              \"{ACCOUNT}\"\nregion = \"{REGION}\"\nledger = \"ledger\"\nmode = \"enforce\"\n\
              endpoint-url = \"{}\"\nupdate-interval-ms = 0\n",
             guard.fake.url()
@@ -280,7 +276,7 @@ impl Guard {
         let time = calendar::rfc3339(now);
         // By itself, so that what is over leaves even when a brake stops the plan.
         let expiring = self.program("expire", &time);
-        self.execute(expiring, &[0])?;
+        self.execute(expiring, &[])?;
         let hours = (0..=WINDOW / HOUR)
             .map(|back| self.objects.join(calendar::hour_folder(now - back * HOUR)));
         let logs: Vec<PathBuf> = hours.filter(|folder| folder.is_dir()).collect();
@@ -291,10 +287,12 @@ impl Guard {
         let plan = self.directory.join("plan.json");
         let mut planning = self.program("plan", &time);
         planning.args(["--target", "day", "--output", "json", "--out"]).arg(&plan).args(&logs);
-        self.execute(planning, &[0])?;
+        self.execute(planning, &[])?;
         let mut applying = self.program("apply", &time);
         applying.arg(&plan);
-        day.braked += u32::from(self.execute(applying, &[0, 4])? == 4);
+        if let Some(refusal) = self.execute(applying, &[4])? {
+            *day.braked.entry(refusal).or_default() += 1;
+        }
         self.blocked = SETS
             .iter()
             .filter_map(|(name, _)| self.fake.ip_set(REGION, "REGIONAL", name))
@@ -319,13 +317,19 @@ impl Guard {
         process
     }
 
-    fn execute(&self, mut process: Process, expected: &[i32]) -> Result<i32, String> {
+    /// Gives what the program said if it did not do what it was to do, with a code that
+    /// was expected.
+    fn execute(&self, mut process: Process, expected: &[i32]) -> Result<Option<String>, String> {
         let output = process
             .output()
             .map_err(|error| format!("failed to start {}: {error}", self.binary.display()))?;
+        let said = String::from_utf8_lossy(&output.stderr);
         match output.status.code() {
-            Some(code) if expected.contains(&code) => Ok(code),
-            _ => Err(format!("{process:?} failed: {}", String::from_utf8_lossy(&output.stderr))),
+            Some(0) => Ok(None),
+            Some(code) if expected.contains(&code) => {
+                Ok(Some(said.lines().next().unwrap_or_default().to_owned()))
+            }
+            _ => Err(format!("{process:?} failed: {said}")),
         }
     }
 }
@@ -398,7 +402,11 @@ impl Day {
             println!("median time to block       {}", minutes(*median));
         }
         println!("honest requests refused    {}", self.hurt());
-        println!("runs, stopped by a brake   {}, {}", self.runs, self.braked);
+        let braked: u32 = self.braked.values().sum();
+        println!("runs, stopped by a brake   {}, {braked}", self.runs);
+        for (refusal, runs) in &self.braked {
+            println!("    {runs} × {refusal}");
+        }
         let hourly: Vec<String> = self.hourly.iter().map(ToString::to_string).collect();
         println!("entries at each full hour  {}", hourly.join(" "));
         match self.drained {

@@ -155,7 +155,8 @@ impl BrakeLimits {
     }
 }
 
-/// What would have been blocked if the additions had been there a day before.
+/// What would have been blocked if the additions had been there a day before. Sources
+/// that are answered well in a few of very many requests count on neither side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlastRadius {

@@ -19,12 +19,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use portcullis_detection::{Coverage, Findings, Offender, Traffic};
+use portcullis_detection::{Coverage, Findings, Offender};
 use portcullis_ingest::Timestamp;
 
 use crate::brake::{BlastRadius, Origin, narrowest};
 use crate::changes::{Changes, Digests};
-use crate::collateral::{Collateral, collateral};
+use crate::collateral::{Collateral, blast_radius, collateral};
 use crate::decision::{Conflict, Decision, Outcome, Withheld};
 use crate::fit::{Candidate, fit};
 use crate::grounds::Grounds;
@@ -197,7 +197,7 @@ pub fn plan_reviewed(
         changes,
         rulings: rulings.clone(),
     };
-    plan.weighed(findings.traffic.as_ref())
+    plan.weighed(findings)
 }
 
 /// One of the findings on its way through the questions.
@@ -389,12 +389,13 @@ impl Plan {
     }
 
     /// What an added entry would have blocked of good traffic in the logs that were
-    /// scanned; `None` when nobody counted that, or nothing of it is added.
+    /// scanned, all of it; `None` when nobody counted that, or nothing of it is added.
     pub fn collateral(&self, entry: IpNet) -> Option<Collateral> {
         self.collateral.get(&entry).copied()
     }
 
-    /// What all added entries would have blocked, if that was counted.
+    /// What all added entries would have blocked, if that was counted. What attackers were
+    /// answered well now and then is left out: see `collateral`.
     pub fn blast_radius(&self) -> Option<BlastRadius> {
         self.blast_radius
     }
@@ -422,12 +423,13 @@ impl Plan {
 
     /// The same plan with what its additions would have blocked, for the reader and for
     /// the brakes.
-    fn weighed(mut self, traffic: Option<&Traffic>) -> Self {
-        let Some(traffic) = traffic else {
+    fn weighed(mut self, findings: &Findings) -> Self {
+        let Some(traffic) = &findings.traffic else {
             return self;
         };
-        let (each, whole) = collateral(self.added_entries(), traffic);
-        self.collateral = each;
+        let entries = self.added_entries();
+        let whole = blast_radius(&entries, traffic, &findings.offenders);
+        self.collateral = collateral(&entries, traffic);
         self.blast_radius = Some(whole);
         if let Some(changes) = &mut self.changes {
             changes.figures.blast_radius = Some(whole);

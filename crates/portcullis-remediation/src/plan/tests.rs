@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use portcullis_detection::{Detection, Key, Measure, RateFigure, Severity, SourceTraffic};
+use portcullis_detection::{Detection, Key, Measure, RateFigure, Severity, SourceTraffic, Traffic};
 use proptest::prelude::*;
 
 use super::*;
