@@ -14,6 +14,7 @@ mod firehose;
 mod fuzz;
 mod kill_loop;
 mod moto;
+mod mutants;
 mod process;
 mod setup;
 mod tidy;
@@ -49,6 +50,8 @@ enum Command {
     Browser(browser::Command),
     /// Fuzz every parser
     Fuzz(fuzz::Command),
+    /// Break what decides about blocks in small ways, and count what no test notices
+    Mutants(mutants::Command),
     /// Measure speed
     Bench(bench::Command),
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Moto => moto::run(),
         Command::Browser(command) => browser::run(&command),
         Command::Fuzz(command) => fuzz::run(&command),
+        Command::Mutants(command) => mutants::run(&command),
         Command::Bench(command) => bench::run(&command),
     };
     match done {

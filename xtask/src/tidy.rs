@@ -21,8 +21,8 @@ const UNFINISHED: [&str; 4] = [
 const LONG_FILE: usize = 450;
 
 /// What a path in the guide begins with, when it means a path of this tree.
-const TOP_LEVEL: [&str; 8] =
-    ["crates/", "rules/", "datasets/", "tests/", "xtask/", ".ci/", ".cargo/", "fuzz/"];
+const TOP_LEVEL: [&str; 9] =
+    ["crates/", "rules/", "datasets/", "tests/", "xtask/", ".ci/", ".cargo/", "fuzz/", "docs/"];
 
 /// Checks the tree at `root`; warnings are printed, failures returned.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
@@ -36,7 +36,16 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
         ),
         Err(error) => failures.push(format!("ARCHITECTURE.md: {error}")),
     }
-    for (name, text) in sources(root)? {
+    let sources = sources(root)?;
+    for (name, text) in sources.iter().filter(|(name, _)| name.starts_with("docs/")) {
+        let is_there = |test: &&str| {
+            let definition = format!("fn {test}(");
+            sources.iter().any(|(_, text)| text.contains(&definition))
+        };
+        let gone = named_tests(text).filter(|test| !is_there(test));
+        failures.extend(gone.map(|test| format!("{name}: there is no test `{test}`")));
+    }
+    for (name, text) in sources {
         for (number, line) in text.lines().enumerate() {
             for word in UNFINISHED.iter().filter(|word| line.contains(**word)) {
                 failures.push(format!("{name}:{}: `{word}` marks unfinished work", number + 1));
@@ -98,6 +107,14 @@ fn named_paths(markdown: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The tests a Markdown text names: claims in backquotes, their words joined by underscores.
+fn named_tests(markdown: &str) -> impl Iterator<Item = &str> {
+    markdown.split('`').skip(1).step_by(2).filter(|text| {
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        text.matches('_').count() >= 4 && text.chars().all(is_name)
+    })
+}
+
 /// Lines that are neither blank, comment, table row of text, nor test.
 fn lines_of_logic(text: &str) -> usize {
     text.lines()
@@ -131,6 +148,12 @@ mod tests {
                      `cargo xtask test`, `deny.toml` and [there](https://example.com/crates/x).";
         let paths: Vec<&str> = named_paths(guide).collect();
         assert_eq!(paths, ["crates/x/src/lib.rs", "deny.toml", "rules/README.md"]);
+    }
+
+    #[test]
+    fn tests_are_told_from_other_names() {
+        let page = "`nothing_is_lost_in_a_storm` holds; `schema_version`, `cargo xtask test`, `A_B_C_D_E`.";
+        assert_eq!(named_tests(page).collect::<Vec<_>>(), ["nothing_is_lost_in_a_storm"]);
     }
 
     #[test]

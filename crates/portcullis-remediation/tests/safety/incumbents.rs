@@ -13,7 +13,7 @@
 //! | R9 | `/32` appended to IPv6 addresses | one IPv6 /64, typed |
 //!
 //! R1 to R5 were seen in a widely used set of Lambda functions for AWS WAF, R6 to R9 in
-//! a public Terraform module.
+//! a public Terraform module. `docs/safety.md` has the table for readers.
 
 use std::cell::{Cell, RefCell};
 
