@@ -23,6 +23,7 @@ mod promote;
 mod remediation;
 mod report;
 mod rules;
+mod run;
 mod scan;
 mod setup;
 mod shared_data;

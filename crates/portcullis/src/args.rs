@@ -2,6 +2,7 @@
 
 mod remediation;
 mod review;
+mod run;
 mod setup;
 
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ pub use remediation::{
     ReleaseAll, Rollback, Shape, Status, TargetOptions,
 };
 pub use review::Report;
+pub use run::{Run, Watched};
 pub use setup::{ApiKind, Init, Schedule, WebAcl};
 
 /// Finds attackers in API access logs and suggests AWS WAF IP-set changes.
@@ -100,6 +102,8 @@ pub enum Command {
     Plan(Plan),
     /// Carry a plan out: change the IP sets.
     Apply(Apply),
+    /// Read what is new, plan, and do what the mode of each target allows. For schedules.
+    Run(Run),
     /// Let canaries block that have stood their probation.
     Promote(Promote),
     /// Take out of the sets what is over. Needs no logs and no rules.
@@ -241,7 +245,7 @@ pub struct Within {
 }
 
 /// How AWS is reached. What is not given is found where every AWS tool finds it.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "AWS")]
 pub struct Access {
     /// Profile of the AWS configuration.

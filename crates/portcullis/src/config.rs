@@ -9,6 +9,7 @@
 //! no secret: credentials are found where every AWS tool finds them.
 
 mod diagnosis;
+mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,7 +24,7 @@ use portcullis_setup::Mode;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
-use crate::args::{Command, Logs};
+use crate::args::{Command, Logs, Watched};
 use crate::failure::Failure;
 use crate::span;
 
@@ -36,6 +37,8 @@ const USUAL_FILE: &str = "portcullis.toml";
 pub struct Configuration {
     /// How logs are read.
     pub scan: ScanSettings,
+    /// Where the logs are that unattended commands read.
+    source: source::SourceSettings,
     /// Files of networks that are never blocked.
     pub never_block: Vec<PathBuf>,
     /// A newer `ip-ranges.json` of AWS.
@@ -221,10 +224,12 @@ impl Configuration {
         for path in lists.chain(&mut self.scan.rules).chain(crawlers) {
             *path = directory.join(&path);
         }
-        if let Some(format) = &mut self.scan.format
-            && let Some(file) = format.strip_prefix('@')
-        {
+        for format in self.scan.format.iter_mut().chain(&mut self.source.format) {
+            let Some(file) = format.strip_prefix('@') else { continue };
             *format = format!("@{}", directory.join(file).display());
+        }
+        for place in self.source.places() {
+            *place = directory.join(&place).to_string_lossy().into_owned();
         }
         for target in &mut self.targets {
             if let Some(ledger) = &mut target.get_mut().ledger
@@ -284,6 +289,10 @@ impl Configuration {
 
     /// Gives a command the values of `[scan]` that it was not given.
     pub fn fill(&self, command: &mut Command) {
+        if let Command::Run(run) = command {
+            self.source.fill_run(run);
+            self.fill_watched(&mut run.watched);
+        }
         let crawlers = match command {
             Command::Scan(scan) => Some(&mut scan.crawlers),
             Command::Explain(explain) => Some(&mut explain.crawlers),
@@ -319,6 +328,18 @@ impl Configuration {
             trusted_proxies.clone_from(&self.scan.trusted_proxies);
         }
         *max_object_bytes = max_object_bytes.or(self.scan.max_object_bytes);
+    }
+
+    fn fill_watched(&self, watched: &mut Watched) {
+        if watched.crawlers.files.is_empty() {
+            watched.crawlers.files.extend(self.scan.crawler_ranges.clone());
+        }
+        if watched.trusted_proxies.is_empty() {
+            watched.trusted_proxies.clone_from(&self.scan.trusted_proxies);
+        }
+        watched.rules = watched.rules.take().or_else(|| self.scan.rules.clone());
+        watched.format = watched.format.take().or_else(|| self.scan.format.clone());
+        watched.max_object_bytes = watched.max_object_bytes.or(self.scan.max_object_bytes);
     }
 }
 

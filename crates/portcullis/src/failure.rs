@@ -88,6 +88,13 @@ impl Failure {
         self.quiet
     }
 
+    /// The message on one line, without its hint.
+    pub fn line(&self) -> String {
+        let details = self.details.iter().flat_map(|detail| detail.lines());
+        let parts = std::iter::once(format!("failed to {}", self.action));
+        parts.chain(details.map(|line| line.trim().to_owned())).collect::<Vec<_>>().join(": ")
+    }
+
     /// The message without its first word: `failed to …`, indented details, hint.
     pub fn message(&self) -> String {
         let mut text = format!("failed to {}", self.action);

@@ -16,6 +16,7 @@ mod config;
 mod exit;
 mod failure;
 mod format;
+mod heartbeat;
 mod history;
 mod joining;
 mod location;
@@ -28,6 +29,7 @@ mod quarantine;
 mod remote;
 mod sigma;
 mod span;
+mod stop;
 mod terminal;
 
 use std::process::ExitCode;

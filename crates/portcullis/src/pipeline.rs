@@ -26,6 +26,7 @@ use crate::output::{request, verdict};
 use crate::progress::Progress;
 use crate::quarantine::Quarantine;
 use crate::span::{Inside, Span};
+use crate::stop::Stop;
 
 /// What to read, and how.
 pub struct Reading<'r> {
@@ -47,6 +48,8 @@ pub struct Reading<'r> {
     pub memory: u64,
     /// What is done so far.
     pub progress: &'r Progress,
+    /// When no further object is begun.
+    pub stop: &'r Stop,
 }
 
 /// What a scan's findings are for.
@@ -73,7 +76,8 @@ pub struct Gathered<'rules> {
     pub gaps: Scan<'rules>,
     /// From the other objects, what there was to read of them.
     pub provisional: Option<Scan<'rules>>,
-    /// Whether each object was read to its end, in input order.
+    /// Whether each object was read to its end, in input order. Shorter than the inputs when
+    /// reading was stopped: the others were not begun.
     pub complete: Vec<bool>,
 }
 
@@ -208,7 +212,10 @@ impl Reading<'_> {
         let next = AtomicUsize::new(0);
         let worker = || {
             let mut done = begin();
-            while let Some(object) = batch.object(next.fetch_add(1, Ordering::Relaxed)) {
+            // What is begun is finished, so that the objects read are always the first ones.
+            while !self.stop.is_due()
+                && let Some(object) = batch.object(next.fetch_add(1, Ordering::Relaxed))
+            {
                 work(&object, &mut done);
             }
             done

@@ -13,7 +13,7 @@ use crate::span;
 
 /// Where the IP sets are. Each option wins over its variable, and that over the
 /// configuration file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Target")]
 pub struct TargetOptions {
     /// The target's name in the configuration. May be left out where there is one only.

@@ -5,7 +5,7 @@
 //! two runs at once one gives way; neither misses an object or counts it twice.
 
 use portcullis_aws::{Connection, Document, SystemClock};
-use portcullis_detection::{Findings, RuleSet};
+use portcullis_detection::{Findings, RuleSet, Scan};
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{Clock as _, SaveError, StoreError, Version};
 
@@ -44,27 +44,59 @@ pub(super) fn findings(
         prepared.progress.finish();
         return Ok(Found { findings, tally, prepared });
     };
-    let begin = History::begin(SystemClock.now(), keeping.lookback);
-    let kept = Kept::load(place, &logs.access, &settings(rules, logs), terminal)?;
+    let mut kept = Kept::load(place, &logs.access, &settings(rules, logs), terminal)?;
+    let begin = kept.look_back(keeping.lookback);
     let span = Span { from: Some(begin), to: None };
-    let prepared = Prepared::written_in(span, logs, global, terminal)?;
+    let mut prepared = Prepared::written_in(span, logs, global, terminal)?;
     prepared.require_client()?;
-    kept.findings(rules, purpose, prepared, begin, global, terminal)
+    let taken = kept.take_in(rules, &mut prepared, begin, global, terminal)?;
+    let (findings, tally) = taken.decided(purpose);
+    Ok(Found { findings, tally, prepared })
 }
 
 /// What is kept, and where.
-struct Kept<'p> {
+pub(super) struct Kept<'p> {
     place: &'p str,
     runtime: tokio::runtime::Runtime,
     document: Document,
     version: Option<Version>,
-    /// The document as it was read.
-    stored: Vec<u8>,
+    /// Of the document as it was read or saved last; empty when there is none.
+    stored_sha256: String,
     history: History,
 }
 
+/// What one reading came to, and all that is kept.
+pub(super) struct Taken<'rules> {
+    /// Everything that counts.
+    whole: Scan<'rules>,
+    /// What there was to read of objects that ended early.
+    provisional: Option<Scan<'rules>>,
+    pub(super) tally: Tally,
+    /// Objects that were read, to their end or not.
+    pub(super) read: u64,
+    /// Objects that had been read before.
+    pub(super) known: u64,
+    /// Objects that were not begun, because reading was stopped.
+    pub(super) left: u64,
+    /// When the oldest of the objects to be read was written.
+    pub(super) oldest: Option<Timestamp>,
+}
+
+impl Taken<'_> {
+    /// Decides about every source.
+    pub(super) fn decided(self, purpose: Purpose<'_>) -> (Findings, Tally) {
+        let Self { mut whole, mut provisional, tally, .. } = self;
+        if purpose == Purpose::Show
+            && let Some(shown) = provisional.take()
+        {
+            whole.merge(shown);
+        }
+        (pipeline::decided(whole, provisional, purpose), tally)
+    }
+}
+
 impl<'p> Kept<'p> {
-    fn load(
+    pub(super) fn load(
         place: &'p str,
         access: &Access,
         settings: &str,
@@ -93,19 +125,26 @@ impl<'p> Kept<'p> {
                 .note(format_args!("rules or settings changed: all of the lookback is read again"));
             fresh()
         };
-        Ok(Self { place, runtime, document, version, stored, history })
+        let stored_sha256 = version.as_ref().map_or(String::new(), |_| sha256(&stored));
+        Ok(Self { place, runtime, document, version, stored_sha256, history })
     }
 
-    fn findings(
-        mut self,
-        rules: &RuleSet,
-        purpose: Purpose<'_>,
-        mut prepared: Prepared,
+    /// Drops what was written before the lookback, and gives when that begins.
+    pub(super) fn look_back(&mut self, lookback: i64) -> Timestamp {
+        let begin = History::begin(SystemClock.now(), lookback);
+        self.history.forget_before(begin);
+        begin
+    }
+
+    /// Reads what of the inputs is new, and saves it.
+    pub(super) fn take_in<'rules>(
+        &mut self,
+        rules: &'rules RuleSet,
+        prepared: &mut Prepared,
         begin: Timestamp,
         global: &Global,
         terminal: &Terminal,
-    ) -> Result<Found, Failure> {
-        self.history.forget_before(begin);
+    ) -> Result<Taken<'rules>, Failure> {
         let work = self.history.work(&prepared.inputs, begin);
         let (places, hours): (Vec<usize>, Vec<i64>) = work.read.iter().copied().unzip();
         prepared.inputs = location::chosen(&prepared.inputs, &places);
@@ -146,20 +185,23 @@ impl<'p> Kept<'p> {
             .map_err(|error| Failure::new(action(), &error))?;
         self.save()?;
         whole.merge(gathered.gaps);
-        let mut provisional = gathered.provisional;
-        if purpose == Purpose::Show
-            && let Some(shown) = provisional.take()
-        {
-            whole.merge(shown);
-        }
-        let findings = pipeline::decided(whole, provisional, purpose);
-        Ok(Found { findings, tally, prepared })
+        let read = gathered.complete.len();
+        Ok(Taken {
+            whole,
+            provisional: gathered.provisional,
+            tally,
+            read: read as u64,
+            known: work.known,
+            left: (prepared.inputs.len() - read) as u64,
+            oldest: prepared.inputs.iter().filter_map(|input| input.written).min(),
+        })
     }
 
     /// Saves what changed, unless somebody else saved meanwhile.
-    fn save(&self) -> Result<(), Failure> {
+    fn save(&mut self) -> Result<(), Failure> {
         let bytes = self.history.to_bytes();
-        if bytes == self.stored {
+        let digest = sha256(&bytes);
+        if digest == self.stored_sha256 {
             return Ok(());
         }
         let saved = self.runtime.block_on(self.document.save(bytes, self.version.as_ref()));
@@ -167,7 +209,10 @@ impl<'p> Kept<'p> {
             Failure::because(format!("keep what was found in `{}`", inert(self.place)), error)
         };
         match saved {
-            Ok(_) => Ok(()),
+            Ok(version) => {
+                (self.version, self.stored_sha256) = (Some(version), digest);
+                Ok(())
+            }
             Err(SaveError::Conflict) => {
                 Err(failed("another run saved it meanwhile; nothing was decided".to_owned())
                     .hint("run again: what the other run read is not read twice")
@@ -181,7 +226,7 @@ impl<'p> Kept<'p> {
 }
 
 /// Tells what was kept with these rules and settings from what was not.
-fn settings(rules: &RuleSet, logs: &Logs) -> String {
+pub(super) fn settings(rules: &RuleSet, logs: &Logs) -> String {
     let Logs { locations, format, max_object_bytes, trusted_proxies, .. } = logs;
     let rules = rules.digest();
     sha256(format!("{rules} {format:?} {max_object_bytes:?} {trusted_proxies:?} {locations:?}"))

@@ -21,7 +21,9 @@ mod man;
 mod plan;
 mod promote;
 mod report;
+mod round;
 mod rules;
+mod run;
 mod scan;
 mod status;
 mod withdraw;
@@ -48,6 +50,7 @@ use crate::pipeline::{Reading, Tally};
 use crate::progress::{Progress, human_count};
 use crate::quarantine::Quarantine;
 use crate::span::Span;
+use crate::stop::Stop;
 use crate::terminal::Terminal;
 
 /// How many names a message lists before it only counts.
@@ -77,6 +80,7 @@ pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Explain(explain) => explain::run(explain, global, terminal),
         Command::Plan(plan) => plan::run(plan, configuration, global, terminal),
         Command::Apply(apply) => apply::run(apply, configuration, terminal),
+        Command::Run(run) => run::run(run, configuration, global, terminal),
         Command::Promote(promote) => promote::run(promote, configuration, global, terminal),
         Command::Expire(expire) => withdraw::expire(expire, configuration, terminal),
         Command::Rollback(rollback) => withdraw::rollback(rollback, configuration, terminal),
@@ -176,6 +180,7 @@ struct Prepared {
     threads: usize,
     memory: u64,
     progress: Progress,
+    stop: Stop,
     /// Worse than done when a location named nothing.
     exit: Exit,
 }
@@ -258,6 +263,7 @@ impl Prepared {
             threads,
             memory,
             progress,
+            stop: Stop::default(),
             exit,
         })
     }
@@ -310,6 +316,7 @@ impl Prepared {
             threads: self.threads,
             memory: self.memory,
             progress: &self.progress,
+            stop: &self.stop,
         }
     }
 }

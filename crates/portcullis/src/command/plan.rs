@@ -44,7 +44,7 @@ pub(super) fn run(
     let lists = Lists::read(Some(&arguments.protected), configuration)?;
     let base = match &arguments.target.target {
         Some(_) => {
-            Base::live(Remote::open(&arguments.target, &arguments.logs.access, configuration)?)?
+            Base::live(&Remote::open(&arguments.target, &arguments.logs.access, configuration)?)?
         }
         None => Base::given(arguments.current.as_deref(), terminal)?,
     };
@@ -84,10 +84,10 @@ pub(super) struct Base {
 
 impl Base {
     /// The sets of a target as they are, and its ledger.
-    pub(super) fn live(remote: Remote) -> Result<Self, Failure> {
+    pub(super) fn live(remote: &Remote) -> Result<Self, Failure> {
         let ledger = remote.ledger()?;
         let sets = remote.planned_sets()?;
-        Ok(Self { sets, live: Some((remote.name, ledger)) })
+        Ok(Self { sets, live: Some((remote.name.clone(), ledger)) })
     }
 
     /// The sets of a file, or empty ones.
@@ -98,6 +98,11 @@ impl Base {
     /// The target's name.
     pub(super) fn target(&self) -> Option<&str> {
         self.live.as_ref().map(|(name, _)| name.as_str())
+    }
+
+    /// How many entries of the target's sets are ours.
+    pub(super) fn entries(&self) -> usize {
+        self.live.as_ref().map_or(0, |(_, ledger)| ledger.entries().len())
     }
 
     /// A plan, which can be carried out if it is for a target. Its operation is named after
@@ -145,7 +150,7 @@ pub(super) fn read_decisions(path: &Path) -> Result<Rulings, Failure> {
 
 /// Says when a log does not tell what AWS WAF turned away: who is or was blocked is then
 /// left as he is, because his own vain tries would look like new attacks.
-fn tell_blind(findings: &Findings, plan: &BlockPlan, terminal: &Terminal) {
+pub(super) fn tell_blind(findings: &Findings, plan: &BlockPlan, terminal: &Terminal) {
     let blind = findings.coverage.objects_blind_to_blocks;
     if blind > 0 && plan.changes().is_some_and(|changes| changes.ledger.is_some()) {
         terminal.note(format_args!(

@@ -11,6 +11,7 @@ pub mod json;
 pub mod lint;
 pub mod request;
 pub mod scan_table;
+pub mod summary;
 pub mod table;
 pub mod verdict;
 

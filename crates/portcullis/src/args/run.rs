@@ -1,0 +1,152 @@
+//! Arguments of the commands that nobody watches: `run`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+use ipnet::IpNet;
+
+use super::{Access, CrawlerRanges, Logs, Manner, Protected, Shape, TargetOptions};
+use super::{bytes, network};
+use crate::span;
+
+/// Where the logs are, and what is kept of them. What is not given is in `[source]` of the
+/// configuration.
+#[derive(Debug, Args)]
+pub struct Watched {
+    /// Log format: a preset's name, an API Gateway template, or `@FILE` holding one.
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Where what was found is kept: FILE, or `s3://BUCKET/KEY`. Lock and heartbeat lie
+    /// beside it.
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_STATE")]
+    pub state: Option<String>,
+    /// How far back objects count, by the time they were written: `90m`, `24h`, `3d`. 25h
+    /// unless given.
+    #[arg(long, value_name = "LENGTH", value_parser = span::length)]
+    pub lookback: Option<i64>,
+    /// Also write the plan of each target to PLACE/NAME.json; PLACE is a directory or
+    /// `s3://BUCKET/PREFIX`.
+    #[arg(long, value_name = "PLACE")]
+    pub plans: Option<String>,
+    /// Worker threads; every number gives the same output.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Most bytes that one object may unpack to; K, M, G and T are powers of 1024.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub max_object_bytes: Option<u64>,
+    /// Most memory to use; K, M, G and T are powers of 1024.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "512M")]
+    pub memory: u64,
+    /// A proxy or network of proxies in front of the API whose X-Forwarded-For entries
+    /// are believed. May be given several times.
+    #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Write what could not be read to files in DIR, one for each object.
+    #[arg(long, value_name = "DIR")]
+    pub quarantine: Option<PathBuf>,
+    /// Pay for the transfer from buckets that demand it.
+    #[arg(long)]
+    pub requester_pays: bool,
+    /// Use the rules of this directory instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub crawlers: CrawlerRanges,
+    /// Networks that are never blocked.
+    #[command(flatten)]
+    pub protected: Protected,
+    /// The targets: the named one, or all of the configuration.
+    #[command(flatten)]
+    pub target: TargetOptions,
+    /// How AWS is reached, for the logs as for the targets.
+    #[command(flatten)]
+    pub access: Access,
+    /// Role to assume for the logs and the state alone; --assume-role is then for the
+    /// targets.
+    #[arg(long, value_name = "ARN", env = "PORTCULLIS_SOURCE_ROLE", help_heading = "AWS")]
+    pub source_role: Option<String>,
+    /// What `[source]` says of how the logs are reached.
+    #[arg(skip)]
+    pub source_access: Access,
+    /// Leave what is over to a schedule of `portcullis expire`, with a role of its own.
+    #[arg(long)]
+    pub no_expire: bool,
+    /// Take the lease of a ledger even though another run holds it.
+    #[arg(long)]
+    pub take_lease: bool,
+    /// The time to act at (RFC 3339), for simulations: refused unless the endpoint is on
+    /// this machine.
+    #[arg(long, value_name = "TIME", hide = true)]
+    pub at: Option<String>,
+}
+
+impl Watched {
+    /// The same, as commands that read logs take it.
+    pub fn logs(&self, locations: Vec<String>) -> Logs {
+        let (given, file) = (&self.access, &self.source_access);
+        let first = |of: [&Option<String>; 2]| of.into_iter().flatten().next().cloned();
+        let of_source = first([&self.source_role, &file.assume_role]);
+        let access = Access {
+            profile: first([&given.profile, &file.profile]),
+            region: first([&given.region, &file.region]),
+            endpoint_url: first([&given.endpoint_url, &file.endpoint_url]),
+            assume_role: of_source.or_else(|| given.assume_role.clone()),
+        };
+        Logs {
+            max_object_bytes: self.max_object_bytes,
+            memory: self.memory,
+            trusted_proxies: self.trusted_proxies.clone(),
+            quarantine: self.quarantine.clone(),
+            requester_pays: self.requester_pays,
+            access,
+            ..Logs::plain(locations, self.format.clone(), self.threads)
+        }
+    }
+
+    /// How changes are carried out.
+    pub fn manner(&self) -> Manner {
+        Manner {
+            dry_run: false,
+            take_lease: self.take_lease,
+            output: Shape::Human,
+            at: self.at.clone(),
+        }
+    }
+}
+
+/// `portcullis run`.
+#[derive(Debug, Args)]
+#[command(after_long_help = RUN_HELP)]
+pub struct Run {
+    /// Where the logs are, as `scan` takes it.
+    #[arg(value_name = "LOCATION")]
+    pub locations: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub watched: Watched,
+    /// Be done within this time: `90s`, `4m`. Reading ends when three quarters of it are
+    /// over, what is left is said, and the next run goes on there.
+    #[arg(long, value_name = "LENGTH", value_parser = span::length)]
+    pub deadline: Option<i64>,
+    /// Shape of the summary: one line for people, or one of JSON.
+    #[arg(short, long, value_name = "SHAPE", default_value = "human")]
+    pub output: Shape,
+}
+
+const RUN_HELP: &str = "\
+One run takes out of the sets what is over, reads what is new, decides over all of the
+lookback, and does with the plan of each target what its mode allows: `observe` and
+`suggest` change nothing, `canary` and `enforce` carry it out, held by the brakes.
+
+What is over is taken out first, before the lock and before any log is read, so that
+blocks end even when nothing else works. A run that another one holds up ends with 6. On
+SIGTERM the objects being read are finished and saved, and nothing is planned.
+
+Beside the state lie STATE.run, the lock, and STATE.heartbeat: when a run last began,
+finished, and ended well, and when what was over was last taken out.
+
+Exit codes: 0 all of it was done; 1 something failed; 3 some of the logs were not covered,
+or objects were left for the next run; 4 a brake or the kill switch refused a plan; 6
+another run is at work. One run can have several reasons; the summary names each.";

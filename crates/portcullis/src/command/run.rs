@@ -1,0 +1,101 @@
+//! `portcullis run`: everything that a schedule has to do, once.
+//!
+//! See [`super::round`] for what a round is. This adds what makes rounds of different
+//! processes one series: the lock, so that they do not do the same work at once, the
+//! heartbeat, and the end that comes in time.
+
+use portcullis_aws::{NotTaken, RunLock, SystemClock};
+use portcullis_remediation::Clock as _;
+
+use super::keeping::{Kept, settings};
+use super::round::{Beside, Round, lookback_of, rules_of, state_of};
+use super::{Prepared, inert, print};
+use crate::args::{Global, Logs, Run, Shape};
+use crate::config::Configuration;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::heartbeat::Heartbeat;
+use crate::operation::who;
+use crate::span::Span;
+use crate::stop::Stop;
+use crate::terminal::Terminal;
+
+pub(super) fn run(
+    arguments: &Run,
+    configuration: &Configuration,
+    global: &Global,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let stop = Stop::on_signals().map_err(|error| Failure::new("listen to signals", &error))?;
+    let stop = stop.within(arguments.deadline);
+    let watched = &arguments.watched;
+    let state = state_of(watched)?;
+    if arguments.locations.is_empty() {
+        return Err(Failure::because("read what is new", "nothing says where the logs are")
+            .hint("give `location` in [source] of portcullis.toml, or a LOCATION")
+            .exit_with(Exit::Usage));
+    }
+    let logs = watched.logs(arguments.locations.clone());
+    let heartbeat = Beside::open(&Heartbeat::place(state), &logs.access)?;
+    let manner = watched.manner();
+    let mut round = Round::begin(watched, &manner, configuration, terminal)?;
+    if !watched.no_expire && round.expire() {
+        // It is written once more at the end, where a failure to do so is one.
+        let _ = heartbeat.beat(|heartbeat| heartbeat.expired(SystemClock.now()));
+    }
+    match take_lock(state, &logs) {
+        Ok(_lock) => {
+            let _ = heartbeat.beat(|heartbeat| heartbeat.begin(SystemClock.now()));
+            if let Err(failure) = analyse(&mut round, arguments, &logs, &stop, global, terminal) {
+                round.problem(&failure);
+            }
+            let exit = round.summary.exit;
+            let finished = heartbeat.beat(|heartbeat| heartbeat.finish(SystemClock.now(), exit));
+            if let Err(failure) = finished {
+                round.problem(&failure);
+            }
+        }
+        Err(failure) => round.problem(&failure),
+    }
+    round.summary.finished = SystemClock.now();
+    match arguments.output {
+        Shape::Human => print(round.summary.line().as_bytes())?,
+        Shape::Json => print(&round.summary.json())?,
+    };
+    Ok(round.summary.exit)
+}
+
+fn take_lock(state: &str, logs: &Logs) -> Result<RunLock, Failure> {
+    RunLock::take(&format!("{state}.run"), &logs.access.options(), &who()).map_err(|error| {
+        let exit = match error {
+            NotTaken::Held(_) => Exit::Locked,
+            NotTaken::Failed(_) => Exit::Failed,
+        };
+        Failure::because(format!("lock `{}`", inert(state)), inert(&error.to_string()))
+            .exit_with(exit)
+    })
+}
+
+/// Reads what is new, and decides.
+fn analyse(
+    round: &mut Round<'_>,
+    arguments: &Run,
+    logs: &Logs,
+    stop: &Stop,
+    global: &Global,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
+    let watched = &arguments.watched;
+    let rules = rules_of(watched)?;
+    let state = state_of(watched)?;
+    let mut kept = Kept::load(state, &logs.access, &settings(&rules, logs), terminal)?;
+    let begin = kept.look_back(lookback_of(watched));
+    let span = Span { from: Some(begin), to: None };
+    let mut prepared = Prepared::written_in(span, logs, global, terminal)?;
+    prepared.stop = stop.clone();
+    prepared.require_client()?;
+    round.end_with(prepared.exit);
+    let taken = kept.take_in(&rules, &mut prepared, begin, global, terminal)?;
+    round.decide(taken, stop.is_asked());
+    Ok(())
+}
