@@ -12,6 +12,7 @@ mod decode;
 mod determinism;
 mod exit_codes;
 mod explain;
+mod export;
 mod formats;
 mod keeping;
 mod kill_loop;

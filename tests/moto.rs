@@ -26,7 +26,7 @@ const AT: &str = "2026-03-02T12:00:00Z";
 const LATER: &str = "2026-03-02T13:10:00Z";
 
 /// Python with moto and boto3, which `cargo xtask moto` installs.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let home = std::env::var_os("HOME").expect("HOME is set");
     let python = PathBuf::from(home).join(".cache/portcullis/moto/bin/python");
     assert!(

@@ -57,7 +57,9 @@ impl Step {
             Self::Tests => "cargo test --workspace",
             Self::KillLoop => "kill loop: the program dies at every step",
             Self::Day => "a short simulated day under enforce",
-            Self::Moto => "the program against moto, seen by boto3",
+            Self::Moto => {
+                "the program against moto, seen by boto3; exports read by DuckDB and polars"
+            }
             Self::Browser => "the report in Chromium",
             Self::Setup => "what init writes passes the linters of those who read it",
             Self::Datasets => "datasets are what the generator writes",

@@ -1,9 +1,11 @@
-//! The program against moto, a second opinion on AWS's wire formats, locks and pages.
+//! The tests whose witnesses are Python's: the program against moto, a second opinion on
+//! AWS's wire formats, locks and pages; an export, read by DuckDB and polars.
 
 use crate::process::{cargo, python};
 
 /// Runs `cargo xtask moto`.
 pub(crate) fn run() -> Result<(), String> {
     python("moto", "tests/moto/requirements.txt")?;
-    cargo(&["test", "--workspace", "--test", "e2e", "moto::", "--", "--ignored"], &[])
+    let tests = ["test", "--workspace", "--test", "e2e", "--", "--ignored"];
+    cargo(&[&tests[..], &["moto::", "export::"]].concat(), &[])
 }

@@ -2,8 +2,8 @@
 //! [`Plan`](portcullis_remediation::Plan) → what people and other tools review.
 //!
 //! Decides how a scan reads: [`report`] is one page that opens anywhere and runs nothing,
-//! [`csv`], [`ocsf`] and [`ecs`] are for other tools, [`gaps`] says what could not be seen. Text from logs is hostile and ends up in
-//! browsers, so every page is a compiled template that escapes each value, and what a
+//! [`ocsf`] and [`ecs`] are for other tools, [`gaps`] says what could not be seen. Text from
+//! logs is hostile and ends up in browsers, so every page is a compiled template that escapes each value, and what a
 //! client wrote passes through [`shown`] first, which hides secrets and leaves nothing
 //! that acts.
 //!
@@ -13,7 +13,6 @@ mod chart;
 mod event;
 mod gaps;
 mod report;
-mod table;
 #[cfg(test)]
 mod testing;
 mod words;
@@ -21,5 +20,4 @@ mod words;
 pub use event::{ecs, ocsf};
 pub use gaps::gaps;
 pub use report::{Report, report};
-pub use table::csv;
 pub use words::{byte_size, count, counted, rate_in_words, shown, source};

@@ -1,5 +1,6 @@
 //! The command line, as clap reads it. Nothing here acts.
 
+mod export;
 mod remediation;
 mod review;
 mod run;
@@ -28,6 +29,7 @@ use crate::exit;
 use crate::output::json::Secrets;
 use crate::span;
 
+pub use export::Export;
 pub use remediation::{
     Apply, Audit, ByHand, Changing, Expire, Ledger, Manner, Pardon, Promote, Protected, Reached,
     ReleaseAll, Rollback, Shape, Status, TargetOptions,
@@ -124,6 +126,8 @@ pub enum Command {
     Ledger(Ledger),
     /// Write a report: one HTML page about what was found, and the plan.
     Report(Report),
+    /// Write requests and findings as Parquet, for DuckDB, Athena, Spark and polars.
+    Export(Export),
     /// Show what a change of rules would add and drop over logs, and whom it would harm.
     Backtest(Backtest),
     /// Measure honest clients by the rate rules, and choose thresholds that spare them.

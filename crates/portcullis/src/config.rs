@@ -298,6 +298,7 @@ impl Configuration {
             Command::Explain(explain) => Some(&mut explain.crawlers),
             Command::Plan(plan) => Some(&mut plan.crawlers),
             Command::Report(report) => Some(&mut report.plan.crawlers),
+            Command::Export(export) => Some(&mut export.crawlers),
             _ => None,
         };
         if let Some(crawlers) = crawlers.filter(|crawlers| crawlers.files.is_empty()) {
@@ -311,6 +312,7 @@ impl Configuration {
             Command::Plan(plan) => (Some(&mut plan.logs), Some(&mut plan.rules)),
             Command::Promote(promote) => (Some(&mut promote.logs), Some(&mut promote.rules)),
             Command::Report(report) => (Some(&mut report.logs), Some(&mut report.plan.rules)),
+            Command::Export(export) => (Some(&mut export.logs), Some(&mut export.rules)),
             _ => (None, None),
         };
         if let Some(rules) = rules

@@ -13,6 +13,7 @@ mod args;
 mod bucket;
 mod command;
 mod config;
+mod directory;
 mod exit;
 mod failure;
 mod format;

@@ -1,7 +1,7 @@
 //! Output of many threads, written as if there had been one.
 //!
-//! Objects are read in parallel, but lines must come out in input order, and an object
-//! may be larger than memory. So each worker hands over chunks through a bounded
+//! Objects are read in parallel, but what is made of them must come out in input order, and
+//! an object may be larger than memory. So each worker hands over chunks through a bounded
 //! channel of its object, and the writer drains the channels in order: the next object
 //! streams through, the following ones wait with what their channels hold, and workers
 //! are kept from running further ahead than [`AHEAD`] objects each.
@@ -34,12 +34,39 @@ pub enum Stream {
 /// Lines on their way to one of the outputs.
 type Chunk = (Stream, Vec<u8>);
 
+/// Where a worker hands over what it makes of one object.
+pub struct Chunks<'s, C> {
+    channel: SyncSender<C>,
+    stopped: &'s AtomicBool,
+}
+
+impl<'s, C> Chunks<'s, C> {
+    /// Hands a chunk over, once there is room for it.
+    pub fn hand_over(&self, chunk: C) {
+        // An error means that the writer has gone, and then `stopped` is set.
+        let _ = self.channel.send(chunk);
+    }
+
+    /// Set when the writer has gone: reading on is in vain.
+    pub fn stopped(&self) -> &'s AtomicBool {
+        self.stopped
+    }
+}
+
+/// What takes the chunks, in the order of their objects.
+pub trait Take<C> {
+    /// Takes the next chunk.
+    fn take(&mut self, chunk: C) -> io::Result<()>;
+
+    /// Is told that there are no more chunks of an object.
+    fn object_ends(&mut self) -> io::Result<()>;
+}
+
 /// Where a worker puts the lines of one object.
 pub struct Lines<'s> {
     results: Vec<u8>,
     rejects: Vec<u8>,
-    chunks: SyncSender<Chunk>,
-    stopped: &'s AtomicBool,
+    chunks: Chunks<'s, Chunk>,
 }
 
 impl<'s> Lines<'s> {
@@ -58,7 +85,7 @@ impl<'s> Lines<'s> {
 
     /// Set when the reader of the output has gone: reading on is in vain.
     pub fn stopped(&self) -> &'s AtomicBool {
-        self.stopped
+        self.chunks.stopped()
     }
 
     fn hand_over(&mut self, stream: Stream) {
@@ -66,8 +93,7 @@ impl<'s> Lines<'s> {
             Stream::Results => &mut self.results,
             Stream::Rejects => &mut self.rejects,
         };
-        // An error means that the writer has gone, and then `stopped` is set.
-        let _ = self.chunks.send((stream, std::mem::take(buffer)));
+        self.chunks.hand_over((stream, std::mem::take(buffer)));
     }
 }
 
@@ -79,9 +105,29 @@ pub fn write_in_order<T: Send>(
     out: &mut Outputs<'_>,
     work: impl Fn(usize, &mut Lines<'_>) -> T + Sync,
 ) -> io::Result<Vec<T>> {
+    let work = |index, chunks: Chunks<'_, Chunk>| {
+        let mut lines = Lines { results: Vec::new(), rejects: Vec::new(), chunks };
+        let result = work(index, &mut lines);
+        lines.hand_over(Stream::Results);
+        lines.hand_over(Stream::Rejects);
+        result
+    };
+    in_order(count, threads, WAITING_CHUNKS, out, work)
+}
+
+/// Runs `work` for each of `count` objects on `threads` threads, and gives the chunks it
+/// hands over to `taker` in order. At most `waiting` chunks of each object wait. What `work`
+/// returns comes back in order too.
+pub fn in_order<C: Send, T: Send>(
+    count: usize,
+    threads: usize,
+    waiting: usize,
+    taker: &mut impl Take<C>,
+    work: impl Fn(usize, Chunks<'_, C>) -> T + Sync,
+) -> io::Result<Vec<T>> {
     let stopped = AtomicBool::new(false);
     let turnstile = Turnstile::new(count, threads * AHEAD);
-    let (announce, announced) = mpsc::channel::<(usize, Receiver<Chunk>)>();
+    let (announce, announced) = mpsc::channel::<(usize, Receiver<C>)>();
 
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.min(count))
@@ -93,13 +139,9 @@ pub fn write_in_order<T: Send>(
                     while !stopped.load(Ordering::Relaxed)
                         && let Some(index) = turnstile.take()
                     {
-                        let (chunks, receiver) = mpsc::sync_channel(WAITING_CHUNKS);
+                        let (channel, receiver) = mpsc::sync_channel(waiting);
                         let _ = announce.send((index, receiver));
-                        let (output, rejects) = (Vec::new(), Vec::new());
-                        let mut lines = Lines { results: output, rejects, chunks, stopped };
-                        results.push((index, work(index, &mut lines)));
-                        lines.hand_over(Stream::Results);
-                        lines.hand_over(Stream::Rejects);
+                        results.push((index, work(index, Chunks { channel, stopped })));
                     }
                     results
                 })
@@ -107,7 +149,7 @@ pub fn write_in_order<T: Send>(
             .collect();
         drop(announce);
 
-        let written = write_all(&announced, &turnstile, out);
+        let written = take_all(&announced, &turnstile, taker);
         if written.is_err() {
             stopped.store(true, Ordering::Relaxed);
             turnstile.open();
@@ -135,11 +177,27 @@ pub struct Outputs<'w> {
     pub rejects: Option<&'w mut dyn Write>,
 }
 
+impl Take<Chunk> for Outputs<'_> {
+    fn take(&mut self, (stream, chunk): Chunk) -> io::Result<()> {
+        match (stream, &mut self.rejects) {
+            (Stream::Results, _) => self.results.write_all(&chunk),
+            (Stream::Rejects, Some(rejects)) => rejects.write_all(&chunk),
+            (Stream::Rejects, None) => Ok(()),
+        }
+    }
+
+    /// Between objects nothing lingers, so that a pipe of small objects feels alive.
+    fn object_ends(&mut self) -> io::Result<()> {
+        self.results.flush()?;
+        self.rejects.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
 /// Drains the channels in the order of their objects.
-fn write_all(
-    announced: &Receiver<(usize, Receiver<Chunk>)>,
+fn take_all<C>(
+    announced: &Receiver<(usize, Receiver<C>)>,
     turnstile: &Turnstile,
-    out: &mut Outputs<'_>,
+    taker: &mut impl Take<C>,
 ) -> io::Result<()> {
     let mut waiting = BTreeMap::new();
     let mut next = 0;
@@ -156,18 +214,10 @@ fn write_all(
                 Err(mpsc::RecvError) => return Ok(()),
             }
         };
-        for (stream, chunk) in chunks {
-            match (stream, &mut out.rejects) {
-                (Stream::Results, _) => out.results.write_all(&chunk)?,
-                (Stream::Rejects, Some(rejects)) => rejects.write_all(&chunk)?,
-                (Stream::Rejects, None) => {}
-            }
+        for chunk in chunks {
+            taker.take(chunk)?;
         }
-        // Between objects nothing lingers, so that a pipe of small objects feels alive.
-        out.results.flush()?;
-        if let Some(rejects) = &mut out.rejects {
-            rejects.flush()?;
-        }
+        taker.object_ends()?;
         next += 1;
         turnstile.written();
     }

@@ -5,6 +5,8 @@
 //! at the end, which gives the same whatever the threads (`Scan` promises it); what they
 //! print is put in order by [`crate::ordered`].
 
+mod export;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Read};
@@ -27,6 +29,8 @@ use crate::progress::Progress;
 use crate::quarantine::Quarantine;
 use crate::span::{Inside, Span};
 use crate::stop::Stop;
+
+pub use export::Hours;
 
 /// What to read, and how.
 pub struct Reading<'r> {

@@ -10,6 +10,7 @@ mod changing;
 mod classify;
 mod decode;
 mod explain;
+mod export;
 mod formats;
 mod import_sigma;
 mod init;
@@ -90,6 +91,7 @@ pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Audit(audit) => audit::run(audit, configuration, terminal),
         Command::Ledger(ledger) => ledger::run(ledger, configuration, terminal),
         Command::Report(report) => report::run(report, configuration, global, terminal),
+        Command::Export(export) => export::run(export, global, terminal),
         Command::Backtest(backtest) => backtest::run(backtest, global, terminal),
         Command::Calibrate(calibrate) => calibrate::run(calibrate, global, terminal),
         Command::Rules(rules) => rules::run(rules, global, terminal),

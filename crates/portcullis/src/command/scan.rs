@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Res
                 out.push(b'\n');
             }
         }
-        ScanOutput::Csv => out = portcullis_review::csv(&findings),
+        ScanOutput::Csv => out = portcullis_columns::csv(&portcullis_columns::offenders(&findings)),
         ScanOutput::Ocsf => out = portcullis_review::ocsf(&findings, VERSION).into_bytes(),
         ScanOutput::Ecs => out = portcullis_review::ecs(&findings, VERSION).into_bytes(),
     }

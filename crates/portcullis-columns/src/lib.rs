@@ -1,0 +1,32 @@
+//! Requests and [`Findings`](portcullis_detection::Findings) → typed columns.
+//!
+//! Decides what the tables [`REQUESTS`], [`DETECTIONS`] and [`OFFENDERS`] are called, which
+//! columns they have, of which type and unit, and how they are written: as [`Parquet`], as
+//! [`csv`], and with the scripts that let DuckDB and Athena read them. Every output is made
+//! from the one [`Schema`], so they cannot disagree.
+//!
+//! Requests come without end and memory does not: a [`Table`] is a batch, rows are added to
+//! it, and a full one is written as a row group and dropped. What a client wrote passes
+//! through the same gate as everywhere, [`portcullis_review::shown`]: secrets are hidden and
+//! nothing is left that acts, so that a column may be printed by whoever reads it.
+//!
+//! Nothing here opens a file or a socket, reads a clock or the environment.
+
+mod csv;
+mod findings;
+mod logged;
+mod parquet;
+mod requests;
+mod schema;
+mod scripts;
+mod table;
+#[cfg(test)]
+mod testing;
+
+pub use csv::csv;
+pub use findings::{detections, offenders};
+pub use parquet::Parquet;
+pub use requests::{Judged, push_request};
+pub use schema::{Column, DETECTIONS, Kind, OFFENDERS, REQUESTS, SCHEMA_VERSION, Schema};
+pub use scripts::{athena, duckdb};
+pub use table::{Row, Table, Value};

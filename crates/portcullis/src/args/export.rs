@@ -1,0 +1,38 @@
+//! Arguments of `export`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{CrawlerRanges, Logs};
+
+/// `portcullis export`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXPORT_HELP)]
+pub struct Export {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub logs: Logs,
+    /// The directory to write. It appears when it is whole; an earlier export there is
+    /// replaced, and a directory that holds anything else is left alone.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Use the rules of this directory instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub rules: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub crawlers: CrawlerRanges,
+}
+
+const EXPORT_HELP: &str = "\
+DIR then holds
+  requests/date=…/hour=…/*.parquet   every request, by the hour of its time in UTC
+  detections/*.parquet               every rule that fired on a source that stands out
+  offenders/*.parquet                the sources that stand out
+  duckdb.sql                         views for DuckDB: cd DIR && duckdb -init duckdb.sql
+  athena.sql                         tables for Athena
+  manifest.json                      rows of each table, and what could not be seen
+
+Columns, types and units are in docs/columns.md. Secrets are always hidden. A run that was
+killed leaves a hidden directory `.DIR.unfinished-…` beside DIR, which can be removed.";

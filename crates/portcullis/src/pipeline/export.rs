@@ -1,0 +1,101 @@
+//! All requests as columns, in input order, while they are looked at.
+//!
+//! One reading serves both: each request is judged once, and its verdict goes into its row.
+//! Rows travel in small batches by the hour of their time, so that what is in memory at
+//! once does not grow with the logs.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use portcullis_columns::{Judged, REQUESTS, Table, push_request};
+use portcullis_detection::{Findings, RuleSet, Scan};
+use portcullis_ingest::{Reject, Request, Sink};
+
+use super::{Purpose, Reading, Tally, decided};
+use crate::ordered::{Chunks, Take, in_order};
+
+/// Bytes of rows that a worker gathers before it hands them over.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Batches of one object that wait for the writer.
+const WAITING_BATCHES: usize = 4;
+
+/// Milliseconds of an hour.
+const HOUR_MS: i64 = 3_600_000;
+
+/// Requests by the hour since 1970 that they came in; `None` where no time is known.
+pub type Hours = BTreeMap<Option<i64>, Table>;
+
+impl Reading<'_> {
+    /// Gives every request to `taker`, and looks for offenders as [`Purpose::Show`] does.
+    pub fn export(
+        &self,
+        rules: &RuleSet,
+        taker: &mut impl Take<Hours>,
+    ) -> io::Result<(Findings, Tally)> {
+        let memory = self.memory_of_clients();
+        // A scan for each thread that is at work; which object goes into which makes no
+        // difference.
+        let scans = Mutex::new(Vec::new());
+        let mut reports = Vec::new();
+        for batch in std::iter::once(self.access_logs()).chain(self.waf_logs()) {
+            let work = |index: usize, chunks: Chunks<'_, Hours>| {
+                let object = batch.object(index).expect("in_order counts to the batch's length");
+                let idle = scans.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let mut scan = idle.unwrap_or_else(|| Scan::new(rules));
+                scan.limit_memory(memory / self.threads);
+                let stopped = chunks.stopped();
+                let (hours, bytes) = (Hours::new(), 0);
+                let mut sink = Export { chunks, hours, bytes, scan: &mut scan, rules };
+                let report = self.read(&object, stopped, &mut sink);
+                sink.hand_over();
+                report.tell(object.input, |seen| scan.object(seen));
+                scans.lock().unwrap_or_else(PoisonError::into_inner).push(scan);
+                report
+            };
+            let count = batch.inputs.len();
+            reports.extend(in_order(count, self.threads, WAITING_BATCHES, taker, work)?);
+        }
+        let mut whole = Scan::new(rules);
+        whole.limit_memory(memory);
+        for scan in scans.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            whole.merge(scan);
+        }
+        Ok((decided(whole, None, Purpose::Show), self.tally(reports)))
+    }
+}
+
+/// Looks for offenders and hands requests over.
+struct Export<'s, 'rules, 'w> {
+    chunks: Chunks<'w, Hours>,
+    hours: Hours,
+    bytes: usize,
+    scan: &'s mut Scan<'rules>,
+    rules: &'rules RuleSet,
+}
+
+impl Export<'_, '_, '_> {
+    fn hand_over(&mut self) {
+        self.bytes = 0;
+        self.chunks.hand_over(std::mem::take(&mut self.hours));
+    }
+}
+
+impl Sink for Export<'_, '_, '_> {
+    fn request(&mut self, request: &Request<'_>) {
+        let verdict = self.scan.observe(request);
+        let hour = request.time.map(|time| time.epoch_ms().div_euclid(HOUR_MS));
+        let table = self.hours.entry(hour).or_insert_with(|| Table::new(&REQUESTS));
+        let before = table.bytes();
+        push_request(table, request, Judged { verdict, rules: self.rules });
+        self.bytes += table.bytes() - before;
+        if self.bytes >= BATCH_BYTES {
+            self.hand_over();
+        }
+    }
+
+    fn reject(&mut self, reject: &Reject<'_>) {
+        self.scan.observe_reject(reject);
+    }
+}
