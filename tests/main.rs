@@ -31,4 +31,6 @@ mod shared_data;
 mod sources;
 mod support;
 mod target;
+mod telling;
 mod terminal;
+mod watch;

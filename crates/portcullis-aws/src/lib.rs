@@ -10,7 +10,9 @@
 //! The calls it makes are `wafv2:GetIPSet`, `wafv2:UpdateIPSet`, `wafv2:ListIPSets` for sets
 //! that are known by name and not by ARN,
 //! for logs on S3 `s3:ListBucket` and `s3:GetObject`, for a ledger there also
-//! `s3:PutObject` below its prefix, and `sts:AssumeRole` where a role is named. It never
+//! `s3:PutObject` below its prefix, for a queue that tells of objects `sqs:ReceiveMessage`,
+//! `sqs:ChangeMessageVisibility` and `sqs:DeleteMessage`, for a topic that people are told by
+//! `sns:Publish`, and `sts:AssumeRole` where a role is named. It never
 //! creates or deletes a set, and never touches a web ACL.
 
 mod connection;
@@ -19,8 +21,11 @@ mod document;
 mod failure;
 mod file_ledger;
 mod ledger_place;
+mod notice;
+mod notify;
 pub mod objects;
 mod pace;
+mod queue;
 mod run_lock;
 mod s3_ledger;
 mod s3_place;
@@ -32,7 +37,10 @@ pub use connection::{Connection, Keys, Options};
 pub use document::Document;
 pub use file_ledger::FileLedger;
 pub use ledger_place::LedgerPlace;
+pub use notice::{Arrived, Notice, NoticeError};
+pub use notify::{NotSent, Topic, Webhook};
 pub use pace::Pace;
+pub use queue::{Message, Queue, QueueError};
 pub use run_lock::{NotTaken, RunLock};
 pub use s3_ledger::S3Ledger;
 pub use set_arn::SetArn;

@@ -35,7 +35,7 @@ pub use remediation::{
     ReleaseAll, Rollback, Shape, Status, TargetOptions,
 };
 pub use review::Report;
-pub use run::{Run, Watched};
+pub use run::{Reporting, Run, Watch, Watched};
 pub use setup::{ApiKind, Init, Schedule, WebAcl};
 
 /// Finds attackers in API access logs and suggests AWS WAF IP-set changes.
@@ -67,6 +67,15 @@ pub struct Global {
     /// Say more on stderr: files that were skipped and why.
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub verbose: bool,
+    /// Shape of what is said on stderr: for people, or lines of JSON for services.
+    #[arg(
+        long,
+        global = true,
+        value_name = "SHAPE",
+        env = "PORTCULLIS_LOG",
+        default_value = "human"
+    )]
+    pub log: LogShape,
     /// Draw no progress bar. It is only drawn on a terminal anyway.
     #[arg(long, global = true)]
     pub no_progress: bool,
@@ -74,6 +83,15 @@ pub struct Global {
     /// given here or in the environment wins over the file.
     #[arg(long, global = true, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
     pub config: Option<PathBuf>,
+}
+
+/// Shape of what is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogShape {
+    /// For people.
+    Human,
+    /// One event a line.
+    Json,
 }
 
 /// When to colour.
@@ -106,6 +124,8 @@ pub enum Command {
     Apply(Apply),
     /// Read what is new, plan, and do what the mode of each target allows. For schedules.
     Run(Run),
+    /// Do what `run` does as soon as a queue tells of new objects.
+    Watch(Watch),
     /// Let canaries block that have stood their probation.
     Promote(Promote),
     /// Take out of the sets what is over. Needs no logs and no rules.

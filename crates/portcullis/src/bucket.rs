@@ -124,6 +124,11 @@ pub struct Ahead {
 }
 
 impl Ahead {
+    /// All of them.
+    pub fn objects(&self) -> &[Listed] {
+        &self.objects
+    }
+
     /// The same, of these objects alone.
     pub fn only(&self, places: &[usize]) -> Arc<Self> {
         Arc::new(Self {

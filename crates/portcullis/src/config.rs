@@ -39,6 +39,8 @@ pub struct Configuration {
     pub scan: ScanSettings,
     /// Where the logs are that unattended commands read.
     source: source::SourceSettings,
+    /// Who is told of what they did.
+    report: source::ReportSettings,
     /// Files of networks that are never blocked.
     pub never_block: Vec<PathBuf>,
     /// A newer `ip-ranges.json` of AWS.
@@ -221,7 +223,8 @@ impl Configuration {
     fn resolve(&mut self, directory: &Path) {
         let lists = self.never_block.iter_mut().chain(&mut self.aws_ranges);
         let crawlers = self.scan.crawler_ranges.values_mut();
-        for path in lists.chain(&mut self.scan.rules).chain(crawlers) {
+        let told = self.report.files();
+        for path in lists.chain(&mut self.scan.rules).chain(crawlers).chain(told) {
             *path = directory.join(&path);
         }
         for format in self.scan.format.iter_mut().chain(&mut self.source.format) {
@@ -293,6 +296,10 @@ impl Configuration {
             self.source.fill_run(run);
             self.fill_watched(&mut run.watched);
         }
+        if let Command::Watch(watch) = command {
+            self.source.fill_watch(watch);
+            self.fill_watched(&mut watch.watched);
+        }
         let crawlers = match command {
             Command::Scan(scan) => Some(&mut scan.crawlers),
             Command::Explain(explain) => Some(&mut explain.crawlers),
@@ -333,6 +340,7 @@ impl Configuration {
     }
 
     fn fill_watched(&self, watched: &mut Watched) {
+        self.report.fill(&mut watched.reporting);
         if watched.crawlers.files.is_empty() {
             watched.crawlers.files.extend(self.scan.crawler_ranges.clone());
         }

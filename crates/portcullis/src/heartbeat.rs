@@ -39,12 +39,13 @@ impl Heartbeat {
         format!("{state}.heartbeat")
     }
 
-    /// Changes it. Of two that change it at once, both changes are kept.
+    /// Changes it, and gives what it is then. Of two that change it at once, both changes
+    /// are kept.
     pub async fn update(
         document: &Document,
         who: &str,
         change: impl Fn(&mut Self),
-    ) -> Result<(), StoreError> {
+    ) -> Result<Self, StoreError> {
         let mut failure = StoreError("others change it all the time".to_owned());
         for _ in 0..3 {
             let stored = document.load().await?;
@@ -57,7 +58,7 @@ impl Heartbeat {
             who.clone_into(&mut heartbeat.who);
             let text = serde_json::to_string(&heartbeat).expect("texts and numbers are JSON");
             match document.save((text + "\n").into_bytes(), version.as_ref()).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(heartbeat),
                 Err(SaveError::Conflict) => {}
                 Err(SaveError::Unknown(error) | SaveError::Refused(error)) => {
                     failure = StoreError(error);
@@ -65,6 +66,12 @@ impl Heartbeat {
             }
         }
         Err(failure)
+    }
+
+    /// When a run last ended well, in milliseconds since 1970.
+    pub fn last_good_ms(&self) -> Option<i64> {
+        let time = self.last_good.as_deref()?;
+        Timestamp::parse_rfc3339(time.as_bytes()).map(Timestamp::epoch_ms)
     }
 
     /// Says that a run began.

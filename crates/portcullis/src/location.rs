@@ -5,7 +5,7 @@
 //! reached twice must not count twice, or a rate would double. What a missing location
 //! means is left to the caller: the others are still read.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use portcullis_aws::objects;
+use portcullis_aws::Arrived;
+use portcullis_aws::objects::{self, Listed};
 use portcullis_ingest::Timestamp;
 
 use crate::bucket::{Ahead, Buckets, Store};
@@ -127,6 +128,47 @@ pub fn find(locations: &[String], store: Store<'_>, span: Span) -> Found {
     finder.found
 }
 
+/// The objects that somebody told of, each once.
+pub fn arrived(arrived: &[Arrived], store: Store<'_>) -> Result<Found, Failure> {
+    let buckets = Buckets::open(store)?;
+    let mut by_bucket: BTreeMap<&str, BTreeMap<&str, &Arrived>> = BTreeMap::new();
+    for arrived in arrived {
+        let of_bucket = by_bucket.entry(&arrived.bucket).or_default();
+        let place = of_bucket.entry(&arrived.key).or_insert(arrived);
+        // Of two versions the later one is there.
+        if place.time <= arrived.time {
+            *place = arrived;
+        }
+    }
+    let listed = |arrived: &&Arrived| Listed {
+        key: arrived.key.clone(),
+        etag: arrived.etag.clone(),
+        size: arrived.size,
+        modified: arrived.time,
+    };
+    let mut found = Found::default();
+    for (bucket, objects) in by_bucket {
+        let place = objects::Location { bucket: bucket.to_owned(), prefix: String::new() };
+        found.take(&buckets.ahead(&place, objects.values().map(listed).collect()), bucket);
+    }
+    Ok(found)
+}
+
+impl Found {
+    /// Adds the objects of a bucket.
+    fn take(&mut self, ahead: &Arc<Ahead>, bucket: &str) {
+        for (index, object) in ahead.objects().iter().enumerate() {
+            self.inputs.push(Input {
+                name: format!("s3://{bucket}/{}", object.key),
+                bytes: Some(object.size),
+                written: object.modified,
+                version: object.etag.clone(),
+                source: Source::Object(Arc::clone(ahead), index),
+            });
+        }
+    }
+}
+
 struct Finder<'a> {
     store: Store<'a>,
     span: Span,
@@ -194,18 +236,8 @@ impl Finder<'_> {
                 self.found.skipped.push((name, "named twice, read once"));
             }
         }
-        let inputs: Vec<_> = kept.iter().map(|object| (name(object), object.clone())).collect();
-        let count = inputs.len() as u64;
-        let ahead = buckets.ahead(&place, kept);
-        for (index, (name, object)) in inputs.into_iter().enumerate() {
-            self.found.inputs.push(Input {
-                name,
-                bytes: Some(object.size),
-                written: object.modified,
-                version: object.etag,
-                source: Source::Object(Arc::clone(&ahead), index),
-            });
-        }
+        let count = kept.len() as u64;
+        self.found.take(&buckets.ahead(&place, kept), &place.bucket);
         if listing.before_span > 0 || listing.folders_passed_over > 0 {
             self.found.notes.push(format!(
                 "{location}: {} read; {} written before the span and {} of other days left out",

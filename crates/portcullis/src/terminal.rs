@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 
-use crate::args::{Global, When};
+use crate::args::{Global, LogShape, When};
 use crate::failure::Failure;
 
 /// Bold, for headings.
@@ -31,6 +31,7 @@ pub struct Terminal {
     pub width: Option<usize>,
     stderr_colour: bool,
     speech: Speech,
+    log: LogShape,
 }
 
 /// How much is said on stderr.
@@ -53,9 +54,19 @@ impl Terminal {
             When::Never => ColorChoice::Never,
         }
         .write_global();
+        if global.log == LogShape::Json {
+            // Another one that is there already would be told the same.
+            let _ = tracing_subscriber::fmt()
+                .json()
+                .with_writer(io::stderr)
+                .with_target(false)
+                .with_max_level(tracing::Level::INFO)
+                .try_init();
+        }
         let takes_colour = |choice| choice != ColorChoice::Never;
         Self {
             colour: takes_colour(AutoStream::choice(&io::stdout())),
+            log: global.log,
             stderr_colour: takes_colour(AutoStream::choice(&io::stderr())),
             width: io::stdout().is_terminal().then(columns),
             speech: match (global.quiet, global.verbose) {
@@ -102,6 +113,14 @@ impl Terminal {
     }
 
     fn say(&self, word: &str, style: Style, message: &str) {
+        if self.log == LogShape::Json {
+            match word {
+                "error" => tracing::error!("{message}"),
+                "warning" => tracing::warn!("{message}"),
+                _ => tracing::info!("{message}"),
+            }
+            return;
+        }
         let word = Painted { text: word, style, colour: self.stderr_colour };
         // Nobody can be told that stderr is gone.
         let _ = writeln!(io::stderr(), "{word}: {message}");

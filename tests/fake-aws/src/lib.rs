@@ -13,6 +13,8 @@ mod fault;
 mod hold;
 mod permission;
 mod s3;
+mod sqs;
+mod told;
 mod waf;
 
 use std::collections::BTreeSet;
@@ -67,6 +69,8 @@ impl Default for Options {
 struct World {
     waf: waf::Waf,
     s3: s3::S3,
+    sqs: sqs::Sqs,
+    told: told::Told,
     calls: u64,
     injected: u64,
     hold: Option<hold::Order>,
@@ -198,6 +202,37 @@ impl FakeAws {
         locked(&self.shared.world).s3.keys(bucket)
     }
 
+    /// Makes a queue, which moves messages aside that were delivered `most_deliveries` times.
+    pub fn create_queue(&self, name: &str, most_deliveries: u32) {
+        locked(&self.shared.world).sqs.create(name, most_deliveries);
+    }
+
+    /// Sends a message.
+    pub fn send(&self, queue: &str, body: &str) {
+        locked(&self.shared.world).sqs.send(queue, body);
+    }
+
+    /// How many messages a queue holds, and which it moved aside.
+    pub fn queue(&self, name: &str) -> (usize, Vec<String>) {
+        locked(&self.shared.world).sqs.figures(name)
+    }
+
+    /// Shows all messages of a queue again, as if their time were over.
+    pub fn show_messages(&self, queue: &str) {
+        locked(&self.shared.world).sqs.show(queue);
+    }
+
+    /// What was told to people since this was last asked: bodies of webhooks, and subject
+    /// and message of topics.
+    pub fn take_told(&self) -> Vec<String> {
+        locked(&self.shared.world).told.take()
+    }
+
+    /// The `ETag` of an object.
+    pub fn etag(&self, bucket: &str, key: &str) -> Option<String> {
+        locked(&self.shared.world).s3.tag(bucket, key)
+    }
+
     /// Stops the `number`th call from now on, counted from 1, until what is returned is
     /// dropped. Only one call is stopped at a time.
     pub fn hold(&self, number: u64, hold: Hold) -> Held {
@@ -262,6 +297,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     };
     let is_waf = waf_target(&head).is_some();
     permission::note(&mut locked(&shared.world).needed, &head, &body);
+    if waf_target(&head) == Some("AmazonSQS.ReceiveMessage") {
+        // As long as a poll of a queue takes that has nothing.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     match fault {
         Some(Fault::ResetBefore) => return fault::hang_up(),
         Some(Fault::Throttle) if is_waf => return waf::throttled(),
@@ -305,7 +344,13 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 fn serve(shared: &Shared, head: &Parts, body: &[u8], shows_old: bool) -> Response {
     let options = *locked(&shared.options);
     let mut world = locked(&shared.world);
+    if let Some(response) = world.told.call(head, body) {
+        return response;
+    }
     match waf_target(head) {
+        Some(target) if target.starts_with("AmazonSQS.") => {
+            world.sqs.call(target.trim_start_matches("AmazonSQS."), body)
+        }
         Some(target) => {
             let call = waf::Call {
                 target,

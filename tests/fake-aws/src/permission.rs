@@ -14,8 +14,17 @@ pub(crate) fn note(needed: &mut BTreeSet<Permission>, head: &Parts, body: &[u8])
     let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
     if let Some((_, operation)) = target.and_then(|target| target.rsplit_once('.')) {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        if let Some(url) = body["QueueUrl"].as_str() {
+            let action = format!("sqs:{}", operation.trim_end_matches("Batch"));
+            needed.insert((action, url.rsplit('/').next().unwrap_or_default().to_owned()));
+            return;
+        }
         let name = body["Name"].as_str().unwrap_or("*");
         needed.insert((format!("wafv2:{operation}"), name.to_owned()));
+        return;
+    }
+    if let Some(arn) = crate::told::topic(head, body) {
+        needed.insert(("sns:Publish".to_owned(), arn));
         return;
     }
     let path = head.uri.path().trim_start_matches('/');

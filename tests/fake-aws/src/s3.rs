@@ -54,6 +54,10 @@ impl S3 {
             .insert(key.to_owned(), Object::new(content));
     }
 
+    pub(crate) fn tag(&self, bucket: &str, key: &str) -> Option<String> {
+        self.content(bucket, key).map(etag)
+    }
+
     pub(crate) fn date(&mut self, bucket: &str, key: &str, epoch_seconds: u64) {
         let object = self.buckets.get_mut(bucket).and_then(|objects| objects.get_mut(key));
         let object = object.expect("the test dates an object that is there");

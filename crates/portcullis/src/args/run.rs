@@ -1,4 +1,4 @@
-//! Arguments of the commands that nobody watches: `run`.
+//! Arguments of the commands that nobody watches: `run` and `watch`.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -73,6 +73,9 @@ pub struct Watched {
     /// Leave what is over to a schedule of `portcullis expire`, with a role of its own.
     #[arg(long)]
     pub no_expire: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub reporting: Reporting,
     /// Take the lease of a ledger even though another run holds it.
     #[arg(long)]
     pub take_lease: bool,
@@ -115,6 +118,65 @@ impl Watched {
         }
     }
 }
+
+/// Who is told of what an unattended command did, besides stdout.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Reporting")]
+pub struct Reporting {
+    /// Write the numbers of the run to FILE, for the textfile collector of Prometheus' node
+    /// exporter. The file is replaced whole.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+    /// Also print the numbers as lines of which CloudWatch makes metrics.
+    #[arg(long)]
+    pub emf: bool,
+    /// Tell people of new blocks, brakes, gaps and failures by a webhook as Slack has them.
+    /// FILE holds its address, which is a secret.
+    #[arg(long, value_name = "FILE")]
+    pub webhook_file: Option<PathBuf>,
+    /// The same by a topic of SNS.
+    #[arg(long, value_name = "ARN", env = "PORTCULLIS_TOPIC")]
+    pub topic: Option<String>,
+}
+
+/// `portcullis watch`.
+#[derive(Debug, Args)]
+#[command(after_long_help = WATCH_HELP)]
+pub struct Watch {
+    /// Where the logs are: `s3://BUCKET/PREFIX`.
+    #[arg(value_name = "LOCATION")]
+    pub locations: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub watched: Watched,
+    /// Address of the queue of SQS that is told of new objects.
+    #[arg(long, value_name = "URL", env = "PORTCULLIS_QUEUE")]
+    pub queue: Option<String>,
+    /// How long a message is kept from coming again; while it is worked on, that is put off.
+    #[arg(long, value_name = "LENGTH", value_parser = span::length, default_value = "2m")]
+    pub visibility: i64,
+    /// A message with which nothing can be done is named when it came so many times. The
+    /// queue moves it aside, if it has a queue for that.
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub deliveries: u32,
+    /// How often the whole location is listed, for messages that were lost.
+    #[arg(long, value_name = "LENGTH", value_parser = span::length, default_value = "1h")]
+    pub list_every: i64,
+    /// End when no message came for so long, instead of on SIGTERM.
+    #[arg(long, value_name = "LENGTH", value_parser = span::length)]
+    pub until_idle: Option<i64>,
+    /// Shape of the summary of each round: one line for people, or one of JSON.
+    #[arg(short, long, value_name = "SHAPE", default_value = "human")]
+    pub output: Shape,
+}
+
+const WATCH_HELP: &str = "\
+Does what `run` does, each time when the queue tells of new objects: directly, by way of
+SNS, or by way of EventBridge. A message is deleted when what its object held is saved. The
+location is listed when it begins, and then every --list-every.
+
+It ends on SIGTERM, when the objects being read are saved. A queue that cannot be asked
+ends it with 1; whatever else goes wrong is said, and tried again in the next round.";
 
 /// `portcullis run`.
 #[derive(Debug, Args)]

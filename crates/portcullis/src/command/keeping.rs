@@ -80,6 +80,8 @@ pub(super) struct Taken<'rules> {
     pub(super) left: u64,
     /// When the oldest of the objects to be read was written.
     pub(super) oldest: Option<Timestamp>,
+    /// Whether each object was read to its end, in input order, of those that were begun.
+    pub(super) complete: Vec<bool>,
 }
 
 impl Taken<'_> {
@@ -194,6 +196,7 @@ impl<'p> Kept<'p> {
             known: work.known,
             left: (prepared.inputs.len() - read) as u64,
             oldest: prepared.inputs.iter().filter_map(|input| input.written).min(),
+            complete: gathered.complete,
         })
     }
 

@@ -27,6 +27,8 @@ mod rules;
 mod run;
 mod scan;
 mod status;
+mod telling;
+mod watch;
 mod withdraw;
 
 use std::fs;
@@ -35,7 +37,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use clap::CommandFactory as _;
-use portcullis_aws::SystemClock;
+use portcullis_aws::{Arrived, SystemClock};
 use portcullis_detection::{Crawlers, RuleSet};
 use portcullis_ingest::{Field, Joined, LogFormat, ReadOptions, RejectReason, Untrusted};
 use portcullis_remediation::Clock as _;
@@ -82,6 +84,7 @@ pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Plan(plan) => plan::run(plan, configuration, global, terminal),
         Command::Apply(apply) => apply::run(apply, configuration, terminal),
         Command::Run(run) => run::run(run, configuration, global, terminal),
+        Command::Watch(watch) => watch::run(watch, configuration, global, terminal),
         Command::Promote(promote) => promote::run(promote, configuration, global, terminal),
         Command::Expire(expire) => withdraw::expire(expire, configuration, terminal),
         Command::Rollback(rollback) => withdraw::rollback(rollback, configuration, terminal),
@@ -216,8 +219,29 @@ impl Prepared {
         global: &Global,
         terminal: &Terminal,
     ) -> Result<Self, Failure> {
-        let format = logs.format.as_deref().map(crate::format::parse).transpose()?;
         let found = location::find(&logs.locations, logs.store(), span);
+        Self::of_found(found, span, logs, global, terminal)
+    }
+
+    /// The objects that somebody told of. There may be none.
+    fn arrived(
+        arrived: &[Arrived],
+        logs: &Logs,
+        global: &Global,
+        terminal: &Terminal,
+    ) -> Result<Self, Failure> {
+        let found = location::arrived(arrived, logs.store())?;
+        Self::of_found(found, Span::default(), logs, global, terminal)
+    }
+
+    fn of_found(
+        found: location::Found,
+        span: Span,
+        logs: &Logs,
+        global: &Global,
+        terminal: &Terminal,
+    ) -> Result<Self, Failure> {
+        let format = logs.format.as_deref().map(crate::format::parse).transpose()?;
         for (name, reason) in &found.skipped {
             terminal.detail(format_args!("passed over `{}`: {reason}", inert(name)));
         }

@@ -141,7 +141,7 @@ impl<'a> Round<'a> {
     }
 
     /// Says what was not done, and will be.
-    fn partly(&mut self, what: String) {
+    pub(super) fn partly(&mut self, what: String) {
         self.terminal.warn(&what);
         self.summary.problems.push(what);
         self.end_with(Exit::Partial);
@@ -306,7 +306,7 @@ impl Beside {
     }
 
     /// Changes the heartbeat that this is.
-    pub(super) fn beat(&self, change: impl Fn(&mut Heartbeat)) -> Result<(), Failure> {
+    pub(super) fn beat(&self, change: impl Fn(&mut Heartbeat)) -> Result<Heartbeat, Failure> {
         let changed = self.runtime.block_on(Heartbeat::update(&self.document, &who(), change));
         changed.map_err(|StoreError(error)| Failure::because("write the heartbeat", error))
     }

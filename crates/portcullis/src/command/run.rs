@@ -9,8 +9,8 @@ use portcullis_remediation::Clock as _;
 
 use super::keeping::{Kept, settings};
 use super::round::{Beside, Round, lookback_of, rules_of, state_of};
-use super::{Prepared, inert, print};
-use crate::args::{Global, Logs, Run, Shape};
+use super::{Prepared, inert, telling};
+use crate::args::{Global, Logs, Run};
 use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -43,6 +43,7 @@ pub(super) fn run(
         // It is written once more at the end, where a failure to do so is one.
         let _ = heartbeat.beat(|heartbeat| heartbeat.expired(SystemClock.now()));
     }
+    let mut last_good = None;
     match take_lock(state, &logs) {
         Ok(_lock) => {
             let _ = heartbeat.beat(|heartbeat| heartbeat.begin(SystemClock.now()));
@@ -50,22 +51,18 @@ pub(super) fn run(
                 round.problem(&failure);
             }
             let exit = round.summary.exit;
-            let finished = heartbeat.beat(|heartbeat| heartbeat.finish(SystemClock.now(), exit));
-            if let Err(failure) = finished {
-                round.problem(&failure);
+            match heartbeat.beat(|heartbeat| heartbeat.finish(SystemClock.now(), exit)) {
+                Ok(heartbeat) => last_good = heartbeat.last_good_ms(),
+                Err(failure) => round.problem(&failure),
             }
         }
         Err(failure) => round.problem(&failure),
     }
     round.summary.finished = SystemClock.now();
-    match arguments.output {
-        Shape::Human => print(round.summary.line().as_bytes())?,
-        Shape::Json => print(&round.summary.json())?,
-    };
-    Ok(round.summary.exit)
+    telling::tell(round, last_good, watched, arguments.output)
 }
 
-fn take_lock(state: &str, logs: &Logs) -> Result<RunLock, Failure> {
+pub(super) fn take_lock(state: &str, logs: &Logs) -> Result<RunLock, Failure> {
     RunLock::take(&format!("{state}.run"), &logs.access.options(), &who()).map_err(|error| {
         let exit = match error {
             NotTaken::Held(_) => Exit::Locked,

@@ -1,8 +1,10 @@
 //! `[source]`: where the logs are that unattended commands read, and what is kept of them.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Deserializer, de};
 
-use crate::args::{Run, Watched};
+use crate::args::{Reporting, Run, Watch, Watched};
 use crate::span;
 
 /// Where the logs are and how they are reached.
@@ -17,6 +19,7 @@ pub struct SourceSettings {
     pub state: Option<String>,
     /// Where plans are written.
     pub plans: Option<String>,
+    queue: Option<String>,
     #[serde(deserialize_with = "length")]
     lookback: Option<i64>,
     #[serde(deserialize_with = "length")]
@@ -50,6 +53,15 @@ impl SourceSettings {
         self.fill(&mut run.watched);
     }
 
+    /// The same.
+    pub(super) fn fill_watch(&self, watch: &mut Watch) {
+        if watch.locations.is_empty() {
+            watch.locations.extend(self.location.clone());
+        }
+        watch.queue = watch.queue.take().or_else(|| self.queue.clone());
+        self.fill(&mut watch.watched);
+    }
+
     /// The same, for all commands of this kind.
     pub(super) fn fill(&self, watched: &mut Watched) {
         let over = |given: &mut Option<String>, from: &Option<String>| {
@@ -66,5 +78,33 @@ impl SourceSettings {
         over(&mut watched.source_access.endpoint_url, &self.endpoint_url);
         watched.lookback = watched.lookback.or(self.lookback);
         watched.requester_pays |= self.requester_pays;
+    }
+}
+
+/// `[report]`: who is told of what unattended commands did.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ReportSettings {
+    metrics: Option<PathBuf>,
+    emf: bool,
+    webhook_file: Option<PathBuf>,
+    topic: Option<String>,
+}
+
+impl ReportSettings {
+    /// The files, which are meant from where the configuration is.
+    pub(super) fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.metrics.iter_mut().chain(&mut self.webhook_file)
+    }
+
+    /// Gives a command what it was not given.
+    pub(super) fn fill(&self, reporting: &mut Reporting) {
+        let given = std::mem::take(reporting);
+        *reporting = Reporting {
+            metrics: given.metrics.or_else(|| self.metrics.clone()),
+            emf: given.emf || self.emf,
+            webhook_file: given.webhook_file.or_else(|| self.webhook_file.clone()),
+            topic: given.topic.or_else(|| self.topic.clone()),
+        };
     }
 }

@@ -9,6 +9,8 @@ pub mod calibrate;
 pub mod findings;
 pub mod json;
 pub mod lint;
+pub mod metrics;
+pub mod notice;
 pub mod request;
 pub mod scan_table;
 pub mod summary;

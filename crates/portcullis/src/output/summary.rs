@@ -122,6 +122,11 @@ impl Summary {
         }
     }
 
+    /// Whether it did all that it should, but for records that could not be read.
+    pub fn is_good(&self) -> bool {
+        matches!(self.exit, Exit::Done | Exit::Partial)
+    }
+
     /// One line, with its end.
     pub fn line(&self) -> String {
         let mut line = format!("run {}: ", self.begun);
