@@ -74,15 +74,16 @@ impl Calibration {
         Self { clients: 0, honest: 0, rules: rates.collect() }
     }
 
-    /// Takes in one client, whose counts are in order.
-    pub(crate) fn add(&mut self, rules: &RuleSet, source: &Source) {
+    /// Takes in one client.
+    pub(crate) fn add(&mut self, rules: &RuleSet, source: &Source, objects: &[Arc<str>]) {
         self.clients += 1;
         if !source.seems_honest() {
             return;
         }
         self.honest += 1;
         // What was forgotten for want of memory was calm, and is not measured.
-        for peak in rules.rates().peaks(&source.counts, 0).filter(|peak| peak.requests > 0) {
+        let peaks = rules.rates().peaks(&source.counts, 0, objects);
+        for peak in peaks.filter(|peak| peak.requests > 0) {
             let id = rules.rules()[peak.rule].shared_id();
             let of = self.rules.iter_mut().find(|measured| measured.rule == *id);
             of.expect("every rate by client is in the list").peaks.push(peak.value);

@@ -43,7 +43,8 @@ pub struct Forgotten {
     /// Requests of clients of which nothing is kept. They are in no client's numbers, other
     /// than as an upper estimate in those of clients that came back.
     pub requests: u64,
-    /// By rule: how many requests fewer than there were any window of a client may hold.
+    /// By rule: how many requests, or different things, fewer than there were any window of
+    /// a client may hold.
     pub missing: BTreeMap<Arc<str>, u64>,
     /// Most bytes that what must be kept took, when that was more than the limit; else 0.
     pub over_limit_bytes: u64,
@@ -53,6 +54,17 @@ impl Forgotten {
     /// Whether the limit was never reached, so that everything is exact.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Notes that so many things are no longer told apart in what is counted by that key.
+    pub(crate) fn note_folded(&mut self, rules: &RuleSet, by: Key, folded: u64) {
+        if folded == 0 {
+            return;
+        }
+        for rule in rules.rates().tell_apart(by) {
+            let id = Arc::clone(rules.rules()[rule].shared_id());
+            *self.missing.entry(id).or_default() += folded;
+        }
     }
 
     /// Adds what another scan forgot.
@@ -90,9 +102,14 @@ impl Forgotten {
 
 /// How many requests the fullest window of each rule by a key holds; `None` when one of
 /// them is near its threshold.
-pub(crate) fn calm(rates: &RatePlan, by: Key, counts: &Counts) -> Option<Vec<(usize, u64)>> {
+pub(crate) fn calm(
+    rates: &RatePlan,
+    by: Key,
+    counts: &Counts,
+    objects: &[Arc<str>],
+) -> Option<Vec<(usize, u64)>> {
     let mut fullest = Vec::new();
-    for (rule, rate, peak, requests) in rates.fullest(by, counts) {
+    for (rule, rate, peak, requests) in rates.fullest(by, counts, objects) {
         // A share is asked of a least number of errors.
         let (value, least) = match rate.measure() {
             Measure::ErrorShare => (requests, u64::from(rate.minimum())),

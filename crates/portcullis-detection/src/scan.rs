@@ -21,12 +21,17 @@ use crate::forgery::Forgeries;
 use crate::memory::{DEFAULT_BYTES, Remembered, Sketch, calm, sketch_key};
 use crate::offender::{Findings, Standing};
 use crate::overview::{Gathering, Overview};
-use crate::rate::{Group, GroupKey, Key, is_blocked};
+use crate::rate::{Bursts, Group, GroupKey, Growth, Key, is_blocked};
 use crate::rule::RuleSet;
 use crate::signature::{Classifier, Verdict};
 use crate::source::{Grounds, Source, SourceKey};
 use crate::suspect::Suspect;
 use crate::traffic::Traffic;
+
+/// When memory is short, clients of more entries than the first are cut first, and of more
+/// than the second last: enough to tell for minutes what a client at full speed asks for.
+const LARGE_ENTRIES: usize = 1 << 16;
+const FEW_ENTRIES: usize = 1 << 10;
 
 /// Requests being gathered. One for each worker; merge them at the end.
 pub struct Scan<'r> {
@@ -107,7 +112,8 @@ impl<'r> Scan<'r> {
         let object = self.objects.number(request.origin.object);
         let names = &self.objects.names;
         let rates = self.rules.rates();
-        rates.observe_groups(request, object, |series, by, value, pane| {
+        let (mut in_groups, mut of_client) = (Growth::default(), Growth::default());
+        rates.observe_groups(request, object, |by, value, entry| {
             let key = GroupKey { by, value: value.into() };
             let group = match self.groups.entry(key) {
                 Entry::Occupied(entry) => entry.into_mut(),
@@ -116,7 +122,9 @@ impl<'r> Scan<'r> {
                     entry.insert(Group::default())
                 }
             };
-            self.kept_bytes += group.observe(series, pane, request.client, names);
+            let growth = group.observe(rates, entry, request.client, names);
+            in_groups += growth;
+            self.coverage.forgotten.note_folded(self.rules, by, growth.folded);
         });
         if let Some(client) = request.client {
             let source = match self.sources.entry(SourceKey::of(client)) {
@@ -128,13 +136,20 @@ impl<'r> Scan<'r> {
             };
             let claim = self.rules.crawlers().claim(request);
             self.kept_bytes += source.observe(request, verdict, claim, &names[object as usize]);
-            self.kept_bytes += rates.observe(&mut source.counts, request, object, names);
+            of_client = rates.observe(&mut source.counts, request, object, names);
         } else {
             self.coverage.requests_without_client += 1;
             self.coverage.flagged_without_client += u64::from(verdict.flagged());
         }
+        self.kept_bytes += in_groups.bytes + of_client.bytes;
+        self.note_folded(Key::Client, of_client.folded);
         self.stay_within_memory();
         self.classifier.verdict()
+    }
+
+    /// Notes that so many things are no longer told apart in what is counted by that key.
+    pub(crate) fn note_folded(&mut self, by: Key, folded: u64) {
+        self.coverage.forgotten.note_folded(self.rules, by, folded);
     }
 
     /// Takes in a record that could not be read. It is searched as raw text and counted,
@@ -161,11 +176,14 @@ impl<'r> Scan<'r> {
         let renumbered = self.renumbered(&other.objects.names);
         for (key, theirs) in other.sources {
             let mine = self.sources.entry(key).or_default();
-            mine.merge(*theirs, &renumbered, &self.objects.names);
+            let folded = mine.merge(*theirs, &renumbered, &self.objects.names);
+            self.note_folded(Key::Client, folded);
         }
         for (key, theirs) in other.groups {
+            let by = key.by;
             let mine = self.groups.entry(key).or_default();
-            mine.merge(theirs, &renumbered, &self.objects.names);
+            let folded = mine.merge(theirs, &renumbered, &self.objects.names);
+            self.note_folded(by, folded);
         }
         self.coverage.merge(other.coverage);
         self.forgeries.merge(other.forgeries);
@@ -198,6 +216,7 @@ impl<'r> Scan<'r> {
             if self.kept_bytes + self.table_bytes() > self.memory / 2 {
                 self.forget(Least::Any);
             }
+            self.tell_less_apart();
             let kept = self.kept_bytes + self.table_bytes();
             // Looking through everything again must wait until there is an eighth more.
             if kept > self.memory / 4 * 3 {
@@ -207,6 +226,26 @@ impl<'r> Scan<'r> {
                 let most = &mut self.coverage.forgotten.over_limit_bytes;
                 *most = (*most).max(kept as u64);
             }
+        }
+    }
+
+    /// Of what cannot be forgotten, tells fewer things apart until it fits, of the largest
+    /// first.
+    fn tell_less_apart(&mut self) {
+        let mut most = LARGE_ENTRIES;
+        while self.kept_bytes + self.table_bytes() > self.memory && most >= FEW_ENTRIES {
+            let names = &self.objects.names;
+            let forgotten = &mut self.coverage.forgotten;
+            for source in self.sources.values_mut() {
+                let folded = source.counts.stay_below(most, names);
+                forgotten.note_folded(self.rules, Key::Client, folded);
+            }
+            for (key, group) in &mut self.groups {
+                let folded = group.counts.stay_below(most, names);
+                forgotten.note_folded(self.rules, key.by, folded);
+            }
+            self.kept_bytes = self.counted_bytes();
+            most /= 4;
         }
     }
 
@@ -233,13 +272,14 @@ impl<'r> Scan<'r> {
         };
         let asked = self.watch.as_ref().and_then(Watch::asked_source);
         self.sources.retain(|key, source| {
-            source.counts.order(names);
-            let Some(fullest) = calm(rates, Key::Client, &source.counts) else { return true };
+            let Some(fullest) = calm(rates, Key::Client, &source.counts, names) else {
+                return true;
+            };
             if asked == Some(*key) {
                 return true;
             }
             note(fullest);
-            let counted = source.counts.forget();
+            let counted = source.counts.forget(rates);
             let whole = source.is_clean() && (least == Least::Any || source.is_small());
             let numbers = if whole { source.remembered() } else { Remembered::default() };
             sketch.add(memory, sketch_key(key), Remembered { counted, ..numbers });
@@ -248,10 +288,9 @@ impl<'r> Scan<'r> {
             !whole
         });
         self.groups.retain(|key, group| {
-            group.counts.order(names);
-            let Some(fullest) = calm(rates, key.by, &group.counts) else { return true };
+            let Some(fullest) = calm(rates, key.by, &group.counts, names) else { return true };
             note(fullest);
-            let counted = group.counts.forget();
+            let counted = group.counts.forget(rates);
             sketch.add(memory, sketch_key(key), Remembered { counted, ..Remembered::default() });
             forgotten.times += 1;
             false
@@ -269,11 +308,10 @@ impl<'r> Scan<'r> {
     }
 
     /// Measures what honest clients did, by every rate rule that counts by client.
-    pub fn calibration(mut self) -> Calibration {
+    pub fn calibration(self) -> Calibration {
         let mut calibration = Calibration::new(self.rules);
-        for source in self.sources.values_mut() {
-            source.counts.order(&self.objects.names);
-            calibration.add(self.rules, source);
+        for source in self.sources.values() {
+            calibration.add(self.rules, source, &self.objects.names);
         }
         calibration.order();
         calibration
@@ -283,12 +321,10 @@ impl<'r> Scan<'r> {
     pub fn answer(mut self) -> Option<Answer> {
         let (request, key, timeline) = self.watch?.finish();
         let source = key.and_then(|key| Some((key, self.sources.remove(&key)?)));
-        let account = source.map(|(key, mut source)| {
-            source.counts.order(&self.objects.names);
+        let account = source.map(|(key, source)| {
             let remembered = self.sketch.estimate(sketch_key(&key));
-            source
-                .judge(self.rules, &self.objects.names, remembered)
-                .account(key, self.rules, timeline)
+            let names = &self.objects.names;
+            source.judge(self.rules, names, remembered).account(key, self.rules, names, timeline)
         });
         Some(Answer { coverage: self.coverage, request, account })
     }
@@ -316,8 +352,10 @@ impl<'r> Scan<'r> {
     pub fn finish(mut self) -> Findings {
         let forgeries = self.forgeries.finish();
         let mut findings = Findings { coverage: self.coverage, forgeries, ..Findings::default() };
-        for (key, mut source) in self.sources.drain() {
-            source.counts.order(&self.objects.names);
+        for (key, source) in self.sources.drain() {
+            if source.is_plainly_quiet(self.rules) {
+                continue;
+            }
             let remembered = self.sketch.estimate(sketch_key(&key));
             let judged = source.judge(self.rules, &self.objects.names, remembered);
             let list = match judged.standing() {
@@ -330,8 +368,7 @@ impl<'r> Scan<'r> {
         for list in [&mut findings.offenders, &mut findings.watched] {
             list.sort_by(|a, b| b.score.cmp(&a.score).then(a.source.cmp(&b.source)));
         }
-        for (key, mut group) in self.groups.drain() {
-            group.counts.order(&self.objects.names);
+        for (key, group) in self.groups.drain() {
             let forgotten = self.sketch.estimate(sketch_key(&key)).counted;
             let names = &self.objects.names;
             let grounds = Grounds::of_rates(self.rules, key.by, &group.counts, forgotten, names);
@@ -345,19 +382,17 @@ impl<'r> Scan<'r> {
     }
 
     /// Whether the rule at that index fired on any source or group.
-    pub(crate) fn fired(mut self, rule: usize) -> bool {
+    pub(crate) fn fired(self, rule: usize) -> bool {
         let names = &self.objects.names;
         let rates = self.rules.rates();
-        let in_source = |source: &mut Box<Source>| {
-            source.counts.order(names);
-            source.has_tally(rule)
-                || rates.bursts(Key::Client, &source.counts, 0).any(|bursts| bursts.rule == rule)
+        let is_it = |bursts: Bursts<'_>| bursts.rule == rule;
+        let in_source = |source: &Box<Source>| {
+            source.has_tally(rule) || rates.bursts(Key::Client, &source.counts, 0, names).any(is_it)
         };
-        let in_group = |(key, group): (&GroupKey, &mut Group)| {
-            group.counts.order(names);
-            rates.bursts(key.by, &group.counts, 0).any(|bursts| bursts.rule == rule)
+        let in_group = |(key, group): (&GroupKey, &Group)| {
+            rates.bursts(key.by, &group.counts, 0, names).any(is_it)
         };
-        self.sources.values_mut().any(in_source) || self.groups.iter_mut().any(in_group)
+        self.sources.values().any(in_source) || self.groups.iter().any(in_group)
     }
 }
 

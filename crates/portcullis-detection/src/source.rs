@@ -20,7 +20,7 @@ use crate::level::Category;
 use crate::memory::Remembered;
 use crate::offender::{Detection, Figures, LEAST_OBSERVED_RULES, Offender, Standing, Weight};
 use crate::outcome::{Outcome, Outcomes};
-use crate::rate::{Counts, Key, is_blocked};
+use crate::rate::{Counts, Key, RatePlan, is_blocked};
 use crate::rule::{Rule, RuleKind, RuleSet};
 use crate::signature::Verdict;
 use crate::state::{Reader, StateError, Writer};
@@ -83,105 +83,39 @@ impl SourceKey {
 }
 
 /// Everything kept of one source.
+///
+/// There may be millions, most of them quiet: what only the others need stands apart.
 #[derive(Default)]
 pub(crate) struct Source {
     requests: u64,
-    flagged: u64,
     good: u64,
+    span: Span,
+    pub(crate) counts: Counts,
+    principals: Principals,
+    /// Absent as long as there is nothing in it.
+    marks: Option<Box<Marks>>,
+}
+
+/// What signatures and claims say of a source.
+#[derive(Default)]
+struct Marks {
+    flagged: u64,
     /// Requests that a crawler sent, from addresses that its operator publishes.
     confirmed_claims: u64,
     /// Requests that only say so, but those that AWS WAF stopped.
     false_claims: u64,
-    /// Whether crawlers sent at least half of them; known when the source is judged.
-    is_crawler: bool,
     /// Of flagged requests, those that AWS WAF stopped included.
     outcomes: Outcomes,
     /// Different paths and queries on which a rule about anything but the agent fired.
     probes: Distinct<{ Facts::MOST_PROBES }>,
-    span: Span,
-    principals: Principals,
     /// By index of the rule, sorted.
     tallies: Vec<(usize, Tally)>,
-    pub(crate) counts: Counts,
-    /// Requests whose counts were forgotten, at most; known when the source is judged.
-    forgotten: u64,
 }
 
-impl Source {
-    /// Takes in a request, but for its counts; gives the bytes by which the source grew.
-    pub(crate) fn observe(
-        &mut self,
-        request: &Request<'_>,
-        verdict: &Verdict,
-        claim: Claim,
-        object: &Arc<str>,
-    ) -> usize {
-        let before = self.own_bytes();
-        self.requests += 1;
-        if verdict.flagged() {
-            self.outcomes.add(Outcome::of(request));
-        }
-        self.flagged += u64::from(verdict.flagged() && !is_blocked(request));
-        let answered_well = request.status.is_some_and(|code| (200..400).contains(&code));
-        self.good += u64::from(answered_well && !verdict.flagged() && !is_blocked(request));
-        self.confirmed_claims += u64::from(claim == Claim::Confirmed);
-        self.false_claims += u64::from(claim == Claim::False && !is_blocked(request));
-        self.span.add(request.time);
-        if let Some(name) = request.principal.or(request.api_key_id) {
-            self.principals.add(FixedState::with_seed(0x7072_696e).hash_one(name.bytes()));
-        }
-        // A client that AWS WAF blocks and that keeps trying must not renew its own
-        // block: what was stopped is counted and held against nobody.
-        if !is_blocked(request) {
-            for hit in verdict.hits() {
-                self.tally(hit.rule).observe(request, hit, object);
-            }
-            if verdict.categories().iter().any(|category| *category != Category::ScannerUa) {
-                let [path, query] =
-                    [request.path, request.query].map(|text| text.map(Untrusted::bytes));
-                self.probes.add(FixedState::with_seed(0x7072_6f62).hash_one((path, query)));
-            }
-        }
-        self.own_bytes() - before
-    }
-
-    /// Bytes that the source takes without its counts.
-    fn own_bytes(&self) -> usize {
-        let hashes = self.principals.hashes.len() + self.probes.hashes.len();
-        hashes * size_of::<u64>() + self.tallies.len() * TALLY_BYTES
-    }
-
-    /// Bytes that the source takes.
-    pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.own_bytes() + self.counts.bytes()
-    }
-
-    /// Whether nothing but calm counts was ever held against it, so that it may be
-    /// forgotten as a whole.
-    pub(crate) const fn is_clean(&self) -> bool {
-        self.tallies.is_empty() && self.outcomes.requests() == 0
-    }
-
-    /// Whether forgetting it would lose little of what speaks for it.
-    pub(crate) fn is_small(&self) -> bool {
-        self.requests <= FEW_REQUESTS && self.principals.hashes.len() <= FEW_PRINCIPALS
-    }
-
-    /// What is remembered of it when it is forgotten.
-    pub(crate) const fn remembered(&self) -> Remembered {
-        Remembered { counted: 0, requests: self.requests, good: self.good }
-    }
-
-    /// What it did well, for whoever weighs what a block would cost.
-    pub(crate) fn traffic(&self) -> SourceTraffic {
-        let principals = self.principals.hashes.iter().copied().collect();
-        SourceTraffic { good_requests: self.good, principals }
-    }
-
-    /// Whether no signature speaks against it: nothing was flagged, and too few rules were
-    /// observed to weigh together.
-    pub(crate) fn seems_honest(&self) -> bool {
-        self.flagged == 0 && self.tallies.len() < LEAST_OBSERVED_RULES
+impl Marks {
+    /// Bytes that they take.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.probes.bytes() + self.tallies.len() * TALLY_BYTES
     }
 
     fn tally(&mut self, rule: usize) -> &mut Tally {
@@ -195,97 +129,189 @@ impl Source {
         &mut self.tallies[place].1
     }
 
-    pub(crate) fn merge(&mut self, other: Self, renumbered: &[u32], objects: &[Arc<str>]) {
-        self.requests += other.requests;
+    fn merge(&mut self, other: Self) {
         self.flagged += other.flagged;
-        self.good += other.good;
         self.confirmed_claims += other.confirmed_claims;
         self.false_claims += other.false_claims;
         self.outcomes.merge(other.outcomes);
-        for probe in other.probes.hashes {
-            self.probes.add(probe);
-        }
-        self.span.merge(other.span);
-        for principal in other.principals.hashes {
-            self.principals.add(principal);
-        }
+        self.probes.merge(&other.probes);
         for (rule, theirs) in other.tallies {
             self.tally(rule).merge(theirs);
         }
-        self.counts.merge(other.counts, renumbered, objects);
+    }
+}
+
+impl Source {
+    /// Takes in a request, but for its counts; gives the bytes by which the source grew.
+    pub(crate) fn observe(
+        &mut self,
+        request: &Request<'_>,
+        verdict: &Verdict,
+        claim: Claim,
+        object: &Arc<str>,
+    ) -> usize {
+        self.requests += 1;
+        self.span.add(request.time);
+        let before = self.principals.bytes();
+        if let Some(name) = request.principal.or(request.api_key_id) {
+            self.principals.add(FixedState::with_seed(0x7072_696e).hash_one(name.bytes()));
+        }
+        let grown = self.principals.bytes() - before;
+        let stopped = is_blocked(request);
+        let answered_well = request.status.is_some_and(|code| (200..400).contains(&code));
+        self.good += u64::from(answered_well && !verdict.flagged() && !stopped);
+        if verdict.hits().is_empty() && claim == Claim::None {
+            return grown;
+        }
+        grown + self.mark(request, verdict, claim, stopped, object)
     }
 
-    /// What the rules that fired mean together.
-    fn correlations(&self, weights: &[Weight]) -> Vec<Correlation> {
-        let about_requests = |weight: &&Weight| !weight.is_rate && !weight.is_agent();
-        let signatures = weights.iter().filter(about_requests);
-        let categories: BTreeSet<Category> = signatures.clone().map(|w| w.category).collect();
-        let in_full = |weight: &&Weight| weight.is_rate && !weight.suggests;
-        correlations(&Facts {
-            scanner_agent: weights.iter().any(Weight::is_agent),
-            probes: self.probes.hashes.len(),
-            rules: signatures.count(),
-            categories: categories.len(),
-            rates: weights.iter().filter(in_full).count(),
-            requests: self.requests,
-            flagged_requests: self.flagged,
-            good_requests: self.good,
-            false_claims: self.false_claims,
-        })
+    /// Takes in what signatures and claims say of a request.
+    fn mark(
+        &mut self,
+        request: &Request<'_>,
+        verdict: &Verdict,
+        claim: Claim,
+        stopped: bool,
+        object: &Arc<str>,
+    ) -> usize {
+        let before = self.marks.as_ref().map_or(0, |marks| marks.bytes());
+        let marks = self.marks.get_or_insert_default();
+        if verdict.flagged() {
+            marks.outcomes.add(Outcome::of(request));
+        }
+        marks.flagged += u64::from(verdict.flagged() && !stopped);
+        marks.confirmed_claims += u64::from(claim == Claim::Confirmed);
+        marks.false_claims += u64::from(claim == Claim::False && !stopped);
+        // A client that AWS WAF blocks and that keeps trying must not renew its own
+        // block: what was stopped is counted and held against nobody.
+        if !stopped {
+            for hit in verdict.hits() {
+                marks.tally(hit.rule).observe(request, hit, object);
+            }
+            if verdict.categories().iter().any(|category| *category != Category::ScannerUa) {
+                let [path, query] =
+                    [request.path, request.query].map(|text| text.map(Untrusted::bytes));
+                marks.probes.add(FixedState::with_seed(0x7072_6f62).hash_one((path, query)));
+            }
+        }
+        marks.bytes() - before
     }
 
-    /// Writes a source whose counts are in order.
-    pub(crate) fn write(&self, writer: &mut Writer, objects: &[Arc<str>]) {
-        let claims = [self.confirmed_claims, self.false_claims];
-        for number in [self.requests, self.flagged, self.good].into_iter().chain(claims) {
+    /// Bytes that the source takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let marks = self.marks.as_ref().map_or(0, |marks| marks.bytes());
+        size_of::<Self>() + marks + self.principals.bytes() + self.counts.bytes()
+    }
+
+    /// Whether nothing but calm counts was ever held against it, so that it may be
+    /// forgotten as a whole.
+    pub(crate) fn is_clean(&self) -> bool {
+        let clean = |marks: &Marks| marks.tallies.is_empty() && marks.outcomes.requests() == 0;
+        self.marks.as_deref().is_none_or(clean)
+    }
+
+    /// Whether it is quiet without a closer look: nobody said anything of it, and it has too
+    /// few requests for any burst.
+    pub(crate) fn is_plainly_quiet(&self, rules: &RuleSet) -> bool {
+        self.marks.is_none() && rules.rates().is_calm(&self.counts)
+    }
+
+    /// Whether forgetting it would lose little of what speaks for it.
+    pub(crate) fn is_small(&self) -> bool {
+        self.requests <= FEW_REQUESTS && self.principals.hashes().len() <= FEW_PRINCIPALS
+    }
+
+    /// What is remembered of it when it is forgotten.
+    pub(crate) const fn remembered(&self) -> Remembered {
+        Remembered { counted: 0, requests: self.requests, good: self.good }
+    }
+
+    /// What it did well, for whoever weighs what a block would cost.
+    pub(crate) fn traffic(&self) -> SourceTraffic {
+        let principals = self.principals.hashes().iter().copied().collect();
+        SourceTraffic { good_requests: self.good, principals }
+    }
+
+    /// Whether no signature speaks against it: nothing was flagged, and too few rules were
+    /// observed to weigh together.
+    pub(crate) fn seems_honest(&self) -> bool {
+        let honest =
+            |marks: &Marks| marks.flagged == 0 && marks.tallies.len() < LEAST_OBSERVED_RULES;
+        self.marks.as_deref().is_none_or(honest)
+    }
+
+    /// Adds what another scan gathered of it; see [`Counts::merge`].
+    pub(crate) fn merge(&mut self, other: Self, renumbered: &[u32], objects: &[Arc<str>]) -> u64 {
+        self.requests += other.requests;
+        self.good += other.good;
+        self.span.merge(other.span);
+        self.principals.merge(&other.principals);
+        match (&mut self.marks, other.marks) {
+            (Some(mine), Some(theirs)) => mine.merge(*theirs),
+            (mine @ None, theirs) => *mine = theirs,
+            (Some(_), None) => {}
+        }
+        self.counts.merge(other.counts, renumbered, objects)
+    }
+
+    /// Writes a source.
+    pub(crate) fn write(&self, writer: &mut Writer, plan: &RatePlan, objects: &[Arc<str>]) {
+        let none = Marks::default();
+        let marks = self.marks.as_deref().unwrap_or(&none);
+        let claims = [marks.confirmed_claims, marks.false_claims];
+        for number in [self.requests, marks.flagged, self.good].into_iter().chain(claims) {
             writer.number(number);
         }
-        self.outcomes.write(writer);
-        self.probes.write(writer);
+        marks.outcomes.write(writer);
+        marks.probes.write(writer);
         self.span.write(writer);
         self.principals.write(writer);
-        writer.length(self.tallies.len());
-        for (rule, tally) in &self.tallies {
+        writer.length(marks.tallies.len());
+        for (rule, tally) in &marks.tallies {
             writer.length(*rule);
             tally.write(writer);
         }
-        self.counts.write(writer, objects);
+        self.counts.write(writer, plan, objects);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>, rules: &RuleSet) -> Result<Self, StateError> {
-        let mut source = Self {
-            requests: reader.count()?,
-            flagged: reader.count()?,
-            good: reader.count()?,
+        let (requests, flagged, good) = (reader.count()?, reader.count()?, reader.count()?);
+        let mut marks = Marks {
+            flagged,
             confirmed_claims: reader.count()?,
             false_claims: reader.count()?,
             outcomes: Outcomes::read(reader)?,
             probes: Distinct::read(reader)?,
-            span: Span::read(reader)?,
-            principals: Distinct::read(reader)?,
-            ..Self::default()
+            tallies: Vec::new(),
         };
+        let (span, principals) = (Span::read(reader)?, Distinct::read(reader)?);
         for _ in 0..reader.length()? {
             let rule = usize::try_from(reader.number()?).unwrap_or(usize::MAX);
             let is_signature = |rule: &Rule| matches!(rule.kind(), RuleKind::Signature(_));
-            let follows = source.tallies.last().is_none_or(|(before, _)| *before < rule);
+            let follows = marks.tallies.last().is_none_or(|(before, _)| *before < rule);
             if !follows || !rules.rules().get(rule).is_some_and(is_signature) {
                 return Err(StateError::Value("a rule"));
             }
-            source.tallies.push((rule, Tally::read(reader)?));
+            marks.tallies.push((rule, Tally::read(reader)?));
         }
-        source.counts = Counts::read(reader, Key::Client, rules)?;
-        let claims = source.confirmed_claims + source.false_claims;
-        if (source.flagged + source.good).max(claims) <= source.requests {
-            Ok(source)
-        } else {
-            Err(StateError::Value("a number of requests"))
+        let claims = marks.confirmed_claims + marks.false_claims;
+        if (flagged + good).max(claims) > requests {
+            return Err(StateError::Value("a number of requests"));
         }
+        let says_nothing = marks.tallies.is_empty()
+            && marks.probes.hashes().is_empty()
+            && marks.outcomes.requests() + flagged + claims == 0;
+        let marks = (!says_nothing).then(|| Box::new(marks));
+        let counts = Counts::read(reader, Key::Client, rules)?;
+        Ok(Self { requests, good, span, counts, principals, marks })
     }
 
     /// Whether the signature at that index fired.
     pub(crate) fn has_tally(&self, rule: usize) -> bool {
-        self.tallies.binary_search_by_key(&rule, |(rule, _)| *rule).is_ok()
+        self.marks.as_deref().is_some_and(|marks| {
+            marks.tallies.binary_search_by_key(&rule, |(rule, _)| *rule).is_ok()
+        })
     }
 
     /// What the source comes to. Its counts must be in order.
@@ -297,19 +323,28 @@ impl Source {
         objects: &[Arc<str>],
         remembered: Remembered,
     ) -> Judged {
+        let marks = *self.marks.take().unwrap_or_default();
         // Of what was forgotten nobody knows who sent it.
-        self.is_crawler = self.confirmed_claims > 0 && self.confirmed_claims * 2 >= self.requests;
+        let is_crawler = marks.confirmed_claims > 0 && marks.confirmed_claims * 2 >= self.requests;
         self.requests += remembered.requests;
         self.good += remembered.good;
-        self.forgotten = remembered.counted;
         let mut grounds = Grounds::default();
-        for (index, tally) in &self.tallies {
+        for (index, tally) in &marks.tallies {
             grounds.add(rules, *index, tally.detection(rules, *index));
         }
-        grounds.add_rates(rules, Key::Client, &self.counts, self.forgotten, objects);
+        grounds.add_rates(rules, Key::Client, &self.counts, remembered.counted, objects);
         grounds.order();
-        let correlations = self.correlations(&grounds.weights);
-        Judged { source: self, grounds, correlations }
+        let forgotten = remembered.counted;
+        let mut judged = Judged {
+            source: self,
+            marks,
+            is_crawler,
+            forgotten,
+            grounds,
+            correlations: Vec::new(),
+        };
+        judged.correlations = judged.correlated();
+        judged
     }
 }
 
@@ -347,7 +382,7 @@ impl Grounds {
         forgotten: u64,
         objects: &[Arc<str>],
     ) {
-        for bursts in rules.rates().bursts(by, counts, forgotten) {
+        for bursts in rules.rates().bursts(by, counts, forgotten, objects) {
             self.add(rules, bursts.rule, rate_detection(rules, &bursts, objects));
         }
     }
@@ -379,19 +414,45 @@ impl Grounds {
 
 /// A source with what speaks against it.
 pub(crate) struct Judged {
+    /// But for its marks.
     source: Source,
+    marks: Marks,
+    /// Whether crawlers sent at least half of its requests.
+    is_crawler: bool,
+    /// Requests whose counts were forgotten, at most.
+    forgotten: u64,
     grounds: Grounds,
     correlations: Vec<Correlation>,
 }
 
 impl Judged {
+    /// What the rules that fired mean together.
+    fn correlated(&self) -> Vec<Correlation> {
+        let weights = &self.grounds.weights;
+        let about_requests = |weight: &&Weight| !weight.is_rate && !weight.is_agent();
+        let signatures = weights.iter().filter(about_requests);
+        let categories: BTreeSet<Category> = signatures.clone().map(|w| w.category).collect();
+        let in_full = |weight: &&Weight| weight.is_rate && !weight.suggests;
+        correlations(&Facts {
+            scanner_agent: weights.iter().any(Weight::is_agent),
+            probes: self.marks.probes.hashes().len(),
+            rules: signatures.count(),
+            categories: categories.len(),
+            rates: weights.iter().filter(in_full).count(),
+            requests: self.source.requests,
+            flagged_requests: self.marks.flagged,
+            good_requests: self.source.good,
+            false_claims: self.marks.false_claims,
+        })
+    }
+
     fn figures(&self) -> Figures<'_> {
         Figures {
             score: self.score(),
             false_crawler: self.correlations.contains(&Correlation::FalseCrawler),
-            is_crawler: self.source.is_crawler,
+            is_crawler: self.is_crawler,
             correlated: self.correlations.iter().any(|correlation| correlation.is_ground()),
-            flagged_requests: self.source.flagged,
+            flagged_requests: self.marks.flagged,
             good_requests: self.source.good,
             requests: self.source.requests,
             weights: &self.grounds.weights,
@@ -417,7 +478,7 @@ impl Judged {
         categories.sort_unstable();
         categories.dedup();
         let (score, grounds) = (self.score(), self.figures().grounds());
-        let Source { requests, flagged, good, outcomes, span, .. } = self.source;
+        let Source { requests, good, span, .. } = self.source;
         Some(Offender {
             source: key.network(),
             score,
@@ -426,10 +487,10 @@ impl Judged {
             confidence,
             categories,
             requests,
-            flagged_requests: flagged,
+            flagged_requests: self.marks.flagged,
             good_requests: good,
-            outcomes,
-            principals: self.source.principals.hashes.len() as u64,
+            outcomes: self.marks.outcomes,
+            principals: self.source.principals.hashes().len() as u64,
             first: span.first,
             last: span.last,
             detections: self.grounds.detections,
@@ -438,10 +499,16 @@ impl Judged {
     }
 
     /// In full.
-    pub(crate) fn account(self, key: SourceKey, rules: &RuleSet, timeline: Timeline) -> Account {
+    pub(crate) fn account(
+        self,
+        key: SourceKey,
+        rules: &RuleSet,
+        objects: &[Arc<str>],
+        timeline: Timeline,
+    ) -> Account {
         let figures = self.figures();
-        let rates =
-            rules.rates().peaks(&self.source.counts, self.source.forgotten).map(|peak| RateCount {
+        let rates = rules.rates().peaks(&self.source.counts, self.forgotten, objects).map(|peak| {
+            RateCount {
                 rule: Arc::clone(rules.rules()[peak.rule].shared_id()),
                 measure: peak.rate.measure(),
                 peak: peak.value,
@@ -449,7 +516,8 @@ impl Judged {
                 minimum: peak.rate.minimum(),
                 window_seconds: peak.rate.window_seconds(),
                 requests: peak.requests,
-            });
+            }
+        });
         Account {
             source: key.network(),
             standing: figures.standing(),
@@ -459,10 +527,10 @@ impl Judged {
             rates: rates.collect(),
             timeline,
             requests: self.source.requests,
-            flagged_requests: self.source.flagged,
+            flagged_requests: self.marks.flagged,
             good_requests: self.source.good,
-            outcomes: self.source.outcomes,
-            principals: self.source.principals.hashes.len() as u64,
+            outcomes: self.marks.outcomes,
+            principals: self.source.principals.hashes().len() as u64,
             first: self.source.span.first,
             last: self.source.span.last,
             detections: self.grounds.detections,

@@ -56,26 +56,68 @@ impl Span {
 /// Hashes of different things, sorted, at most `MOST`. Of more the smallest are kept,
 /// whichever come first: the count then says "this many or more".
 #[derive(Debug, Default)]
-pub(crate) struct Distinct<const MOST: usize> {
-    pub(crate) hashes: Vec<u64>,
+pub(crate) struct Distinct<const MOST: usize>(Hashes);
+
+/// Most sources have one principal, which needs no memory of its own.
+#[derive(Debug, Default)]
+enum Hashes {
+    #[default]
+    None,
+    One(u64),
+    Several(Vec<u64>),
 }
 
 /// The principals of one source.
 pub(crate) type Principals = Distinct<MOST_PRINCIPALS>;
 
 impl<const MOST: usize> Distinct<MOST> {
+    /// The hashes, ascending.
+    pub(crate) fn hashes(&self) -> &[u64] {
+        match &self.0 {
+            Hashes::None => &[],
+            Hashes::One(hash) => std::slice::from_ref(hash),
+            Hashes::Several(hashes) => hashes,
+        }
+    }
+
+    /// Bytes that they take besides their own place.
+    pub(crate) const fn bytes(&self) -> usize {
+        match &self.0 {
+            Hashes::None | Hashes::One(_) => 0,
+            Hashes::Several(hashes) => hashes.capacity() * size_of::<u64>(),
+        }
+    }
+
     pub(crate) fn add(&mut self, hash: u64) {
-        if let Err(place) = self.hashes.binary_search(&hash)
-            && place < MOST
-        {
-            self.hashes.insert(place, hash);
-            self.hashes.truncate(MOST);
+        match &mut self.0 {
+            Hashes::None => self.0 = Hashes::One(hash),
+            Hashes::One(known) if *known == hash => {}
+            Hashes::One(known) => {
+                let mut hashes = vec![*known, hash];
+                hashes.sort_unstable();
+                hashes.truncate(MOST);
+                self.0 = Hashes::Several(hashes);
+            }
+            Hashes::Several(hashes) => {
+                if let Err(place) = hashes.binary_search(&hash)
+                    && place < MOST
+                {
+                    hashes.insert(place, hash);
+                    hashes.truncate(MOST);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for hash in other.hashes() {
+            self.add(*hash);
         }
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
-        writer.length(self.hashes.len());
-        for hash in &self.hashes {
+        writer.length(self.hashes().len());
+        for hash in self.hashes() {
             writer.hash(*hash);
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use super::{Counts, Key, Pane, RatePlan};
+use super::{Counts, Entry, Growth, Key, RatePlan};
 use crate::rule::RuleSet;
 use crate::source::{Grounds, SourceKey};
 use crate::state::{Reader, StateError, Writer};
@@ -58,18 +58,20 @@ impl Clients {
 }
 
 impl Group {
-    /// Counts a request; gives the bytes by which the panes grew.
+    /// Counts a request.
     pub(crate) fn observe(
         &mut self,
-        series: usize,
-        pane: Pane,
+        plan: &RatePlan,
+        entry: Entry,
         client: Option<IpAddr>,
         objects: &[Arc<str>],
-    ) -> usize {
+    ) -> Growth {
         if let Some(client) = client {
-            self.clients(series).add(SourceKey::of(client), 1);
+            for series in plan.series_of(&entry) {
+                self.clients(series).add(SourceKey::of(client), 1);
+            }
         }
-        self.counts.of(series).add(pane, objects)
+        self.counts.add(entry, objects)
     }
 
     /// Bytes that the group takes.
@@ -87,19 +89,21 @@ impl Group {
         &mut self.clients[place].1
     }
 
-    pub(crate) fn merge(&mut self, other: Self, renumbered: &[u32], objects: &[Arc<str>]) {
-        self.counts.merge(other.counts, renumbered, objects);
+    /// Adds what another scan gathered of it; see [`Counts::merge`].
+    pub(crate) fn merge(&mut self, other: Self, renumbered: &[u32], objects: &[Arc<str>]) -> u64 {
+        let folded = self.counts.merge(other.counts, renumbered, objects);
         for (series, theirs) in other.clients {
             let mine = self.clients(series);
             for ((_, source), requests) in theirs.kept {
                 mine.add(source, requests);
             }
         }
+        folded
     }
 
-    /// Writes a group whose counts are in order.
-    pub(crate) fn write(&self, writer: &mut Writer, objects: &[Arc<str>]) {
-        self.counts.write(writer, objects);
+    /// Writes a group.
+    pub(crate) fn write(&self, writer: &mut Writer, plan: &RatePlan, objects: &[Arc<str>]) {
+        self.counts.write(writer, plan, objects);
         let mut clients: Vec<&(usize, Clients)> = self.clients.iter().collect();
         clients.sort_unstable_by_key(|(series, _)| *series);
         writer.length(clients.len());
@@ -145,8 +149,9 @@ impl Group {
         let mut counted: Vec<usize> = plan.counted(&rules).collect();
         counted.sort_unstable();
         counted.dedup();
+        let totals = self.counts.totals(plan);
         for series in counted {
-            all = self.counts.requests(series).max(all);
+            all = totals[series].max(all);
             let clients = self.clients.iter().find(|(index, _)| *index == series);
             for ((_, source), count) in clients.iter().flat_map(|(_, clients)| &clients.kept) {
                 // Two rules may count the same requests; the higher is what is known.

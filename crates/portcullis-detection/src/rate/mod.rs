@@ -16,6 +16,8 @@
 //! tell such a block from a refusal, the panes say so, and a rule that needs them to fire
 //! only suggests.
 
+mod bank;
+mod counts;
 mod group;
 mod key;
 mod pane;
@@ -25,16 +27,19 @@ use std::sync::Arc;
 
 use portcullis_ingest::{Request, WafAction};
 
+use bank::Bank;
+use counts::Entry;
+pub(crate) use counts::{Counts, Growth};
 pub(crate) use group::{Group, GroupKey};
+use key::Apart;
 pub use key::Key;
 pub(crate) use key::hash;
-use key::{Apart, apart};
-pub(crate) use pane::{Pane, Panes};
+pub(crate) use pane::Pane;
 pub(crate) use window::Burst;
 use window::{bursts, fullest};
 
-use crate::rule::{Conditions, Measure, Rate, Rule, RuleKind, RuleSet};
-use crate::state::{Reader, StateError, Writer};
+use crate::rule::{Conditions, Measure, Rate, Rule, RuleKind};
+use crate::state::{Reader, StateError};
 
 /// API Gateway's response type for a request that AWS WAF blocked.
 ///
@@ -48,15 +53,27 @@ const BLOCK_STATUS: u16 = 403;
 #[derive(Debug, Default)]
 pub(crate) struct RatePlan {
     series: Vec<SeriesPlan>,
-    /// Series by client, and the others.
-    by_client: Vec<usize>,
-    by_group: Vec<usize>,
+    banks: Vec<Bank>,
+    /// Banks by client, and the others.
+    by_client: Vec<u16>,
+    by_group: Vec<u16>,
     rules: Vec<PlannedRate>,
+    /// Requests without which no rule by client has a burst.
+    least_by_client: u64,
+}
+
+/// One series, and where it is counted.
+#[derive(Debug)]
+struct SeriesPlan {
+    counted: Counted,
+    bank: u16,
+    /// Its bit in the bank.
+    bit: u32,
 }
 
 /// Requests that are counted together.
 #[derive(Debug, PartialEq, Eq)]
-struct SeriesPlan {
+struct Counted {
     by: Key,
     conditions: Conditions,
     pane_seconds: u32,
@@ -74,6 +91,8 @@ struct PlannedRate {
     counted: usize,
     /// The series of every request, where a share is asked for.
     all: Option<usize>,
+    /// Counted requests without which there is no burst.
+    least: u64,
 }
 
 /// The bursts of one rule and key.
@@ -110,7 +129,7 @@ impl RatePlan {
             let RuleKind::Rate(rate) = rule.kind() else {
                 continue;
             };
-            let counted = plan.series(SeriesPlan {
+            let counted = plan.series(Counted {
                 by: rate.by(),
                 conditions: rate.conditions().clone(),
                 pane_seconds: rate.pane_seconds(),
@@ -118,7 +137,7 @@ impl RatePlan {
                 sums_bytes: rate.measure() == Measure::Bytes,
             });
             let all = (rate.measure() == Measure::ErrorShare).then(|| {
-                plan.series(SeriesPlan {
+                plan.series(Counted {
                     by: rate.by(),
                     conditions: Conditions::default(),
                     pane_seconds: rate.pane_seconds(),
@@ -126,35 +145,53 @@ impl RatePlan {
                     sums_bytes: false,
                 })
             });
-            plan.rules.push(PlannedRate { rule: index, rate: Rate::clone(rate), counted, all });
+            let rate = Rate::clone(rate);
+            let least = least_requests(&rate);
+            plan.rules.push(PlannedRate { rule: index, rate, counted, all, least });
         }
-        for (index, series) in plan.series.iter().enumerate() {
+        for (bank, number) in plan.banks.iter_mut().zip(0..) {
+            let counted = |series: &usize| &plan.series[*series].counted;
+            bank.fill(bank.series.clone().iter().map(counted));
             let list =
-                if series.by == Key::Client { &mut plan.by_client } else { &mut plan.by_group };
-            list.push(index);
+                if bank.by == Key::Client { &mut plan.by_client } else { &mut plan.by_group };
+            list.push(number);
         }
+        let by_client = plan.of(Key::Client).map(|planned| planned.least);
+        plan.least_by_client = by_client.min().unwrap_or(u64::MAX);
         plan
     }
 
-    fn series(&mut self, wanted: SeriesPlan) -> usize {
-        if let Some(place) = self.series.iter().position(|series| *series == wanted) {
+    fn series(&mut self, wanted: Counted) -> usize {
+        if let Some(place) = self.series.iter().position(|series| series.counted == wanted) {
             return place;
         }
-        self.series.push(wanted);
+        let place = self.banks.iter().position(|bank| bank.has_room_for(&wanted));
+        let place = place.unwrap_or_else(|| {
+            self.banks.push(Bank::of(&wanted));
+            self.banks.len() - 1
+        });
+        let bit = self.banks[place].add(self.series.len(), &wanted);
+        let bank = u16::try_from(place).expect("far fewer rules than banks have numbers");
+        self.series.push(SeriesPlan { counted: wanted, bank, bit });
         self.series.len() - 1
     }
 
     /// The bursts of one source or group, of each rule by that key that has any. Of
-    /// `forgotten` requests no panes are left.
+    /// `forgotten` requests nothing is left.
     pub(crate) fn bursts<'p>(
         &'p self,
         by: Key,
         counts: &'p Counts,
         forgotten: u64,
+        objects: &'p [Arc<str>],
     ) -> impl Iterator<Item = Bursts<'p>> {
-        self.of(by).filter_map(move |planned| {
-            let counted = counts.panes(planned.counted);
-            let all = planned.all.map_or(&[][..], |all| counts.panes(all));
+        let busy = by != Key::Client || !self.is_calm(counts);
+        let totals = if busy { counts.totals(self) } else { Vec::new() };
+        let enough = move |planned: &&PlannedRate| {
+            totals.get(planned.counted).is_some_and(|total| *total >= planned.least)
+        };
+        self.of(by).filter(enough).filter_map(move |planned| {
+            let (counted, all) = self.panes(planned, counts, objects);
             let (found, _) = bursts(&planned.rate, counted.iter(), all.iter(), forgotten);
             if found.is_empty() {
                 return None;
@@ -173,36 +210,50 @@ impl RatePlan {
         })
     }
 
+    /// Whether a source has too few requests for a burst of any rule by client.
+    pub(crate) fn is_calm(&self, counts: &Counts) -> bool {
+        counts.at_most() < self.least_by_client
+    }
+
+    /// The panes that a rule counts, and those of which it measures a share.
+    fn panes(
+        &self,
+        planned: &PlannedRate,
+        counts: &Counts,
+        objects: &[Arc<str>],
+    ) -> (Vec<Pane>, Vec<Pane>) {
+        let all = planned.all.map_or_else(Vec::new, |all| counts.panes(self, all, objects));
+        (counts.panes(self, planned.counted, objects), all)
+    }
+
     /// What each rule by client measured on one source.
     pub(crate) fn peaks<'p>(
         &'p self,
         counts: &'p Counts,
         forgotten: u64,
+        objects: &'p [Arc<str>],
     ) -> impl Iterator<Item = Peak<'p>> {
         self.of(Key::Client).map(move |planned| {
-            let counted = counts.panes(planned.counted);
-            let all = planned.all.map_or(&[][..], |all| counts.panes(all));
+            let (counted, all) = self.panes(planned, counts, objects);
             let (_, value) = bursts(&planned.rate, counted.iter(), all.iter(), forgotten);
             let requests = counted.iter().map(|pane| u64::from(pane.count)).sum();
             Peak { rule: planned.rule, rate: &planned.rate, value, requests }
         })
     }
 
-    /// Of each rule by that key: its index, the highest value of a window, and the most
-    /// requests that one holds.
-    pub(crate) fn fullest(
-        &self,
+    /// Of each rule by that key of which anything was counted: its index, the highest value
+    /// of a window, and the most requests that one holds.
+    pub(crate) fn fullest<'p>(
+        &'p self,
         by: Key,
-        counts: &Counts,
-    ) -> impl Iterator<Item = (usize, &Rate, u64, u64)> {
-        self.of(by).filter_map(|planned| {
-            let counted = counts.panes(planned.counted);
-            if counted.is_empty() {
-                return None;
-            }
-            let all = planned.all.map_or(&[][..], |all| counts.panes(all));
+        counts: &'p Counts,
+        objects: &'p [Arc<str>],
+    ) -> impl Iterator<Item = (usize, &'p Rate, u64, u64)> {
+        let totals = counts.totals(self);
+        self.of(by).filter(move |planned| totals[planned.counted] > 0).map(move |planned| {
+            let (counted, all) = self.panes(planned, counts, objects);
             let (_, peak) = bursts(&planned.rate, counted.iter(), all.iter(), 0);
-            Some((planned.rule, &planned.rate, peak, fullest(&planned.rate, counted)))
+            (planned.rule, &planned.rate, peak, fullest(&planned.rate, &counted))
         })
     }
 
@@ -216,66 +267,78 @@ impl RatePlan {
         self.rules.iter().filter(move |planned| planned.rate.by() == by)
     }
 
+    /// The rules by client that tell things apart.
+    pub(crate) fn tell_apart(&self, by: Key) -> impl Iterator<Item = usize> {
+        let tells = |planned: &&PlannedRate| self.series[planned.counted].counted.apart.is_some();
+        self.of(by).filter(tells).map(|planned| planned.rule)
+    }
+
     /// Counts a request by its client. Requests of which only their object's time is known
-    /// would all count as one burst, and those that AWS WAF blocked never count. Gives the
-    /// bytes by which the counts grew.
+    /// would all count as one burst, and those that AWS WAF blocked never count.
     pub(crate) fn observe(
         &self,
         counts: &mut Counts,
         request: &Request<'_>,
         object: u32,
         objects: &[Arc<str>],
-    ) -> usize {
-        if !counts_at_all(request) {
-            return 0;
-        }
-        let mut grown = 0;
-        for &index in &self.by_client {
-            if let Some(pane) = self.series[index].pane(request, object) {
-                grown += counts.of(index).add(pane, objects);
+    ) -> Growth {
+        let mut growth = Growth::default();
+        if counts_at_all(request) {
+            for number in &self.by_client {
+                let bank = &self.banks[usize::from(*number)];
+                if let Some(entry) = bank.entry(*number, self, request, object) {
+                    growth += counts.add(entry, objects);
+                }
             }
         }
-        grown
+        growth
     }
 
-    /// Gives what a request adds to groups: the series, the key with its value, the pane.
+    /// Gives what a request adds to groups: the key with its value, and the entry.
     pub(crate) fn observe_groups(
         &self,
         request: &Request<'_>,
         object: u32,
-        mut add: impl FnMut(usize, Key, &[u8], Pane),
+        mut add: impl FnMut(Key, &[u8], Entry),
     ) {
         if self.by_group.is_empty() || !counts_at_all(request) {
             return;
         }
-        for &index in &self.by_group {
-            let series = &self.series[index];
-            if let Some(pane) = series.pane(request, object)
-                && let Some(value) = series.by.value(request)
+        for number in &self.by_group {
+            let bank = &self.banks[usize::from(*number)];
+            if let Some(entry) = bank.entry(*number, self, request, object)
+                && let Some(value) = bank.by.value(request)
             {
-                add(index, series.by, &value, pane);
+                add(bank.by, &value, entry);
             }
         }
     }
+
+    /// The series in which an entry counts.
+    fn series_of(&self, entry: &Entry) -> impl Iterator<Item = usize> {
+        let series = &self.banks[usize::from(entry.bank)].series;
+        bank::bits(entry.series).map(|bit| series[bit])
+    }
+
+    /// The number of a series by that key.
+    fn read_series(&self, reader: &mut Reader<'_>, by: Key) -> Result<usize, StateError> {
+        let index = usize::try_from(reader.number()?).unwrap_or(usize::MAX);
+        let known = self.series.get(index).is_some_and(|series| series.counted.by == by);
+        if known { Ok(index) } else { Err(StateError::Value("a series")) }
+    }
 }
 
-impl SeriesPlan {
-    fn pane(&self, request: &Request<'_>, object: u32) -> Option<Pane> {
-        if !self.conditions.hold(request) {
-            return None;
-        }
-        let key = match self.apart {
-            None => 0,
-            Some(what) => apart(what, request)?,
-        };
-        let bytes = if self.sums_bytes { request.response_bytes? } else { 0 };
-        let second = request.time?.epoch_seconds();
-        let width = i64::from(self.pane_seconds);
-        let second = if width == 1 { second } else { second.div_euclid(width) * width };
-        let unclear = may_be_blocked(request);
-        let offset = request.origin.offset;
-        Some(Pane { second, key, unclear, object, offset, count: 1, bytes })
-    }
+/// Counted requests without which a rule has no burst.
+fn least_requests(rate: &Rate) -> u64 {
+    let least = match rate.measure() {
+        Measure::Bytes | Measure::ErrorShare => 1,
+        Measure::Count
+        | Measure::DistinctPaths
+        | Measure::DistinctRoutes
+        | Measure::DistinctObjects
+        | Measure::DistinctAgents => rate.threshold(),
+    };
+    least.max(u64::from(rate.minimum()))
 }
 
 fn told_apart(measure: Measure) -> Option<Apart> {
@@ -305,100 +368,6 @@ fn may_be_blocked(request: &Request<'_>) -> bool {
         && request.status == Some(BLOCK_STATUS)
         && request.waf_action.is_none()
         && request.error_type.is_none()
-}
-
-/// Everything counted of one source or group, by series.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    series: Vec<(usize, Panes)>,
-}
-
-impl Counts {
-    /// Adds what another scan counted, whose objects are numbered by `renumbered`.
-    pub(crate) fn merge(&mut self, other: Self, renumbered: &[u32], objects: &[Arc<str>]) {
-        for (index, theirs) in other.series {
-            self.of(index).merge(theirs, renumbered, objects);
-        }
-    }
-
-    /// Puts everything in order, for [`RatePlan::bursts`].
-    pub(crate) fn order(&mut self, objects: &[Arc<str>]) {
-        for (_, panes) in &mut self.series {
-            panes.order(objects);
-        }
-    }
-
-    pub(crate) fn of(&mut self, index: usize) -> &mut Panes {
-        let place = self.series.iter().position(|(series, _)| *series == index);
-        let place = place.unwrap_or_else(|| {
-            self.series.push((index, Panes::default()));
-            self.series.len() - 1
-        });
-        &mut self.series[place].1
-    }
-
-    /// Bytes that they take.
-    pub(crate) fn bytes(&self) -> usize {
-        let own = self.series.capacity() * size_of::<(usize, Panes)>();
-        own + self.series.iter().map(|(_, panes)| panes.bytes()).sum::<usize>()
-    }
-
-    /// Drops everything; gives the requests of the series with the most.
-    pub(crate) fn forget(&mut self) -> u64 {
-        let series = std::mem::take(&mut self.series);
-        let requests = |(_, panes): &(usize, Panes)| {
-            panes.entries().iter().map(|pane| u64::from(pane.count)).sum()
-        };
-        series.iter().map(requests).max().unwrap_or(0)
-    }
-
-    /// Counted requests of a series.
-    pub(crate) fn requests(&self, index: usize) -> u64 {
-        self.panes(index).iter().map(|pane| u64::from(pane.count)).sum()
-    }
-
-    fn panes(&self, index: usize) -> &[Pane] {
-        let found = self.series.iter().find(|(series, _)| *series == index);
-        found.map_or(&[], |(_, panes)| panes.entries())
-    }
-}
-
-impl Counts {
-    /// Writes panes that are in order.
-    pub(crate) fn write(&self, writer: &mut Writer, objects: &[Arc<str>]) {
-        let mut series: Vec<&(usize, Panes)> = self.series.iter().collect();
-        series.sort_unstable_by_key(|(index, _)| *index);
-        writer.length(series.len());
-        for (index, panes) in series {
-            writer.length(*index);
-            panes.write(writer, objects);
-        }
-    }
-
-    pub(crate) fn read(
-        reader: &mut Reader<'_>,
-        by: Key,
-        rules: &RuleSet,
-    ) -> Result<Self, StateError> {
-        let mut counts = Self::default();
-        for _ in 0..reader.length()? {
-            let index = rules.rates().read_series(reader, by)?;
-            if counts.series.last().is_some_and(|(before, _)| *before >= index) {
-                return Err(StateError::Value("the order of series"));
-            }
-            counts.series.push((index, Panes::read(reader)?));
-        }
-        Ok(counts)
-    }
-}
-
-impl RatePlan {
-    /// The number of a series by that key.
-    fn read_series(&self, reader: &mut Reader<'_>, by: Key) -> Result<usize, StateError> {
-        let index = usize::try_from(reader.number()?).unwrap_or(usize::MAX);
-        let known = self.series.get(index).is_some_and(|series| series.by == by);
-        if known { Ok(index) } else { Err(StateError::Value("a series")) }
-    }
 }
 
 #[cfg(test)]

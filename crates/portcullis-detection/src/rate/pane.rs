@@ -2,17 +2,14 @@
 //!
 //! Objects arrive late and out of order, threads see parts, so no running window can be
 //! kept. Panes merge by addition, and the windows slide over them once everything was
-//! seen, which makes the result independent of order and of how the work was split.
+//! seen, which makes the result independent of order and of how the work was split. Until
+//! then what is counted is kept more compactly, see [`super::counts`].
 
 use std::sync::Arc;
 
 use portcullis_ingest::Timestamp;
 
 use crate::state::{Reader, StateError, Writer};
-
-/// Panes are put in order when their number has doubled since the last time, and not
-/// before this many, so that ordering costs little for each request.
-const LEAST_UNSORTED: usize = 64;
 
 /// Counted requests of one second, or of one of the things told apart in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,77 +48,26 @@ impl Pane {
     }
 }
 
-/// Panes of one series, in order up to a point.
-#[derive(Debug, Default)]
-pub(crate) struct Panes {
-    entries: Vec<Pane>,
-    sorted: usize,
+/// Sorts by rank, each once.
+pub(super) fn merge_equal(panes: &mut Vec<Pane>, objects: &[Arc<str>]) {
+    panes.sort_unstable_by_key(Pane::rank);
+    panes.dedup_by(|next, kept| {
+        let same = next.rank() == kept.rank();
+        if same {
+            kept.absorb(next, objects);
+        }
+        same
+    });
 }
 
-impl Panes {
-    /// The panes; in order after [`Panes::order`].
-    pub(crate) fn entries(&self) -> &[Pane] {
-        &self.entries
-    }
-
-    /// Adds one; gives the bytes by which it grew.
-    pub(crate) fn add(&mut self, pane: Pane, objects: &[Arc<str>]) -> usize {
-        let before = self.entries.capacity();
-        match self.entries.last_mut() {
-            Some(last) if last.rank() == pane.rank() => last.absorb(&pane, objects),
-            Some(_) => {
-                self.entries.push(pane);
-                if self.entries.len() > LEAST_UNSORTED.max(2 * self.sorted) {
-                    self.order(objects);
-                }
-            }
-            // Most sources of a large scan come once.
-            None => {
-                self.entries.reserve_exact(1);
-                self.entries.push(pane);
-            }
-        }
-        (self.entries.capacity() - before) * size_of::<Pane>()
-    }
-
-    /// Bytes that the panes take.
-    pub(crate) fn bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Pane>()
-    }
-
-    /// Adds the panes of another scan, whose objects are numbered by `renumbered`.
-    pub(crate) fn merge(&mut self, mut other: Self, renumbered: &[u32], objects: &[Arc<str>]) {
-        for pane in &mut other.entries {
-            if let Some(object) = renumbered.get(pane.object as usize) {
-                pane.object = *object;
-            }
-        }
-        self.entries.append(&mut other.entries);
-        self.order(objects);
-    }
-
-    /// Sorts by rank, each once.
-    pub(crate) fn order(&mut self, objects: &[Arc<str>]) {
-        self.entries.sort_unstable_by_key(Pane::rank);
-        self.entries.dedup_by(|next, kept| {
-            let same = next.rank() == kept.rank();
-            if same {
-                kept.absorb(next, objects);
-            }
-            same
-        });
-        self.sorted = self.entries.len();
-    }
-}
-
-impl Panes {
+impl Pane {
     /// Writes panes that are in order.
-    pub(crate) fn write(&self, writer: &mut Writer, objects: &[Arc<str>]) {
-        let tells_apart = self.entries.iter().any(|pane| pane.key != 0);
+    pub(super) fn write_all(panes: &[Self], writer: &mut Writer, objects: &[Arc<str>]) {
+        let tells_apart = panes.iter().any(|pane| pane.key != 0);
         writer.number(u64::from(tells_apart));
-        writer.length(self.entries.len());
+        writer.length(panes.len());
         let mut before = 0;
-        for pane in &self.entries {
+        for pane in panes {
             writer.signed(pane.second - before);
             before = pane.second;
             if tells_apart {
@@ -135,9 +81,9 @@ impl Panes {
     }
 
     /// Panes whose objects are numbered as in [`Reader::objects`].
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+    pub(super) fn read_all(reader: &mut Reader<'_>) -> Result<Vec<Self>, StateError> {
         let tells_apart = reader.number()? != 0;
-        let mut panes = Self::default();
+        let mut panes: Vec<Self> = Vec::new();
         let mut before = 0_i64;
         for _ in 0..reader.length()? {
             let second = before.checked_add(reader.signed()?);
@@ -148,7 +94,7 @@ impl Panes {
             before = second;
             let key = if tells_apart { reader.hash()? } else { 0 };
             let count = reader.number()?;
-            panes.entries.push(Pane {
+            panes.push(Self {
                 second,
                 key,
                 unclear: count & 1 != 0,
@@ -158,7 +104,7 @@ impl Panes {
                 offset: reader.number()?,
             });
         }
-        if panes.entries.is_sorted_by(|a, b| a.rank() < b.rank()) {
+        if panes.is_sorted_by(|a, b| a.rank() < b.rank()) {
             Ok(panes)
         } else {
             Err(StateError::Value("the order of panes"))

@@ -23,13 +23,10 @@ fn rate(measure: Measure, threshold: u64, minimum: u32, window_seconds: u32) -> 
     }
 }
 
-fn ordered(panes: impl Iterator<Item = Pane>) -> Counts {
-    let mut counts = Counts::default();
-    for pane in panes {
-        counts.of(0).add(pane, &[]);
-    }
-    counts.order(&[]);
-    counts
+fn ordered(panes: impl Iterator<Item = Pane>) -> Vec<Pane> {
+    let mut panes = panes.collect();
+    pane::merge_equal(&mut panes, &[]);
+    panes
 }
 
 fn windowed(rate: &Rate, events: &[Event]) -> Vec<Burst> {
@@ -48,7 +45,7 @@ fn windowed(rate: &Rate, events: &[Event]) -> Vec<Burst> {
         pane(event, key, if rate.measure() == Measure::Bytes { event.3 } else { 0 })
     }));
     let all = ordered(events.iter().map(|event| pane(event, 0, 0)));
-    let (bursts, peak) = bursts(rate, counted.panes(0).iter(), all.panes(0).iter(), 0);
+    let (bursts, peak) = bursts(rate, counted.iter(), all.iter(), 0);
     let highest = bursts.iter().map(|burst| burst.peak).max();
     assert!(highest.is_none_or(|highest| highest == peak), "{peak}: {bursts:?}");
     bursts
@@ -226,4 +223,165 @@ fn a_403_is_unclear_only_where_the_log_cannot_tell() {
     assert!(!may_be_blocked(&Request { status: Some(401), ..refused }));
     assert!(!may_be_blocked(&Request { error_type: denied, ..refused }));
     assert!(!may_be_blocked(&Request { waf_action: Some(WafAction::Allow), ..refused }));
+}
+
+/// Rules that share a bank and rules that cannot.
+fn plan() -> RatePlan {
+    let statuses = |codes: std::ops::RangeInclusive<u16>| {
+        let mut set = StatusSet::EMPTY;
+        set.set(codes, true);
+        Some(set)
+    };
+    let conditions = [
+        Conditions::default(),
+        Conditions { statuses: statuses(400..=499), ..Conditions::default() },
+        Conditions { methods: vec!["PUT".to_owned()], ..Conditions::default() },
+    ];
+    let mut plan = RatePlan::default();
+    for measure in Measure::ALL {
+        for (conditions, pane_seconds) in conditions.iter().zip([1, 1, 240]) {
+            plan.series(Counted {
+                by: Key::Client,
+                conditions: conditions.clone(),
+                pane_seconds,
+                apart: told_apart(*measure),
+                sums_bytes: *measure == Measure::Bytes,
+            });
+        }
+    }
+    for (bank, number) in plan.banks.iter_mut().zip(0..) {
+        let counted = |series: &usize| &plan.series[*series].counted;
+        bank.fill(bank.series.clone().iter().map(counted));
+        plan.by_client.push(number);
+    }
+    plan
+}
+
+/// The panes of a series by their definition.
+fn naive_panes(counted: &Counted, requests: &[Request<'_>], objects: &[Arc<str>]) -> Vec<Pane> {
+    let panes = requests.iter().filter(|request| counted.conditions.hold(request));
+    let panes = panes.filter_map(|request| {
+        let width = i64::from(counted.pane_seconds);
+        let key = match counted.apart {
+            None => 0,
+            Some(what) => key::apart(what, request)?,
+        };
+        Some(Pane {
+            second: request.time?.epoch_seconds().div_euclid(width) * width,
+            key,
+            unclear: may_be_blocked(request),
+            object: request.origin.object.parse().expect("a number"),
+            offset: request.origin.offset,
+            count: 1,
+            bytes: if counted.sums_bytes { request.response_bytes? } else { 0 },
+        })
+    });
+    let mut panes = panes.collect();
+    pane::merge_equal(&mut panes, objects);
+    panes
+}
+
+fn requests() -> impl Strategy<Value = Vec<Request<'static>>> {
+    let text = |texts: &'static [&'static str]| {
+        proptest::option::of(proptest::sample::select(texts))
+            .prop_map(|text| text.map(|text| Untrusted::new(text.as_bytes())))
+    };
+    let request = (
+        (0..700_000_i64, proptest::option::of(200..600_u16), any::<bool>()),
+        text(&["/a/1", "/a/2", "/b/1"]),
+        text(&["GET", "PUT"]),
+        proptest::option::of(0..9_u64),
+        (0..3_usize, 0..50_u64),
+    );
+    let request =
+        request.prop_map(|((ms, status, unknown), path, method, bytes, (object, offset))| {
+            Request {
+                time: Timestamp::from_epoch_ms(ms),
+                status,
+                waf_is_unknown: unknown,
+                path,
+                user_agent: path,
+                method,
+                response_bytes: bytes,
+                origin: portcullis_ingest::Origin { object: ["0", "1", "2"][object], offset },
+                ..Request::default()
+            }
+        });
+    proptest::collection::vec(request, 0..200)
+}
+
+proptest! {
+    #[test]
+    fn panes_of_shared_entries_are_those_of_each_series(
+        requests in requests(),
+        split in any::<proptest::sample::Index>(),
+    ) {
+        let plan = plan();
+        let objects: Vec<Arc<str>> = ["b", "c", "a"].map(Arc::from).to_vec();
+        let counted = |requests: &[Request<'_>]| {
+            let mut counts = Counts::default();
+            for request in requests {
+                let object = request.origin.object.parse().expect("a number");
+                plan.observe(&mut counts, request, object, &objects);
+            }
+            counts
+        };
+        let (left, right) = requests.split_at(split.index(requests.len() + 1));
+        let mut merged = counted(left);
+        merged.merge(counted(right), &[0, 1, 2], &objects);
+        let whole = counted(&requests);
+        for (series, planned) in plan.series.iter().enumerate() {
+            let expected = naive_panes(&planned.counted, &requests, &objects);
+            prop_assert_eq!(&whole.panes(&plan, series, &objects), &expected);
+            prop_assert_eq!(&merged.panes(&plan, series, &objects), &expected);
+        }
+    }
+
+    #[test]
+    fn what_is_told_apart_less_is_counted_in_full_and_does_not_depend_on_order(
+        requests in requests(),
+        most in 1..40_usize,
+    ) {
+        let plan = plan();
+        let folded = |requests: &mut dyn Iterator<Item = &Request<'static>>| {
+            let mut counts = Counts::default();
+            for request in requests {
+                plan.observe(&mut counts, request, 0, &[]);
+            }
+            let totals = counts.totals(&plan);
+            let before: Vec<usize> =
+                (0..plan.series.len()).map(|series| counts.panes(&plan, series, &[]).len()).collect();
+            counts.stay_below(most, &[]);
+            assert_eq!(counts.totals(&plan), totals);
+            let panes: Vec<Vec<Pane>> =
+                (0..plan.series.len()).map(|series| counts.panes(&plan, series, &[])).collect();
+            assert!(panes.iter().zip(before).all(|(panes, before)| panes.len() <= before));
+            panes
+        };
+        prop_assert_eq!(folded(&mut requests.iter()), folded(&mut requests.iter().rev()));
+    }
+}
+
+#[test]
+fn millions_of_paths_of_one_client_are_told_apart_only_in_part() {
+    let plan = plan();
+    let mut counts = Counts::default();
+    let mut folded = 0;
+    for number in 0..1_200_000_u64 {
+        let path = format!("/{number}");
+        let request = Request {
+            path: Some(Untrusted::new(path.as_bytes())),
+            time: Timestamp::from_epoch_ms(i64::try_from(number).expect("small") * 10),
+            status: Some(404),
+            ..Request::default()
+        };
+        folded += plan.observe(&mut counts, &request, 0, &[]).folded;
+    }
+    assert!(folded > 0);
+    assert!(counts.bytes() <= 64 << 20, "{}", counts.bytes());
+    let series = plan.series.iter().position(|series| series.counted.apart.is_some());
+    let panes = counts.panes(&plan, series.expect("one"), &[]);
+    let paths = panes.iter().filter(|pane| pane.key != 0).count();
+    assert!((10_000..=1_200_000).contains(&paths), "{paths}");
+    assert_eq!(panes.iter().map(|pane| u64::from(pane.count)).sum::<u64>(), 1_200_000);
 }

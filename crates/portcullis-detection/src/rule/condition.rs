@@ -70,6 +70,12 @@ impl Conditions {
             && !named(&self.not_error_types, request.error_type)
     }
 
+    /// Whether they are about anything besides the status.
+    pub(crate) const fn ask_more_than_status(&self) -> bool {
+        let Self { statuses: _, methods, error_types, not_error_types } = self;
+        !methods.is_empty() || !error_types.is_empty() || !not_error_types.is_empty()
+    }
+
     /// The fields without which they never hold.
     pub(crate) fn needs(&self) -> FieldSet {
         let mut fields = FieldSet::EMPTY;

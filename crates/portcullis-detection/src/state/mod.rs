@@ -154,16 +154,15 @@ impl<'r> Scan<'r> {
         let header = header(self.rules);
         let names = std::mem::take(&mut self.objects).names;
         let mut states = Vec::with_capacity(self.sources.len() + self.groups.len() + 1);
-        for (key, mut source) in self.sources.drain() {
-            source.counts.order(&names);
+        let rates = self.rules.rates();
+        for (key, source) in self.sources.drain() {
             let mut writer = Writer::default();
-            source.write(&mut writer, &names);
+            source.write(&mut writer, rates, &names);
             states.push((StateKey::of_source(key), writer.finish(&header)));
         }
-        for (key, mut group) in self.groups.drain() {
-            group.counts.order(&names);
+        for (key, group) in self.groups.drain() {
             let mut writer = Writer::default();
-            group.write(&mut writer, &names);
+            group.write(&mut writer, rates, &names);
             states.push((StateKey::of_group(&key), writer.finish(&header)));
         }
         let mut writer = Writer::default();
@@ -209,7 +208,8 @@ impl<'r> Scan<'r> {
                 let renumbered = self.renumbered(reader.objects());
                 let mine = self.groups.entry(GroupKey { by, value: value.into() }).or_default();
                 self.kept_bytes += group.bytes();
-                mine.merge(group, &renumbered, &self.objects.names);
+                let folded = mine.merge(group, &renumbered, &self.objects.names);
+                self.note_folded(by, folded);
                 self.stay_within_memory();
             }
             _ => return Err(StateError::Key),
@@ -223,7 +223,8 @@ impl<'r> Scan<'r> {
         let renumbered = self.renumbered(reader.objects());
         let mine = self.sources.entry(key).or_default();
         self.kept_bytes += source.bytes();
-        mine.merge(source, &renumbered, &self.objects.names);
+        let folded = mine.merge(source, &renumbered, &self.objects.names);
+        self.note_folded(Key::Client, folded);
         self.stay_within_memory();
         Ok(())
     }

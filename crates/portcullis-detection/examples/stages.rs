@@ -1,0 +1,138 @@
+//! What each stage of a scan costs: unpacking, decoding, classifying, the whole.
+//!
+//! `stages FORMAT OBJECT…` holds the objects in memory and times the stages in turn on one
+//! thread, each with what comes before it, and the state that a scan leaves. One line of
+//! JSON with the medians, in seconds, goes to stdout; `cargo xtask bench classify` makes
+//! the table.
+//!
+//! Times on a busy machine scatter by half and instructions do not, so one stage can be run
+//! once by itself, for a profiler: `valgrind --tool=callgrind --toggle-collect='*counted*'
+//! stages FORMAT --once decode|classify|scan OBJECT…`.
+
+use std::hint::black_box;
+use std::io::Read as _;
+use std::time::Instant;
+
+use flate2::read::MultiGzDecoder;
+use portcullis_detection::{Classifier, RuleSet, Scan};
+use portcullis_ingest::{LogFormat, ReadOptions, Reject, Request, Sink, read_object};
+
+const RUNS: usize = 5;
+
+/// Counts requests, and does no more with them.
+#[derive(Default)]
+struct Count(u64);
+
+impl Sink for Count {
+    fn request(&mut self, request: &Request<'_>) {
+        self.0 += 1;
+        black_box(request);
+    }
+    fn reject(&mut self, _: &Reject<'_>) {}
+}
+
+/// Judges requests one by one.
+struct Classify<'r>(Classifier<'r>);
+
+impl Sink for Classify<'_> {
+    fn request(&mut self, request: &Request<'_>) {
+        black_box(self.0.classify(request).score());
+    }
+    fn reject(&mut self, _: &Reject<'_>) {}
+}
+
+/// Gathers requests into sources.
+struct Gather<'r>(Scan<'r>);
+
+impl Sink for Gather<'_> {
+    fn request(&mut self, request: &Request<'_>) {
+        self.0.observe(request);
+    }
+    fn reject(&mut self, reject: &Reject<'_>) {
+        self.0.observe_reject(reject);
+    }
+}
+
+fn read(texts: &[Vec<u8>], format: &LogFormat, sink: &mut impl Sink) {
+    for text in texts {
+        read_object("object", text.as_slice(), Some(format), &ReadOptions::default(), sink);
+    }
+}
+
+/// What a profiler counts.
+#[inline(never)]
+fn counted(texts: &[Vec<u8>], format: &LogFormat, sink: &mut impl Sink) {
+    read(texts, format, sink);
+}
+
+fn once(stage: &str, texts: &[Vec<u8>], format: &LogFormat, rules: &RuleSet) {
+    match stage {
+        "decode" => counted(texts, format, &mut Count::default()),
+        "classify" => counted(texts, format, &mut Classify(rules.classifier())),
+        "scan" => {
+            let mut scan = Gather(Scan::new(rules));
+            counted(texts, format, &mut scan);
+            println!("{} offenders", scan.0.finish().offenders.len());
+        }
+        other => {
+            eprintln!("no such stage: {other}; expected decode, classify or scan");
+            std::process::exit(2);
+        }
+    }
+}
+
+fn seconds(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn unpacked(object: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    MultiGzDecoder::new(object).read_to_end(&mut text).expect("gzip");
+    text
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).peekable();
+    let name = arguments.next().expect("a format: a preset's name or a template");
+    let format = LogFormat::preset(&name)
+        .unwrap_or_else(|| LogFormat::parse(&name).expect("a preset's name or a template"));
+    let stage = arguments
+        .next_if_eq("--once")
+        .map(|_| arguments.next().expect("a stage: decode, classify or scan"));
+    let objects: Vec<Vec<u8>> =
+        arguments.map(|path| std::fs::read(&path).expect("a readable object")).collect();
+    let texts: Vec<Vec<u8>> = objects.iter().map(|object| unpacked(object)).collect();
+    let rules = RuleSet::builtin();
+    if let Some(stage) = stage {
+        once(&stage, &texts, &format, &rules);
+        return;
+    }
+    let bytes: usize = texts.iter().map(Vec::len).sum();
+    let mut times: [Vec<f64>; 4] = Default::default();
+    let mut requests = 0;
+    for _ in 0..RUNS {
+        let [unpack, decode, classify, scan] = &mut times;
+        unpack
+            .push(seconds(|| objects.iter().for_each(|object| drop(black_box(unpacked(object))))));
+        let mut count = Count::default();
+        decode.push(seconds(|| read(&texts, &format, &mut count)));
+        requests = count.0;
+        classify.push(seconds(|| read(&texts, &format, &mut Classify(rules.classifier()))));
+        scan.push(seconds(|| {
+            let mut gathered = Gather(Scan::new(&rules));
+            read(&texts, &format, &mut gathered);
+            black_box(gathered.0.finish());
+        }));
+    }
+    let [unpack, decode, classify, scan] = times.each_mut().map(|times| median(times));
+    println!(
+        "{{\"bytes\":{bytes},\"requests\":{requests},\"unpack\":{unpack},\"decode\":{decode},\"classify\":{classify},\"scan\":{scan}}}"
+    );
+}

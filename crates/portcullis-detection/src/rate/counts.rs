@@ -1,0 +1,295 @@
+//! What is counted of one source or group, in little memory.
+//!
+//! A request may count in a dozen series, and most sources of a large log come a few times
+//! and never again. So a request is one [`Entry`], which says in which series of a bank it
+//! counts, and the panes of a series are made of the entries when somebody asks for them.
+//! Requests that count alike in one second share an entry.
+//!
+//! One client that asks for millions of paths must not fill the memory alone. From
+//! [`MOST_ENTRIES`] on, only a part of what is told apart is: that whose hashes end with
+//! enough zeros. The others still count as requests. So distinct things may be fewer than
+//! there were, never more, and the number that is no longer told apart is given to whoever
+//! states it.
+
+use std::sync::Arc;
+
+use super::pane::{Pane, merge_equal};
+use super::{Key, RatePlan};
+use crate::rule::RuleSet;
+use crate::state::{Reader, StateError, Writer};
+
+/// Entries are put in order when their number has doubled since the last time, and not
+/// before this many, so that ordering costs little for each request.
+const LEAST_UNSORTED: usize = 64;
+
+/// Most entries of one source or group in which things are told apart, 10 MiB. A guess:
+/// five different paths a second for half a day.
+const MOST_ENTRIES: usize = 1 << 18;
+
+/// Requests of one second that count in the same series, and in which nothing differs that
+/// these tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Seconds since 1970.
+    pub(super) second: i64,
+    /// Hash of what the bank tells apart, 0 where no series does; in a bank that sums
+    /// bytes, their sum.
+    pub(super) key: u64,
+    /// Of the requests, the one that stands first: its offset.
+    pub(super) offset: u64,
+    /// Its object, as the scan numbers them.
+    pub(super) object: u32,
+    /// Requests.
+    pub(super) count: u32,
+    /// In which series of the bank they count, as bits.
+    pub(super) series: u32,
+    pub(super) bank: u16,
+    /// Whether the key is a sum.
+    pub(super) sums: bool,
+    /// Whether AWS WAF may have blocked them, and the log cannot tell.
+    pub(super) unclear: bool,
+}
+
+impl Entry {
+    /// What entries are ordered by, and merged where it is equal.
+    const fn rank(&self) -> (u16, i64, u32, bool, u64) {
+        (self.bank, self.second, self.series, self.unclear, if self.sums { 0 } else { self.key })
+    }
+
+    /// Whether its thing is not told apart where hashes must end with so many zeros.
+    const fn is_folded_at(&self, zeros: u32) -> bool {
+        zeros > 0 && !self.sums && self.key != 0 && self.key.trailing_zeros() < zeros
+    }
+
+    /// Adds an entry of the same rank.
+    fn absorb(&mut self, other: &Self, objects: &[Arc<str>]) {
+        self.count = self.count.saturating_add(other.count);
+        if self.sums {
+            self.key = self.key.saturating_add(other.key);
+        }
+        let place = |entry: &Self| (objects.get(entry.object as usize), entry.offset);
+        if place(other) < place(self) {
+            self.object = other.object;
+            self.offset = other.offset;
+        }
+    }
+}
+
+/// By how much counts changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Growth {
+    pub(crate) bytes: usize,
+    /// Entries whose things are no longer told apart.
+    pub(crate) folded: u64,
+}
+
+impl std::ops::AddAssign for Growth {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.folded += other.folded;
+    }
+}
+
+/// Everything counted of one source or group.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    entries: Vec<Entry>,
+    /// How many entries are in order, from the first.
+    sorted: u32,
+    /// With how many zeros the hashes end that are told apart. The upper bits of an object's
+    /// are its route's.
+    zeros: u32,
+}
+
+impl Counts {
+    /// Adds one.
+    pub(crate) fn add(&mut self, mut entry: Entry, objects: &[Arc<str>]) -> Growth {
+        let mut growth = Growth::default();
+        if entry.is_folded_at(self.zeros) {
+            entry.key = 0;
+            growth.folded = 1;
+        }
+        let before = self.entries.capacity();
+        match self.entries.last_mut() {
+            Some(last) if last.rank() == entry.rank() => {
+                last.absorb(&entry, objects);
+                return growth;
+            }
+            Some(_) => {}
+            // Most sources of a large scan come once.
+            None => self.entries.reserve_exact(1),
+        }
+        self.entries.push(entry);
+        if self.entries.len() > LEAST_UNSORTED.max(2 * self.sorted as usize) {
+            self.order(objects);
+            growth.folded += self.stay_below(MOST_ENTRIES, objects);
+        }
+        let grown = self.entries.capacity().saturating_sub(before);
+        Growth { bytes: grown * size_of::<Entry>(), ..growth }
+    }
+
+    /// Adds what another scan counted, whose objects are numbered by `renumbered`. Gives the
+    /// number of entries whose things are no longer told apart.
+    pub(crate) fn merge(
+        &mut self,
+        mut other: Self,
+        renumbered: &[u32],
+        objects: &[Arc<str>],
+    ) -> u64 {
+        for entry in &mut other.entries {
+            if let Some(object) = renumbered.get(entry.object as usize) {
+                entry.object = *object;
+            }
+        }
+        if self.entries.is_empty() && self.zeros == 0 {
+            *self = other;
+            return 0;
+        }
+        let zeros = self.zeros.max(other.zeros);
+        self.entries.append(&mut other.entries);
+        let mut folded = 0;
+        if zeros > 0 {
+            folded = self.fold(zeros);
+        }
+        self.order(objects);
+        folded + self.stay_below(MOST_ENTRIES, objects)
+    }
+
+    /// Sorts by rank, each once.
+    pub(crate) fn order(&mut self, objects: &[Arc<str>]) {
+        if self.entries.len() == self.sorted as usize {
+            return;
+        }
+        self.entries.sort_unstable_by_key(Entry::rank);
+        self.entries.dedup_by(|next, kept| {
+            let same = next.rank() == kept.rank();
+            if same {
+                kept.absorb(next, objects);
+            }
+            same
+        });
+        self.sorted = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+    }
+
+    /// Tells fewer things apart until there are no more entries than that, or nothing is
+    /// told apart any more. Gives the number of entries whose things are not told apart any
+    /// more.
+    pub(crate) fn stay_below(&mut self, most: usize, objects: &[Arc<str>]) -> u64 {
+        let mut folded = 0;
+        if self.entries.len() > most {
+            self.order(objects);
+        }
+        while self.entries.len() > most && self.zeros < u64::BITS {
+            folded += self.fold(self.zeros + 1);
+            self.order(objects);
+        }
+        if folded > 0 {
+            self.entries.shrink_to_fit();
+        }
+        folded
+    }
+
+    fn fold(&mut self, zeros: u32) -> u64 {
+        self.zeros = zeros;
+        let mut folded = 0;
+        for entry in &mut self.entries {
+            if entry.is_folded_at(zeros) {
+                entry.key = 0;
+                folded += 1;
+            }
+        }
+        self.sorted = 0;
+        folded
+    }
+
+    /// Requests counted, or somewhat more where they count in several banks.
+    pub(crate) fn at_most(&self) -> u64 {
+        self.entries.iter().map(|entry| u64::from(entry.count)).sum()
+    }
+
+    /// Counted requests by series.
+    pub(super) fn totals(&self, plan: &RatePlan) -> Vec<u64> {
+        let mut totals = vec![0; plan.series.len()];
+        for entry in &self.entries {
+            for series in plan.series_of(entry) {
+                totals[series] += u64::from(entry.count);
+            }
+        }
+        totals
+    }
+
+    /// The panes of a series, in order, each once.
+    pub(super) fn panes(&self, plan: &RatePlan, series: usize, objects: &[Arc<str>]) -> Vec<Pane> {
+        let planned = &plan.series[series];
+        let width = i64::from(planned.counted.pane_seconds);
+        let of_series =
+            |entry: &&Entry| entry.bank == planned.bank && entry.series & planned.bit != 0;
+        let pane = |entry: &Entry| Pane {
+            second: entry.second.div_euclid(width) * width,
+            key: if planned.counted.apart.is_some() { entry.key } else { 0 },
+            unclear: entry.unclear,
+            object: entry.object,
+            offset: entry.offset,
+            count: entry.count,
+            bytes: if entry.sums { entry.key } else { 0 },
+        };
+        let mut panes: Vec<Pane> = self.entries.iter().filter(of_series).map(pane).collect();
+        merge_equal(&mut panes, objects);
+        panes
+    }
+
+    /// Bytes that they take.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>()
+    }
+
+    /// Drops everything; gives the requests of the series with the most.
+    pub(crate) fn forget(&mut self, plan: &RatePlan) -> u64 {
+        let most = self.totals(plan).into_iter().max().unwrap_or(0);
+        *self = Self::default();
+        most
+    }
+
+    /// Writes the panes of each series.
+    pub(crate) fn write(&self, writer: &mut Writer, plan: &RatePlan, objects: &[Arc<str>]) {
+        let totals = self.totals(plan);
+        let counted = || (0..totals.len()).filter(|series| totals[*series] > 0);
+        writer.length(counted().count());
+        for series in counted() {
+            writer.length(series);
+            Pane::write_all(&self.panes(plan, series, objects), writer, objects);
+        }
+    }
+
+    /// Counts whose objects are numbered as in [`Reader::objects`].
+    pub(crate) fn read(
+        reader: &mut Reader<'_>,
+        by: Key,
+        rules: &RuleSet,
+    ) -> Result<Self, StateError> {
+        let plan = rules.rates();
+        let mut counts = Self::default();
+        let mut next = 0;
+        for _ in 0..reader.length()? {
+            let series = plan.read_series(reader, by)?;
+            if series < next {
+                return Err(StateError::Value("the order of series"));
+            }
+            next = series + 1;
+            let planned = &plan.series[series];
+            let sums = planned.counted.sums_bytes;
+            counts.entries.extend(Pane::read_all(reader)?.into_iter().map(|pane| Entry {
+                second: pane.second,
+                key: if sums { pane.bytes } else { pane.key },
+                offset: pane.offset,
+                object: pane.object,
+                count: pane.count,
+                series: planned.bit,
+                bank: planned.bank,
+                sums,
+                unclear: pane.unclear,
+            }));
+        }
+        Ok(counts)
+    }
+}
