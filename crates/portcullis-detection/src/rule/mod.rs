@@ -14,6 +14,7 @@ mod example;
 mod parse;
 mod pattern;
 mod reader;
+mod required;
 mod spot;
 
 use std::sync::Arc;

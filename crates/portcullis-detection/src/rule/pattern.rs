@@ -3,23 +3,34 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use aho_corasick::packed;
 use regex::bytes::{Regex, RegexBuilder};
 use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind, PatternSet, meta};
+
+use super::required;
 
 /// Bytes one compiled expression may take: some hundred times what a careful one does,
 /// and little enough that a thousand rules fit.
 const EXPRESSION_BYTES: usize = 1 << 20;
 
+/// Least bytes of a text in which required literals are looked for before the expressions
+/// are: a shorter one is read faster than the literals are found out and two searches begun.
+const LONG_TEXT_BYTES: usize = 512;
+
 /// Expressions of which any may match, over bytes, with ASCII classes.
 ///
 /// Most candidates match none of a rule's expressions, so all are searched at once; only
-/// to tell where a match stands are they compiled one by one, when there first is one.
+/// to tell where one matches is it compiled by itself, when it first does.
 #[derive(Debug, Default)]
 pub(crate) struct Patterns {
     texts: Vec<String>,
     together: Option<meta::Regex>,
-    each: OnceLock<Vec<Regex>>,
+    each: Vec<OnceLock<meta::Regex>>,
+    /// Finds literals one of which is in every text that any expression matches, where the
+    /// expressions tell and the processor finds them many bytes at a time. Known when there
+    /// first is a long text.
+    required: OnceLock<Option<packed::Searcher>>,
 }
 
 impl Patterns {
@@ -31,20 +42,12 @@ impl Patterns {
         if texts.is_empty() {
             return Ok(Self::default());
         }
-        // A literal was seen before, so looking for literals again finds little, and in a
-        // text full of them costs much: the automaton alone takes the same for every byte.
-        let together = meta::Builder::new()
-            .configure(
-                meta::Config::new()
-                    .auto_prefilter(false)
-                    .match_kind(MatchKind::All)
-                    .utf8_empty(false)
-                    .nfa_size_limit(Some(EXPRESSION_BYTES * texts.len())),
-            )
-            .syntax(syntax::Config::new().unicode(false).utf8(false))
-            .build_many(&texts);
+        let config = config().match_kind(MatchKind::All);
+        let config = config.nfa_size_limit(Some(EXPRESSION_BYTES * texts.len()));
+        let together = builder(config).build_many(&texts);
         if let Ok(together) = together {
-            return Ok(Self { texts, together: Some(together), each: OnceLock::new() });
+            let each = texts.iter().map(|_| OnceLock::new()).collect();
+            return Ok(Self { texts, together: Some(together), each, required: OnceLock::new() });
         }
         let broken: Vec<(usize, String)> = texts
             .iter()
@@ -64,7 +67,19 @@ impl Patterns {
 
     /// Whether any matches.
     pub(crate) fn match_in(&self, text: &[u8]) -> bool {
-        self.together.as_ref().is_some_and(|together| together.is_match(text))
+        let together = self.together.as_ref();
+        together.is_some_and(|together| !self.lacks_required(text) && together.is_match(text))
+    }
+
+    /// Whether the text is long and lacks what every match needs.
+    fn lacks_required(&self, text: &[u8]) -> bool {
+        if text.len() < LONG_TEXT_BYTES {
+            return false;
+        }
+        let required = self.required.get_or_init(|| {
+            required::literals(&self.texts, syntax()).and_then(packed::Searcher::new)
+        });
+        required.as_ref().is_some_and(|required| required.find(text).is_none())
     }
 
     /// The places of those that match, as bits; those behind the 64th share the last.
@@ -93,15 +108,34 @@ impl Patterns {
 
     /// Where the first expression that matches does.
     pub(crate) fn find_in(&self, text: &[u8]) -> Option<Range<usize>> {
-        if !self.match_in(text) {
-            return None;
-        }
-        let each = self.each.get_or_init(|| {
-            // Each part of the whole is smaller than the whole, so none is refused here.
-            self.texts.iter().filter_map(|text| regex_of(text, usize::MAX).ok()).collect()
+        let together = self.together.as_ref().filter(|_| self.match_in(text))?;
+        let mut matches = PatternSet::new(together.pattern_len());
+        together.which_overlapping_matches(&Input::new(text), &mut matches);
+        let first = matches.iter().next()?.as_usize();
+        // Each part of the whole is smaller than the whole, so none is refused here.
+        let regex = self.each[first].get_or_init(|| {
+            builder(config()).build(&self.texts[first]).expect("compiled as a part before")
         });
-        each.iter().find_map(|regex| regex.find(text)).map(|found| found.range())
+        regex.find(text).map(|found| found.range())
     }
+}
+
+/// A literal was seen before, so looking for literals again finds little, and in a text full
+/// of them costs much: the automaton alone takes the same for every byte. One that is needed
+/// a few times is not worth other automata beside it.
+fn config() -> meta::Config {
+    meta::Config::new().auto_prefilter(false).utf8_empty(false).onepass(false)
+}
+
+fn builder(config: meta::Config) -> meta::Builder {
+    let mut builder = meta::Builder::new();
+    builder.configure(config).syntax(syntax());
+    builder
+}
+
+/// How expressions are read: over bytes, with ASCII classes.
+fn syntax() -> syntax::Config {
+    syntax::Config::new().unicode(false).utf8(false)
 }
 
 fn regex_of(text: &str, bytes: usize) -> Result<Regex, regex::Error> {

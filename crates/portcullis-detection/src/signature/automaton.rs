@@ -322,10 +322,13 @@ impl Automaton {
                     // text full of quotes costs little more than one with a single quote.
                     let of_interest = self.masks[literal] & wanted != 0
                         && candidates.spent[literal] != candidates.search;
-                    if !of_interest && parts.is_none() {
+                    let whole = start + self.texts[literal].len();
+                    let noting = parts.is_some()
+                        && self.masks[literal] & all_views_of_parts() != 0
+                        && !parameter.has_noted(start, whole);
+                    if !of_interest && !noting {
                         continue;
                     }
-                    let whole = start + self.texts[literal].len();
                     let rest = &self.texts[literal][end - start..];
                     if !text.get(end..whole).is_some_and(|text| text.eq_ignore_ascii_case(rest)) {
                         continue;
@@ -398,7 +401,7 @@ impl Automaton {
             // Without an equals sign the whole parameter is a value.
             _ => Subject::Values,
         };
-        if parts.has(part, at.start) || mask & all_views(part) == 0 {
+        if mask & all_views(part) == 0 {
             return;
         }
         // A part's ends are word boundaries in the query too; its start and its end are
@@ -408,7 +411,14 @@ impl Automaton {
                 && (one.place != Place::Word || stands(one.place, query, seen.start, seen.end))
         });
         if stands_so {
-            parts.add(part, at.start);
+            if !parts.has(part, at.start) {
+                parts.add(part, at.start);
+            }
+            at.noted = match (part, at.equals) {
+                (Subject::Names, Some(equals)) => at.start..equals,
+                (_, Some(equals)) => equals + 1..at.end,
+                (_, None) => at.start..at.end,
+            };
         }
     }
 }
@@ -421,9 +431,16 @@ struct Parameter {
     end: usize,
     equals: Option<usize>,
     begun: bool,
+    /// The name or value that was noted last: what else stands in it says nothing new.
+    noted: Range<usize>,
 }
 
 impl Parameter {
+    /// Whether what stands at `start..end` is in a part that is noted already.
+    const fn has_noted(&self, start: usize, end: usize) -> bool {
+        self.noted.start <= start && end <= self.noted.end
+    }
+
     /// Whether the parameter at the literal's start holds it whole. Moves there.
     ///
     /// Literals come in the order in which their first bytes end. So one that starts before
