@@ -2,12 +2,13 @@
 //!
 //! Names and headers lie (`.gz` that is none, `Content-Encoding` that was undone on
 //! the way), so only magic numbers count. Layers may be nested: CloudWatch Logs
-//! gzips what Firehose gzips again. Everything streams but ZIP and Parquet, whose
-//! directories stand at the end.
+//! gzips what Firehose gzips again. Everything streams but small gzip, which is quicker
+//! at once, and ZIP and Parquet, whose directories stand at the end.
 //!
 //! Sources: RFC 1952 (gzip), RFC 8878 (zstd), Snappy's `framing_format.txt`,
 //! Hadoop's `BlockCompressorStream`, PKWARE's APPNOTE (ZIP).
 
+use std::cell::RefCell;
 use std::io::{self, BufRead as _, BufReader, Cursor, Read};
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ pub(crate) fn text<'r>(input: impl Read + 'r) -> io::Result<(Box<dyn Read + 'r>,
         text = Box::new(Cursor::new(head).chain(text));
         text = match layer {
             None => return Ok((text, depth > 0)),
-            Some(Layer::Gzip) => Box::new(MultiGzDecoder::new(text)),
+            Some(Layer::Gzip) => gzip(text)?,
             Some(Layer::Zstd) => Box::new(ZstdFrames::new(text)),
             Some(Layer::SnappyFramed) => Box::new(snap::read::FrameDecoder::new(text)),
             Some(Layer::SnappyHadoop) => Box::new(HadoopBlocks::new(text)),
@@ -46,6 +47,9 @@ pub(crate) fn text<'r>(input: impl Read + 'r) -> io::Result<(Box<dyn Read + 'r>,
     }
     Err(io::Error::other("compressed more than four times over"))
 }
+
+/// What gzip that holds deflate begins with.
+const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 0x08];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layer {
@@ -59,7 +63,7 @@ enum Layer {
 
 impl Layer {
     fn of(head: &[u8]) -> Option<Self> {
-        if head.starts_with(&[0x1f, 0x8b, 0x08]) {
+        if head.starts_with(&GZIP_MAGIC) {
             Some(Self::Gzip)
         } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
             Some(Self::Zstd)
@@ -74,6 +78,92 @@ impl Layer {
         } else {
             None
         }
+    }
+}
+
+/// Most bytes of gzip, and of its text, that are unpacked at once: what Firehose delivers
+/// at its default settings fits several times, and a worker holds one of each.
+const WHOLE_GZIP_BYTES: usize = 8 << 20;
+const WHOLE_TEXT_BYTES: usize = 24 << 20;
+
+/// The text of gzip: at once where it is small and of one member, which takes half the time,
+/// else as a stream. What does not unpack at once is read as a stream, too, so that the
+/// text before the damage is seen and the error is the same.
+fn gzip<'r>(mut source: Box<dyn Read + 'r>) -> io::Result<Box<dyn Read + 'r>> {
+    let mut packed = Vec::new();
+    let read = (&mut source).take(WHOLE_GZIP_BYTES as u64 + 1).read_to_end(&mut packed);
+    if read.is_ok()
+        && packed.len() <= WHOLE_GZIP_BYTES
+        && let Some(text) = Unpacked::of(&packed)
+    {
+        return Ok(Box::new(text));
+    }
+    // An error of the source comes again, behind what was read before it.
+    let rest: Box<dyn Read + 'r> = match read {
+        Ok(_) => source,
+        Err(error) => Box::new(Broken(Some(error))),
+    };
+    Ok(Box::new(MultiGzDecoder::new(Cursor::new(packed).chain(rest))))
+}
+
+/// Fails with an error, once.
+struct Broken(Option<io::Error>);
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}
+
+thread_local! {
+    /// The memory of the text that the thread unpacked last: fresh memory costs a good part
+    /// of the time that unpacking at once saves.
+    static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Text that was unpacked at once.
+struct Unpacked {
+    text: Vec<u8>,
+    at: usize,
+    end: usize,
+}
+
+impl Unpacked {
+    /// `None` when it is too long, damaged, or may have several members.
+    fn of(packed: &[u8]) -> Option<Self> {
+        // Gzip ends with the length of its text, modulo 2^32.
+        let (_, length) = packed.split_last_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        // The beginning of another member may also stand in the data by chance, one time in
+        // 16 million; then it is read as a stream for nothing.
+        let may_have_more = memchr::memmem::find(&packed[1..], &GZIP_MAGIC).is_some();
+        if length > WHOLE_TEXT_BYTES || may_have_more {
+            return None;
+        }
+        let mut text = SPARE.take();
+        if text.len() < length {
+            text.resize(length, 0);
+        }
+        let unpacked =
+            libdeflater::Decompressor::new().gzip_decompress(packed, &mut text[..length]);
+        let unpacked_text = Self { text, at: 0, end: length };
+        // What follows the member, if anything does, is no length of a text.
+        (unpacked.ok()? == length).then_some(unpacked_text)
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(self.end - self.at);
+        buffer[..length].copy_from_slice(&self.text[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}
+
+impl Drop for Unpacked {
+    fn drop(&mut self) {
+        SPARE.set(std::mem::take(&mut self.text));
     }
 }
 

@@ -41,6 +41,9 @@ pub(crate) enum Setting {
 #[derive(Debug, Clone)]
 pub(crate) struct Literal {
     text: Box<[u8]>,
+    /// Its rarest byte, and where that stands.
+    mark: u8,
+    mark_at: usize,
     first: memmem::Finder<'static>,
     last: memmem::FinderRev<'static>,
 }
@@ -48,26 +51,66 @@ pub(crate) struct Literal {
 impl Literal {
     /// Where it first occurs.
     pub(crate) fn find(&self, text: &[u8]) -> Option<usize> {
-        // One byte needs no searcher.
-        match &*self.text {
-            [byte] => memchr::memchr(*byte, text),
-            _ => self.first.find(text),
+        // Values are short, and a mark such as a quote is seldom in them: looking for that
+        // one byte is over before a searcher has begun.
+        if self.text.is_empty() {
+            return Some(0);
         }
+        let mut from = 0;
+        for _ in 0..MOST_GUESSES {
+            let found = from + memchr::memchr(self.mark, text.get(from..)?)?;
+            if let Some(start) = found.checked_sub(self.mark_at)
+                && text[start..].starts_with(&self.text)
+            {
+                return Some(start);
+            }
+            from = found + 1;
+        }
+        let from = from.saturating_sub(self.mark_at);
+        Some(from + self.first.find(&text[from..])?)
     }
 
     /// Where it last occurs.
     pub(crate) fn rfind(&self, text: &[u8]) -> Option<usize> {
-        match &*self.text {
-            [byte] => memchr::memrchr(*byte, text),
-            _ => self.last.rfind(text),
+        if self.text.is_empty() {
+            return Some(text.len());
         }
+        let mut to = text.len();
+        for _ in 0..MOST_GUESSES {
+            to = memchr::memrchr(self.mark, &text[..to])?;
+            if let Some(start) = to.checked_sub(self.mark_at)
+                && text[start..].starts_with(&self.text)
+            {
+                return Some(start);
+            }
+        }
+        let to = text.len().min(to + self.text.len() - self.mark_at);
+        self.last.rfind(&text[..to])
+    }
+}
+
+/// How often the mark may stand alone before a searcher is worth its beginning.
+const MOST_GUESSES: usize = 4;
+
+/// How often a byte stands in values, as a guess: digits and letters most, then blanks and
+/// what addresses and agents are written with.
+const fn commonness(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => 3,
+        b' ' | b'.' | b'/' | b'-' | b':' | b';' | b',' => 2,
+        b'(' | b')' | b'_' | b'=' | b'&' | b'%' | b'?' => 1,
+        _ => 0,
     }
 }
 
 impl From<&[u8]> for Literal {
     fn from(text: &[u8]) -> Self {
+        let places = text.iter().enumerate();
+        let (mark_at, mark) = places.min_by_key(|(_, byte)| commonness(**byte)).unwrap_or((0, &0));
         Self {
             text: text.into(),
+            mark: *mark,
+            mark_at,
             first: memmem::Finder::new(text).into_owned(),
             last: memmem::FinderRev::new(text).into_owned(),
         }
@@ -297,7 +340,21 @@ fn quotes_after(literal: &[u8], mut open: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn fixed_text_is_found_where_a_plain_search_finds_it(
+            fixed in "[\\]\" a]{0,4}",
+            text in "[\\]\" a]{0,60}",
+        ) {
+            let literal = Literal::from(fixed.as_bytes());
+            prop_assert_eq!(literal.find(text.as_bytes()), text.find(&fixed));
+            prop_assert_eq!(literal.rfind(text.as_bytes()), text.rfind(&fixed));
+        }
+    }
 
     fn template(text: &str) -> Template {
         Template::parse(text).expect("a template")
