@@ -11,13 +11,19 @@ mod decode;
 mod detection;
 mod gunzip;
 mod machine;
+mod memory;
+mod peers;
+mod programs;
+mod rules;
+mod stages;
+mod start;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command as Process, Stdio};
-use std::time::Instant;
+use std::process::Command as Process;
 
 use clap::Parser as _;
+use programs::Times;
 use serde::Serialize;
 
 use crate::firehose::{self, Manifest, Options};
@@ -40,6 +46,16 @@ enum What {
     Detection(detection::Arguments),
     /// Measure what text made to waste time costs beside honest text
     Adversarial(adversarial::Arguments),
+    /// Time the stages of a scan: unpacking, decoding, classifying, gathering
+    Classify(stages::Arguments),
+    /// Measure what is kept of each client, and the bound on it
+    Memory(memory::Arguments),
+    /// Time other programs on the same log, those that are installed
+    Peers(peers::Arguments),
+    /// Time scans with few rules and with many
+    Rules(rules::Arguments),
+    /// Time what passes before the first record is read
+    Start(start::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -97,6 +113,11 @@ pub(crate) fn run(command: &Command) -> Result<(), String> {
         What::Decode(arguments) => decode::run(arguments),
         What::Detection(arguments) => detection::run(arguments),
         What::Adversarial(arguments) => adversarial::run(arguments),
+        What::Classify(arguments) => stages::run(arguments),
+        What::Memory(arguments) => memory::run(arguments),
+        What::Peers(arguments) => peers::run(arguments),
+        What::Rules(arguments) => rules::run(arguments),
+        What::Start(arguments) => start::run(arguments),
     }
 }
 
@@ -124,25 +145,6 @@ struct LogFigures {
     scan_to_zlib_rs: f64,
     /// Highest resident memory of the scan; absent where the system does not tell.
     scan_peak_bytes: Option<u64>,
-}
-
-/// The runs of one program, in seconds.
-#[derive(Debug, Serialize)]
-struct Times {
-    median: f64,
-    fastest: f64,
-    slowest: f64,
-}
-
-impl Times {
-    fn of(mut seconds: Vec<f64>) -> Self {
-        seconds.sort_unstable_by(f64::total_cmp);
-        Self {
-            median: seconds[seconds.len() / 2],
-            fastest: seconds[0],
-            slowest: seconds[seconds.len() - 1],
-        }
-    }
 }
 
 fn scan(arguments: &ScanArguments) -> Result<(), String> {
@@ -289,14 +291,8 @@ fn time_scan(
     binary: &Path,
     threads: usize,
 ) -> Result<(f64, Option<u64>), String> {
-    let findings = findings_file(log);
-    let output = File::create(&findings)
-        .map_err(|error| format!("failed to write {}: {error}", findings.display()))?;
-    let begun = Instant::now();
-    let mut child = Process::new(binary)
-        .arg("scan")
-        .arg(directory)
-        .args([
+    let run = programs::scan(
+        Process::new(binary).arg("scan").arg(directory).args([
             "--format",
             log.format(),
             "--quiet",
@@ -304,20 +300,10 @@ fn time_scan(
             "json",
             "--threads",
             &threads.to_string(),
-        ])
-        .stdout(output)
-        .stderr(Stdio::inherit())
-        .spawn()
-        .map_err(|error| format!("failed to start {}: {error}", binary.display()))?;
-    let memory = machine::watch_memory(child.id());
-    let status = child.wait().map_err(|error| format!("failed to wait for the scan: {error}"))?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let peak = memory.finish();
-    // 3 means that some input was not covered, which is warned of after the runs.
-    if !matches!(status.code(), Some(0 | 3)) {
-        return Err(format!("the scan of {} ended with {status}", directory.display()));
-    }
-    Ok((seconds, peak))
+        ]),
+        &findings_file(log),
+    )?;
+    Ok((run.seconds, run.peak_bytes))
 }
 
 /// A fast scan that skips records is no fast scan.
@@ -360,19 +346,5 @@ fn print(figures: &LogFigures, threads: usize, runs: u32) {
     );
     if let Some(peak) = figures.scan_peak_bytes {
         println!("  peak memory of the scan: {:.0} MB", peak as f64 / 1e6);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_in_the_middle_however_runs_come() {
-        let times = Times::of(vec![5.0, 1.0, 9.0, 2.0, 3.0]);
-        assert_eq!(
-            [times.median, times.fastest, times.slowest].map(f64::to_bits),
-            [3.0, 1.0, 9.0].map(f64::to_bits)
-        );
     }
 }

@@ -1,0 +1,212 @@
+//! Measures what a scan keeps of each client, and whether it stays within its bound.
+//!
+//! Logs are generated in which every client is another one, a few requests each, in rounds,
+//! so that nothing of a client is near the rest of it. The peak of the process, less that
+//! of a scan of as much text from a hundred clients, divided by the clients, is what one
+//! costs. Where the bound is reached, the number of clients that were forgotten stands in
+//! the table.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+
+use serde::Serialize;
+
+use super::{machine, programs};
+use crate::{firehose, workspace};
+
+/// Requests in one object, some 16 MB of text.
+const OBJECT_REQUESTS: u64 = 100_000;
+
+/// Clients of the log that the others are compared with.
+const FEW_SOURCES: u64 = 100;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Clients of each log
+    #[arg(long, value_name = "N", value_delimiter = ',',
+          default_values_t = [10_000, 100_000, 1_000_000])]
+    sources: Vec<u64>,
+    /// Requests of each client
+    #[arg(long, value_name = "N", default_values_t = [2, 20])]
+    requests: Vec<u64>,
+    /// Most requests of one log; logs that would have more are left out
+    #[arg(long, value_name = "N", default_value_t = 20_000_000)]
+    most: u64,
+    /// What the scan is told by `--memory`
+    #[arg(long, value_name = "BYTES", default_value = "512M")]
+    memory: String,
+    /// Threads of the scan
+    #[arg(long, default_value_t = 2)]
+    threads: u32,
+    /// Measure this program instead of building the workspace's
+    #[arg(long, value_name = "PROGRAM")]
+    binary: Option<PathBuf>,
+    /// Write the figures to a file, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    schema_version: u32,
+    machine: machine::Machine,
+    memory: String,
+    threads: u32,
+    logs: Vec<Figures>,
+}
+
+#[derive(Debug, Serialize)]
+struct Figures {
+    sources: u64,
+    requests: u64,
+    text_bytes: u64,
+    seconds: f64,
+    nanoseconds_per_request: f64,
+    peak_bytes: u64,
+    /// Above the peak of a scan of as many requests from a hundred clients.
+    bytes_per_source: f64,
+    forgotten: u64,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
+    let binary = match &arguments.binary {
+        Some(binary) => binary.clone(),
+        None => super::build()?,
+    };
+    let machine = machine::describe();
+    println!("{machine}");
+    println!("--memory {}, {} threads", arguments.memory, arguments.threads);
+    println!(
+        "{:>10} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10}",
+        "sources", "requests", "text MB", "seconds", "ns/req", "peak MB", "B/source", "forgotten"
+    );
+    let mut logs = Vec::new();
+    for each in &arguments.requests {
+        for sources in &arguments.sources {
+            let requests = sources * each;
+            if requests > arguments.most {
+                continue;
+            }
+            let few = measure(arguments, &binary, FEW_SOURCES, requests / FEW_SOURCES)?;
+            let mut figures = measure(arguments, &binary, *sources, *each)?;
+            figures.bytes_per_source =
+                figures.peak_bytes.saturating_sub(few.peak_bytes) as f64 / *sources as f64;
+            println!(
+                "{:>10} {:>10} {:>8.0} {:>8.2} {:>8.0} {:>8.0} {:>8.0} {:>10}",
+                figures.sources,
+                figures.requests,
+                figures.text_bytes as f64 / 1e6,
+                figures.seconds,
+                figures.nanoseconds_per_request,
+                figures.peak_bytes as f64 / 1e6,
+                figures.bytes_per_source,
+                figures.forgotten,
+            );
+            logs.push(figures);
+        }
+    }
+    if let Some(file) = &arguments.json {
+        let (memory, threads) = (arguments.memory.clone(), arguments.threads);
+        let report = Report { schema_version: 1, machine, memory, threads, logs };
+        firehose::write_json(file, &report)?;
+    }
+    Ok(())
+}
+
+/// Generates a log, scans it, and removes it.
+fn measure(
+    arguments: &Arguments,
+    binary: &Path,
+    sources: u64,
+    each: u64,
+) -> Result<Figures, String> {
+    let home = workspace::target().join("bench").join("memory");
+    let log = home.join("log");
+    if log.exists() {
+        fs::remove_dir_all(&log)
+            .map_err(|error| format!("failed to remove {}: {error}", log.display()))?;
+    }
+    let text_bytes = generate(&log, sources, each)
+        .map_err(|error| format!("failed to write {}: {error}", log.display()))?;
+    let findings = home.join("findings.json");
+    let run = programs::scan(
+        Process::new(binary)
+            .arg("scan")
+            .arg(&log)
+            .args(["--format", "combined", "--quiet", "--output", "json"])
+            .args(["--memory", &arguments.memory])
+            .args(["--threads", &arguments.threads.to_string()]),
+        &findings,
+    )?;
+    fs::remove_dir_all(&log)
+        .map_err(|error| format!("failed to remove {}: {error}", log.display()))?;
+    let found = fs::read(&findings)
+        .ok()
+        .and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok())
+        .ok_or("the scan's findings are no JSON")?;
+    let requests = sources * each;
+    if found["coverage"]["requests"].as_u64() != Some(requests) {
+        return Err(format!("{requests} requests were written, the scan's findings say otherwise"));
+    }
+    Ok(Figures {
+        sources,
+        requests,
+        text_bytes,
+        seconds: run.seconds,
+        nanoseconds_per_request: run.seconds * 1e9 / requests as f64,
+        peak_bytes: run.peak_bytes.ok_or("this system does not tell a process's memory")?,
+        bytes_per_source: 0.0,
+        forgotten: found["coverage"]["forgotten"]["times"].as_u64().unwrap_or(0),
+    })
+}
+
+/// Writes the log as objects of gzip; gives the bytes of its text.
+fn generate(directory: &Path, sources: u64, each: u64) -> std::io::Result<u64> {
+    fs::create_dir_all(directory)?;
+    let mut text_bytes = 0;
+    let mut object = None;
+    for number in 0..sources * each {
+        if number.is_multiple_of(OBJECT_REQUESTS) {
+            let file = directory.join(format!("{:06}.gz", number / OBJECT_REQUESTS));
+            let file = BufWriter::new(File::create(file)?);
+            object = Some(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
+        }
+        let line = line(number % sources, number, number * 7_200 / (sources * each));
+        text_bytes += line.len() as u64;
+        let out = object.as_mut().expect("begun with the first request");
+        out.write_all(line.as_bytes())?;
+        if (number + 1).is_multiple_of(OBJECT_REQUESTS)
+            && let Some(object) = object.take()
+        {
+            object.finish()?.flush()?;
+        }
+    }
+    if let Some(object) = object {
+        object.finish()?.flush()?;
+    }
+    Ok(text_bytes)
+}
+
+/// One request, that many seconds after the log's begin. Every other client is one of
+/// IPv6.
+fn line(source: u64, number: u64, second: u64) -> String {
+    // A bijection of 32 bits, so that neighbours in the log are none in the table.
+    let spread = u32::try_from(source & 0xffff_ffff).unwrap_or(0).wrapping_mul(0x9e37_79b1);
+    let client = if source.is_multiple_of(2) {
+        std::net::Ipv4Addr::from(spread).to_string()
+    } else {
+        format!("2001:db8:{:x}:{:x}::1", spread >> 16, spread & 0xffff)
+    };
+    let (hour, minute, second) = (8 + second / 3_600, second / 60 % 60, second % 60);
+    format!(
+        "{client} - - [02/Mar/2026:{hour:02}:{minute:02}:{second:02} +0000] \"GET /products/{} \
+         HTTP/1.1\" 200 {} \"-\" \"Mozilla/5.0 (X11; Linux x86_64; rv:{}.0) Gecko/20100101 \
+         Firefox/{}.0\"\n",
+        number * 31 % 9_000,
+        number * 17 % 5_000,
+        100 + number % 20,
+        100 + number % 20,
+    )
+}

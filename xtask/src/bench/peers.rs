@@ -1,0 +1,230 @@
+//! Times other programs on the same log, those that are installed.
+//!
+//! None of them does the same: some only unpack, some count lines that match a few
+//! expressions, some count visitors. They say what a reader of logs may expect to wait.
+//! Nothing here asserts a time.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+
+use serde::Serialize;
+
+use super::programs::{self, Times};
+use super::{generated, machine};
+use crate::{firehose, workspace};
+
+/// What a person who greps for attacks writes.
+const EXPRESSIONS: [&str; 7] = [
+    r"(?i)union(\s|%20|\+)+(all(\s|%20|\+)+)?select",
+    r"(?i)<script|%3cscript",
+    r"\.\./\.\./|%2e%2e%2f",
+    r"/etc/passwd",
+    r"(?i)\$\{jndi:",
+    r"/\.(env|git/config|aws/credentials)",
+    r"(?i)sqlmap|nikto|nuclei",
+];
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Text of the log to generate
+    #[arg(long, value_name = "N", default_value_t = 150_000_000)]
+    bytes: u64,
+    /// Measured runs of each program; one more warms up
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Measure this program instead of building the workspace's
+    #[arg(long, value_name = "PROGRAM")]
+    binary: Option<PathBuf>,
+    /// Write the figures to a file, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    schema_version: u32,
+    machine: machine::Machine,
+    text_bytes: u64,
+    records: u64,
+    programs: Vec<Figures>,
+    not_installed: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Figures {
+    program: &'static str,
+    does: &'static str,
+    times: Times,
+    /// Its median divided by that of the scan of the one file.
+    to_scan: f64,
+}
+
+/// One program, and how it is run.
+struct Peer {
+    program: &'static str,
+    does: &'static str,
+    /// What a shell is to find, so that the program can run.
+    needs: &'static str,
+    command: String,
+}
+
+fn peers(binary: &Path, file: &Path, objects: &Path) -> Vec<Peer> {
+    let [binary, file, objects] =
+        [binary, file, objects].map(|path| format!("'{}'", path.display()));
+    let patterns = EXPRESSIONS.map(|one| format!("-e '{one}'")).join(" ");
+    let scan = "--format combined --quiet --output json";
+    let query = format!(
+        "import duckdb; print(duckdb.sql(r\"\"\"select regexp_extract(line, \"'\"'^(\\S+)'\"'\", 1), \
+         count(*) from read_csv({0}, columns={{\"'\"'line'\"'\": \"'\"'varchar'\"'\"}}, \
+         delim=\"'\"'\\x01'\"'\", quote=\"'\"''\"'\", escape=\"'\"''\"'\", header=false) where \
+         regexp_matches(line, \"'\"'(?i)union.{{1,20}}select|<script|/etc/passwd'\"'\") group by 1 \
+         order by 2 desc limit 20\"\"\"))",
+        file.replace('\'', "\"'\"'\"'\"'\"'\"'\"")
+    );
+    vec![
+        Peer {
+            program: "portcullis scan, one file",
+            does: "all rules, sources, rates",
+            needs: "true",
+            command: format!("{binary} scan {file} {scan}"),
+        },
+        Peer {
+            program: "portcullis scan, objects",
+            does: "the same of the same text, in objects",
+            needs: "true",
+            command: format!("{binary} scan {objects} {scan}"),
+        },
+        Peer {
+            program: "libdeflate-gzip -dc",
+            does: "unpacks",
+            needs: "command -v libdeflate-gzip",
+            command: format!("libdeflate-gzip -dc {file}"),
+        },
+        Peer {
+            program: "pigz -dc",
+            does: "unpacks",
+            needs: "command -v pigz",
+            command: format!("pigz -dc {file}"),
+        },
+        Peer {
+            program: "gzip -dc",
+            does: "unpacks",
+            needs: "command -v gzip",
+            command: format!("gzip -dc {file}"),
+        },
+        Peer {
+            program: "rg -z -c",
+            does: "counts lines of 7 expressions",
+            needs: "command -v rg",
+            command: format!("rg -z -c {patterns} {file}"),
+        },
+        Peer {
+            program: "goaccess",
+            does: "counts visitors",
+            needs: "command -v goaccess",
+            command: format!(
+                "gzip -dc {file} | goaccess - --log-format=COMBINED --no-progress -o json"
+            ),
+        },
+        Peer {
+            program: "duckdb",
+            does: "two expressions, grouped",
+            needs: "python3 -c 'import duckdb'",
+            command: format!("python3 -c '{query}'"),
+        },
+    ]
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
+    let binary = match &arguments.binary {
+        Some(binary) => binary.clone(),
+        None => super::build()?,
+    };
+    let (objects, manifest) = generated("peers", "combined", arguments.bytes)?;
+    let paths: Vec<PathBuf> =
+        manifest.objects.iter().map(|object| objects.join(&object.key)).collect();
+    let file = workspace::target().join("bench").join("peers.log.gz");
+    join(&paths, &file).map_err(|error| format!("failed to write {}: {error}", file.display()))?;
+    let machine = machine::describe();
+    println!("{machine}");
+    let (present, absent): (Vec<Peer>, Vec<Peer>) =
+        peers(&binary, &file, &objects).into_iter().partition(|peer| is_installed(peer.needs));
+
+    let output = workspace::target().join("bench").join("peers.out");
+    let mut seconds = vec![Vec::new(); present.len()];
+    for round in 0..=arguments.runs {
+        for (peer, seconds) in present.iter().zip(&mut seconds) {
+            let run = programs::run(Process::new("sh").args(["-c", &peer.command]), &output)?;
+            // ripgrep ends with 1 when nothing matches, a scan with 3 when something was
+            // not covered.
+            if !matches!(run.status.code(), Some(0 | 1 | 3)) {
+                return Err(format!("{} ended with {}", peer.program, run.status));
+            }
+            if round > 0 {
+                seconds.push(run.seconds);
+            }
+        }
+    }
+    let mut figures: Vec<Figures> = present
+        .iter()
+        .zip(seconds)
+        .map(|(peer, seconds)| Figures {
+            program: peer.program,
+            does: peer.does,
+            times: Times::of(seconds),
+            to_scan: 0.0,
+        })
+        .collect();
+    let scan = figures[0].times.median;
+    println!(
+        "{:.0} MB of text, {} records, medians of {} rounds",
+        manifest.text_bytes as f64 / 1e6,
+        manifest.records,
+        arguments.runs
+    );
+    println!("{:<27} {:>8} {:>8}  does", "program", "seconds", "÷ scan");
+    for figures in &mut figures {
+        figures.to_scan = figures.times.median / scan;
+        println!(
+            "{:<27} {:>8.3} {:>8.2}  {}",
+            figures.program, figures.times.median, figures.to_scan, figures.does
+        );
+    }
+    let not_installed: Vec<&str> = absent.iter().map(|peer| peer.program).collect();
+    if !not_installed.is_empty() {
+        println!("not installed, so not measured: {}", not_installed.join(", "));
+    }
+    if let Some(json) = &arguments.json {
+        let report = Report {
+            schema_version: 1,
+            machine,
+            text_bytes: manifest.text_bytes,
+            records: manifest.records,
+            programs: figures,
+            not_installed,
+        };
+        firehose::write_json(json, &report)?;
+    }
+    Ok(())
+}
+
+/// Writes the text of all objects as one file of gzip.
+fn join(objects: &[PathBuf], file: &Path) -> std::io::Result<()> {
+    let file = BufWriter::new(File::create(file)?);
+    let mut joined = flate2::write::GzEncoder::new(file, flate2::Compression::default());
+    for object in objects {
+        let packed = fs::read(object)?;
+        let mut text = Vec::new();
+        flate2::read::MultiGzDecoder::new(&packed[..]).read_to_end(&mut text)?;
+        joined.write_all(&text)?;
+    }
+    joined.finish()?.flush()
+}
+
+fn is_installed(needs: &str) -> bool {
+    let mut shell = Process::new("sh");
+    shell.args(["-c", needs]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.status().is_ok_and(|status| status.success())
+}

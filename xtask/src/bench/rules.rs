@@ -1,0 +1,146 @@
+//! Measures what more rules cost: the same log, scanned with few and with many.
+//!
+//! Rules are taken evenly from those that are built in. For more than there are, the first
+//! are taken twice, the second time under another name: they find candidates and confirm
+//! them as new rules would, but add no literals.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+
+use serde::Serialize;
+
+use super::programs::{self, Times};
+use super::{Log, generated, machine};
+use crate::{firehose, workspace};
+
+/// Numbers of rules.
+const NUMBERS: [usize; 4] = [20, 50, 100, 200];
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Text of the log to generate
+    #[arg(long, value_name = "N", default_value_t = 300_000_000)]
+    bytes: u64,
+    /// Measured runs of each number; one more warms up
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Threads of the scan
+    #[arg(long, default_value_t = 2)]
+    threads: u32,
+    /// Measure this program instead of building the workspace's
+    #[arg(long, value_name = "PROGRAM")]
+    binary: Option<PathBuf>,
+    /// Write the figures to a file, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    schema_version: u32,
+    machine: machine::Machine,
+    text_bytes: u64,
+    threads: u32,
+    numbers: Vec<Figures>,
+}
+
+#[derive(Debug, Serialize)]
+struct Figures {
+    rules: usize,
+    times: Times,
+    /// Its median divided by that of the fewest rules.
+    to_fewest: f64,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
+    let binary = match &arguments.binary {
+        Some(binary) => binary.clone(),
+        None => super::build()?,
+    };
+    let (directory, manifest) = generated("json", Log::Json.format(), arguments.bytes)?;
+    let home = workspace::target().join("bench").join("rules");
+    let mut sets = Vec::new();
+    for number in NUMBERS {
+        let set = home.join(number.to_string());
+        write_rules(&set, number)?;
+        sets.push(set);
+    }
+    let machine = machine::describe();
+    println!("{machine}");
+    let findings = home.join("findings.json");
+    let mut seconds = vec![Vec::new(); NUMBERS.len()];
+    for round in 0..=arguments.runs {
+        for (set, seconds) in sets.iter().zip(&mut seconds) {
+            let run = programs::scan(
+                Process::new(&binary)
+                    .arg("scan")
+                    .arg(&directory)
+                    .arg("--rules")
+                    .arg(set)
+                    .args(["--format", Log::Json.format(), "--quiet", "--output", "json"])
+                    .args(["--threads", &arguments.threads.to_string()]),
+                &findings,
+            )?;
+            if round > 0 {
+                seconds.push(run.seconds);
+            }
+        }
+    }
+    let times: Vec<Times> = seconds.into_iter().map(Times::of).collect();
+    let fewest = times[0].median;
+    println!("{:>6} {:>8} {:>8}", "rules", "seconds", "÷ fewest");
+    let figures = NUMBERS.into_iter().zip(times).map(|(rules, times)| {
+        let to_fewest = times.median / fewest;
+        println!("{rules:>6} {:>8.3} {to_fewest:>8.2}", times.median);
+        Figures { rules, times, to_fewest }
+    });
+    let numbers = figures.collect();
+    if let Some(json) = &arguments.json {
+        let (text_bytes, threads) = (manifest.text_bytes, arguments.threads);
+        let report = Report { schema_version: 1, machine, text_bytes, threads, numbers };
+        firehose::write_json(json, &report)?;
+    }
+    Ok(())
+}
+
+/// Writes that many rules to a directory.
+fn write_rules(directory: &Path, number: usize) -> Result<(), String> {
+    let failed = |path: &Path, error: &std::io::Error| {
+        format!("failed to write {}: {error}", path.display())
+    };
+    if directory.exists() {
+        fs::remove_dir_all(directory).map_err(|error| failed(directory, &error))?;
+    }
+    let root = workspace::root().join("rules");
+    let mut files = workspace::files_below(&root)?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    for place in 0..number {
+        let (file, is_twin) = if number <= files.len() {
+            (&files[place * files.len() / number], false)
+        } else {
+            (&files[place % files.len()], place >= files.len())
+        };
+        let text = fs::read_to_string(file)
+            .map_err(|error| format!("failed to read {}: {error}", file.display()))?;
+        let mut path = directory.join(file.strip_prefix(&root).expect("a file below the root"));
+        let text = if is_twin {
+            let stem = path.file_stem().expect("a file").to_string_lossy().into_owned();
+            path.set_file_name(format!("{stem}-twin.toml"));
+            twin(&text, &stem)
+        } else {
+            text
+        };
+        let parent = path.parent().expect("a file has a directory");
+        fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
+        fs::write(&path, text).map_err(|error| failed(&path, &error))?;
+    }
+    Ok(())
+}
+
+/// The same rule under another name, without its examples.
+fn twin(text: &str, stem: &str) -> String {
+    let rule = text.split("\n[[example]]").next().unwrap_or(text);
+    rule.replacen(&format!("/{stem}\""), &format!("/{stem}-twin\""), 1) + "\n"
+}

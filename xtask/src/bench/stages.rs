@@ -1,0 +1,83 @@
+//! Measures the stages of a scan, one format after another, on one thread.
+//!
+//! An example program of the detection crate times them in one process, in turn, each with
+//! what comes before it: what a stage adds is the difference.
+
+use std::process::Command as Process;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Log, generated, machine};
+use crate::{firehose, workspace};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Text of each log to generate
+    #[arg(long, value_name = "N", default_value_t = 100_000_000)]
+    bytes: u64,
+    /// Write the figures to a file, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<std::path::PathBuf>,
+}
+
+/// What the example program prints. Times are seconds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Figures {
+    bytes: u64,
+    requests: u64,
+    unpack: f64,
+    decode: f64,
+    classify: f64,
+    scan: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    schema_version: u32,
+    machine: machine::Machine,
+    logs: Vec<(&'static str, Figures)>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
+    super::cargo_build(&["--package", "portcullis-detection", "--example", "stages"])?;
+    let name = format!("stages{}", std::env::consts::EXE_SUFFIX);
+    let program = workspace::target().join("release").join("examples").join(name);
+    let machine = machine::describe();
+    println!("{machine}");
+    println!("nanoseconds per record that each stage adds, and the whole behind unpacking");
+    println!(
+        "{:<8} {:>9} {:>8} {:>8} {:>9} {:>8} {:>8}",
+        "log", "records", "unpack", "decode", "classify", "gather", "whole"
+    );
+    let mut logs = Vec::new();
+    for log in [Log::Json, Log::Clf] {
+        let (directory, manifest) = generated(log.name(), log.format(), arguments.bytes)?;
+        let objects = manifest.objects.iter().map(|object| directory.join(&object.key));
+        let output = Process::new(&program)
+            .arg(log.format())
+            .args(objects)
+            .output()
+            .map_err(|error| format!("failed to start {}: {error}", program.display()))?;
+        if !output.status.success() {
+            return Err(format!("measuring {} ended with {}", log.name(), output.status));
+        }
+        let figures: Figures = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("failed to read the figures of {}: {error}", log.name()))?;
+        let each = |seconds: f64| seconds / figures.requests as f64 * 1e9;
+        println!(
+            "{:<8} {:>9} {:>8.0} {:>8.0} {:>9.0} {:>8.0} {:>8.0}",
+            log.name(),
+            figures.requests,
+            each(figures.unpack),
+            each(figures.decode),
+            each(figures.classify - figures.decode),
+            each(figures.scan - figures.classify),
+            each(figures.scan),
+        );
+        logs.push((log.name(), figures));
+    }
+    if let Some(file) = &arguments.json {
+        firehose::write_json(file, &Report { schema_version: 1, machine, logs })?;
+    }
+    Ok(())
+}
