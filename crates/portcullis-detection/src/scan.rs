@@ -386,13 +386,13 @@ impl<'r> Scan<'r> {
         let names = &self.objects.names;
         let rates = self.rules.rates();
         let is_it = |bursts: Bursts<'_>| bursts.rule == rule;
-        let in_source = |source: &Box<Source>| {
+        let in_source = |source: &Source| {
             source.has_tally(rule) || rates.bursts(Key::Client, &source.counts, 0, names).any(is_it)
         };
         let in_group = |(key, group): (&GroupKey, &Group)| {
             rates.bursts(key.by, &group.counts, 0, names).any(is_it)
         };
-        self.sources.values().any(in_source) || self.groups.iter().any(in_group)
+        self.sources.values().any(|source| in_source(source)) || self.groups.iter().any(in_group)
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn text<'r>(input: impl Read + 'r) -> io::Result<(Box<dyn Read + 'r>,
         text = Box::new(Cursor::new(head).chain(text));
         text = match layer {
             None => return Ok((text, depth > 0)),
-            Some(Layer::Gzip) => gzip(text)?,
+            Some(Layer::Gzip) => gzip(text),
             Some(Layer::Zstd) => Box::new(ZstdFrames::new(text)),
             Some(Layer::SnappyFramed) => Box::new(snap::read::FrameDecoder::new(text)),
             Some(Layer::SnappyHadoop) => Box::new(HadoopBlocks::new(text)),
@@ -89,21 +89,21 @@ const WHOLE_TEXT_BYTES: usize = 24 << 20;
 /// The text of gzip: at once where it is small and of one member, which takes half the time,
 /// else as a stream. What does not unpack at once is read as a stream, too, so that the
 /// text before the damage is seen and the error is the same.
-fn gzip<'r>(mut source: Box<dyn Read + 'r>) -> io::Result<Box<dyn Read + 'r>> {
+fn gzip<'r>(mut source: Box<dyn Read + 'r>) -> Box<dyn Read + 'r> {
     let mut packed = Vec::new();
     let read = (&mut source).take(WHOLE_GZIP_BYTES as u64 + 1).read_to_end(&mut packed);
     if read.is_ok()
         && packed.len() <= WHOLE_GZIP_BYTES
         && let Some(text) = Unpacked::of(&packed)
     {
-        return Ok(Box::new(text));
+        return Box::new(text);
     }
     // An error of the source comes again, behind what was read before it.
     let rest: Box<dyn Read + 'r> = match read {
         Ok(_) => source,
         Err(error) => Box::new(Broken(Some(error))),
     };
-    Ok(Box::new(MultiGzDecoder::new(Cursor::new(packed).chain(rest))))
+    Box::new(MultiGzDecoder::new(Cursor::new(packed).chain(rest)))
 }
 
 /// Fails with an error, once.

@@ -108,15 +108,28 @@ impl Patterns {
 
     /// Where the first expression that matches does.
     pub(crate) fn find_in(&self, text: &[u8]) -> Option<Range<usize>> {
-        let together = self.together.as_ref().filter(|_| self.match_in(text))?;
-        let mut matches = PatternSet::new(together.pattern_len());
-        together.which_overlapping_matches(&Input::new(text), &mut matches);
-        let first = matches.iter().next()?.as_usize();
-        // Each part of the whole is smaller than the whole, so none is refused here.
-        let regex = self.each[first].get_or_init(|| {
-            builder(config()).build(&self.texts[first]).expect("compiled as a part before")
-        });
-        regex.find(text).map(|found| found.range())
+        let together = self.together.as_ref().filter(|_| !self.lacks_required(text))?;
+        let seen = together.search_half(&Input::new(text).earliest(true))?.pattern().as_usize();
+        let first = if seen == 0 {
+            0
+        } else if text.len() < LONG_TEXT_BYTES {
+            let mut matches = PatternSet::new(together.pattern_len());
+            together.which_overlapping_matches(&Input::new(text), &mut matches);
+            matches.iter().next().map_or(seen, |first| first.as_usize())
+        } else {
+            // Telling all matches of a long text apart takes longer than a search for each
+            // of those before the one that was seen.
+            (0..seen).find(|place| self.each(*place).is_match(text)).unwrap_or(seen)
+        };
+        self.each(first).find(text).map(|found| found.range())
+    }
+
+    /// One expression by itself. Each part of the whole is smaller than the whole, so none
+    /// is refused here.
+    fn each(&self, place: usize) -> &meta::Regex {
+        self.each[place].get_or_init(|| {
+            builder(config()).build(&self.texts[place]).expect("compiled as a part before")
+        })
     }
 }
 
@@ -148,4 +161,36 @@ fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_place_is_that_of_the_first_expression_that_matches(
+            expressions in proptest::sample::subsequence(
+                vec!["union +select", "[ab]+c", "'.*'", "sel", r"\bor\b", "a|union", "x{2,}", "^b"],
+                1..6,
+            ).prop_shuffle(),
+            parts in proptest::collection::vec(
+                proptest::sample::select(vec!["union ", "select", "a", "b", "c", "'", " or ", "x", "\n"]),
+                0..12,
+            ),
+            padding in proptest::sample::select(vec![0, LONG_TEXT_BYTES]),
+        ) {
+            let texts: Vec<String> = expressions.iter().map(|text| (*text).to_owned()).collect();
+            let patterns = Patterns::new(texts.clone()).expect("expressions that compile");
+            let text = parts.concat() + &"-".repeat(padding);
+            let expected = texts.iter().find_map(|expression| {
+                let regex = regex_of(expression, usize::MAX).expect("it compiles");
+                regex.find(text.as_bytes()).map(|found| found.range())
+            });
+            prop_assert_eq!(patterns.match_in(text.as_bytes()), expected.is_some());
+            prop_assert_eq!(patterns.find_in(text.as_bytes()), expected);
+        }
+    }
 }

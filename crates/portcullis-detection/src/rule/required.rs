@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_longest_word_of_a_concatenation_is_required() {
-        check(&["['\"] *union +select"], Some(&["union"]));
+        check(&["['\"] *union +all"], Some(&["union"]));
         check(&[r"\bor\b.*sleep *\("], Some(&["sleep"]));
         check(&["(?:foo|bar)+[a-z]"], Some(&["bar", "foo"]));
         check(&["a(?:bcd|xyz)?.*(?:left|right)"], Some(&["left", "right"]));

@@ -79,7 +79,9 @@ pub(super) struct Candidate {
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     found: Vec<Candidate>,
-    /// For each literal, the search in which it had nothing left to say.
+    /// For each beginning, the search in which no literal had anything left to say.
+    spent_beginnings: Vec<u64>,
+    /// The same for each literal.
     spent: Vec<u64>,
     /// The same for each use of a literal.
     spent_uses: Vec<u64>,
@@ -306,6 +308,8 @@ impl Automaton {
         let wanted = bits(subject, views);
         let mut parameter = Parameter::default();
         candidates.search += 1;
+        let beginnings = candidates.spent_beginnings.len().max(self.literals.len());
+        candidates.spent_beginnings.resize(beginnings, 0);
         candidates.spent.resize(candidates.spent.len().max(self.masks.len()), 0);
         candidates.spent_uses.resize(candidates.spent_uses.len().max(self.interests), 0);
         let mut state = self.search.start_state(Anchored::No).expect("built for such searches");
@@ -315,13 +319,19 @@ impl Automaton {
                 continue;
             }
             for index in 0..self.search.match_len(state) {
-                let beginning = self.search.match_pattern(state, index);
-                let start = end - self.search.pattern_len(beginning);
-                for literal in self.literals[beginning.as_usize()].iter().copied() {
-                    // A literal that has nothing left to say is passed over, so that a
-                    // text full of quotes costs little more than one with a single quote.
+                let pattern = self.search.match_pattern(state, index);
+                let beginning = pattern.as_usize();
+                // What has nothing left to say is passed over, so that a text full of quotes
+                // costs little more than one with a single quote.
+                if parts.is_none() && candidates.spent_beginnings[beginning] == candidates.search {
+                    continue;
+                }
+                let start = end - self.search.pattern_len(pattern);
+                let mut spent = true;
+                for literal in self.literals[beginning].iter().copied() {
                     let of_interest = self.masks[literal] & wanted != 0
                         && candidates.spent[literal] != candidates.search;
+                    spent &= !of_interest;
                     let whole = start + self.texts[literal].len();
                     let noting = parts.is_some()
                         && self.masks[literal] & all_views_of_parts() != 0
@@ -333,12 +343,15 @@ impl Automaton {
                     if !text.get(end..whole).is_some_and(|text| text.eq_ignore_ascii_case(rest)) {
                         continue;
                     }
-                    if let Some(parts) = parts.as_deref_mut() {
+                    if noting && let Some(parts) = parts.as_deref_mut() {
                         self.note_part(literal, text, start..whole, &mut parameter, parts);
                     }
                     if of_interest {
                         self.seen(literal, text, start..whole, wanted, views, candidates);
                     }
+                }
+                if spent {
+                    candidates.spent_beginnings[beginning] = candidates.search;
                 }
             }
         }
