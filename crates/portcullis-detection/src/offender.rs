@@ -31,7 +31,8 @@ use crate::traffic::Traffic;
 /// request being flagged.
 ///
 /// A guess: an honest client with one odd habit sets off one rule, or two about the same
-/// habit; three point to somebody who tries things.
+/// habit; three point to somebody who tries things. But an old application can have three
+/// odd habits in every link, and who uses it is answered: see [`Figures::is_answered`].
 pub(crate) const LEAST_OBSERVED_RULES: usize = 3;
 
 /// Least number of good requests (answered 2xx or 3xx, not flagged) that can outweigh
@@ -396,7 +397,12 @@ impl Figures<'_> {
                 let history = LEAST_GOOD_REQUESTS.saturating_sub(self.good_requests);
                 let share = (self.flagged_requests.saturating_mul(GOOD_HISTORY_SHARE) + 1)
                     .saturating_sub(self.requests);
-                vec![Change::GoodRequests(history.max(share))]
+                let outweighed = history.max(share);
+                // Observed rules are all there is, and hold only of who is not answered: until
+                // 2 × (good + n) >= requests + n.
+                let answered = (!self.correlated && !self.is_weighty_by_one(Counted::InFull))
+                    .then(|| self.requests - 2 * self.good_requests);
+                vec![Change::GoodRequests(answered.unwrap_or(outweighed).min(outweighed))]
             }
         }
     }
@@ -422,16 +428,27 @@ impl Figures<'_> {
     }
 
     fn is_weighty_without_correlation(&self, counted: Counted) -> bool {
-        self.flagged_requests > 0
-            || self.weights(counted).any(Weight::is_weighty_rate)
-            || self.many_rules(counted)
+        self.is_weighty_by_one(counted) || self.many_rules(counted)
+    }
+
+    /// Whether one request, or one rate, is enough.
+    fn is_weighty_by_one(&self, counted: Counted) -> bool {
+        self.flagged_requests > 0 || self.weights(counted).any(Weight::is_weighty_rate)
     }
 
     fn many_rules(&self, counted: Counted) -> bool {
         let claim = if self.false_crawler { Correlation::FalseCrawler.points() } else { 0 };
         let of_rules = self.weights(counted).map(|weight| weight.rule_points);
         let rules = self.weights(counted).count() + usize::from(self.false_crawler);
-        rules >= LEAST_OBSERVED_RULES && of_rules.sum::<u32>() + claim >= BLOCK_LEVEL
+        rules >= LEAST_OBSERVED_RULES
+            && of_rules.sum::<u32>() + claim >= BLOCK_LEVEL
+            && !self.is_answered()
+    }
+
+    /// Whether at least half of its requests were good, as of somebody who follows links and
+    /// not of somebody who guesses. Never where the log has no status.
+    fn is_answered(&self) -> bool {
+        self.good_requests > 0 && self.good_requests.saturating_mul(2) >= self.requests
     }
 
     fn has_good_history(&self) -> bool {

@@ -188,8 +188,9 @@ pub fn grounds(account: &Account) -> Vec<String> {
             format!("its score of {score} is under the block level of {BLOCK_LEVEL}")
         }
         Ground::NothingWeighty => format!(
-            "its score reaches the block level of {BLOCK_LEVEL}, but by repetition alone: no \
-             request was flagged, and no rate or group of rules weighs as much"
+            "its score reaches the block level of {BLOCK_LEVEL}, but no request was flagged and \
+             no rate weighs as much; lesser rules count together only where there are three of \
+             them and less than half of the requests were good"
         ),
         Ground::Flagged => {
             let requests = counted(*flagged_requests, "request was", "requests were");
@@ -199,7 +200,10 @@ pub fn grounds(account: &Account) -> Vec<String> {
         Ground::ManyRules => {
             let in_full = account.detections.iter().filter(|one| one.suggests.is_none());
             let rules = counted(in_full.count() as u64, "rule", "different rules");
-            format!("{rules} fired, which together weigh {BLOCK_LEVEL} points or more")
+            format!(
+                "{rules} fired, which together weigh {BLOCK_LEVEL} points or more, and less than \
+                 half of its requests were good"
+            )
         }
         Ground::Correlated => Correlation::ScannerThatProbes.reason().to_owned(),
         Ground::OnlyItsAgent => {

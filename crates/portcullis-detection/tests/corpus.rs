@@ -1,0 +1,170 @@
+//! Requests of our own making: what honest clients send, and what attackers send.
+//!
+//! A rule's examples show what its author thought of. The requests in `corpus/` were
+//! collected by kind instead, so that a rule meets the near misses of all others: query
+//! languages in addresses, placeholders that were never filled in, sign-in flows, names
+//! with apostrophes, consoles in the hands of their owners. None of `corpus/honest` may be
+//! flagged, all of `corpus/attacks` must be.
+//!
+//! A file is groups of lines. A line that begins with `# ` says of the lines below it why
+//! they are honest, or which attacks they are. Each of these is a request: a method, `GET`
+//! where there is none, and a target as a log has it; after tabs come headers.
+//!
+//! The files named `later-` were written when the rules already stood as the others had left
+//! them, and judged once before any rule was changed on their account. That first run is the
+//! honest measure of rules that have met a corpus: of 814 honest requests 58 were flagged, 31
+//! of them code and commands that people type into a search box. Thirteen of those are to the
+//! letter what attackers send, `/etc/passwd`, and stand in neither half. Of the other kinds
+//! 27 of 639 were flagged: source viewers, query languages, old enterprise applications.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::{fs, iter};
+
+use portcullis_detection::{RuleSet, Scan};
+use portcullis_ingest::{Origin, Request, Timestamp, Untrusted};
+
+/// What a request of a browser says it is, where the corpus does not say otherwise.
+const BROWSER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 \
+                       (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36";
+
+/// One line of the corpus.
+#[derive(Debug)]
+struct Line {
+    /// Where it stands, for messages.
+    place: String,
+    /// What the line above its group says.
+    kind: String,
+    method: String,
+    path: String,
+    query: String,
+    agent: String,
+    referer: Option<String>,
+}
+
+impl Line {
+    fn request(&self) -> Request<'_> {
+        Request {
+            client: Some([203, 0, 113, 9].into()),
+            method: Some(Untrusted::new(self.method.as_bytes())),
+            path: Some(Untrusted::new(self.path.as_bytes())),
+            query: Some(Untrusted::new(self.query.as_bytes())).filter(|_| !self.query.is_empty()),
+            user_agent: Some(Untrusted::new(self.agent.as_bytes())),
+            referer: self.referer.as_ref().map(|text| Untrusted::new(text.as_bytes())),
+            status: Some(200),
+            ..Request::default()
+        }
+    }
+}
+
+/// Reads every file of one half of the corpus, in the order of their names.
+fn corpus(half: &str) -> Vec<Line> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(half);
+    let mut files: Vec<_> = fs::read_dir(&directory)
+        .expect("the corpus is there")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.sort();
+    files.iter().flat_map(|file| lines(file)).collect()
+}
+
+fn lines(file: &Path) -> Vec<Line> {
+    let name = file.file_name().expect("a name").to_string_lossy();
+    let text = fs::read_to_string(file).expect("a file of UTF-8");
+    let mut kind = None;
+    let mut lines = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let place = format!("{name}:{number}");
+        if let Some(why) = line.strip_prefix("# ") {
+            kind = Some(why.to_owned());
+        } else if !line.is_empty() {
+            let kind = kind.clone().unwrap_or_else(|| panic!("{place}: no line says why"));
+            lines.push(read(line, place, kind));
+        }
+    }
+    lines
+}
+
+fn read(line: &str, place: String, kind: String) -> Line {
+    let mut parts = line.split('\t');
+    let target = parts.next().unwrap_or_default();
+    let (method, target) = match target.split_once(' ') {
+        Some((method, target)) => (method, target),
+        None => ("GET", target),
+    };
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let headers: BTreeMap<&str, &str> = parts
+        .map(|header| header.split_once(": ").unwrap_or_else(|| panic!("{place}: {header}?")))
+        .collect();
+    assert!(
+        headers.keys().all(|name| matches!(*name, "agent" | "referer")),
+        "{place}: a header that is not read"
+    );
+    Line {
+        place,
+        kind,
+        method: method.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        agent: headers.get("agent").map_or(BROWSER, |agent| agent).to_owned(),
+        referer: headers.get("referer").map(|referer| (*referer).to_owned()),
+    }
+}
+
+/// The lines whose request is judged otherwise than expected, with the rules that fired.
+fn misjudged(lines: &[Line], flagged: bool) -> Vec<String> {
+    let rules = RuleSet::builtin();
+    let mut classifier = rules.classifier();
+    let mut wrong = Vec::new();
+    for line in lines {
+        let verdict = classifier.classify(&line.request());
+        if verdict.flagged() != flagged {
+            let fired: Vec<&str> =
+                verdict.hits().iter().map(|hit| rules.rules()[hit.rule].id()).collect();
+            let Line { place, method, path, query, .. } = line;
+            wrong.push(format!("{place}: {method} {path} ? {query} => {fired:?}"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn no_honest_request_is_flagged() {
+    let lines = corpus("honest");
+    assert!(lines.len() >= 1_500, "only {} requests", lines.len());
+    let wrong = misjudged(&lines, false);
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), lines.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_attack_is_flagged() {
+    let lines = corpus("attacks");
+    let wrong = misjudged(&lines, true);
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), lines.len(), wrong.join("\n"));
+}
+
+#[test]
+fn no_client_that_sends_one_kind_of_honest_requests_is_an_offender() {
+    let rules = RuleSet::builtin();
+    let lines = corpus("honest");
+    for group in lines.chunk_by(|line, next| line.kind == next.kind) {
+        // As a person would, or a tool: one request each second.
+        let mut scan = Scan::new(&rules);
+        for (offset, line) in iter::zip(0.., group) {
+            let epoch_ms = 1_700_000_000_000 + 1_000 * i64::try_from(offset).expect("few");
+            scan.observe(&Request {
+                time: Timestamp::from_epoch_ms(epoch_ms),
+                origin: Origin { object: "honest", offset },
+                ..line.request()
+            });
+        }
+        let findings = scan.finish();
+        let fired: Vec<&str> = findings
+            .offenders
+            .iter()
+            .flat_map(|offender| &offender.detections)
+            .map(|detection| &*detection.rule)
+            .collect();
+        assert!(fired.is_empty(), "{} ({}): {fired:?}", group[0].kind, group[0].place);
+    }
+}
