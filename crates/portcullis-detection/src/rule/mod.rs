@@ -421,10 +421,11 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
-    /// The rules compiled into the program.
+    /// The rules compiled into the program. Their expressions are compiled when they are
+    /// needed, which most are not in a small log.
     pub fn builtin() -> Self {
-        match Self::load(Self::builtin_files()) {
-            Ok(rules) => rules,
+        match parse::tested_rules(Self::builtin_files()) {
+            Ok(rules) => Self::of(rules),
             Err(errors) => {
                 panic!("the rules compiled in are checked by this crate's tests: {errors}")
             }

@@ -25,7 +25,9 @@ const LONG_TEXT_BYTES: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Patterns {
     texts: Vec<String>,
-    together: Option<meta::Regex>,
+    /// All of them; compiled when there first is a candidate, unless that was done to check
+    /// them.
+    together: OnceLock<meta::Regex>,
     each: Vec<OnceLock<meta::Regex>>,
     /// Finds literals one of which is in every text that any expression matches, where the
     /// expressions tell and the processor finds them many bytes at a time. Known when there
@@ -39,16 +41,14 @@ impl Patterns {
     /// # Errors
     /// The place of each that does not compile, with the reason.
     pub(crate) fn new(texts: Vec<String>) -> Result<Self, Vec<(usize, String)>> {
-        if texts.is_empty() {
-            return Ok(Self::default());
+        let patterns = Self::known_to_compile(texts);
+        if patterns.texts.is_empty() {
+            return Ok(patterns);
         }
-        let config = config().match_kind(MatchKind::All);
-        let config = config.nfa_size_limit(Some(EXPRESSION_BYTES * texts.len()));
-        let together = builder(config).build_many(&texts);
-        if let Ok(together) = together {
-            let each = texts.iter().map(|_| OnceLock::new()).collect();
-            return Ok(Self { texts, together: Some(together), each, required: OnceLock::new() });
+        if let Some(together) = together(&patterns.texts) {
+            return Ok(Self { together: OnceLock::from(together), ..patterns });
         }
+        let texts = patterns.texts;
         let broken: Vec<(usize, String)> = texts
             .iter()
             .enumerate()
@@ -60,6 +60,18 @@ impl Patterns {
         Err(if broken.is_empty() { vec![(0, too_large)] } else { broken })
     }
 
+    /// Takes expressions that are known to compile, because a test compiles them.
+    pub(crate) fn known_to_compile(texts: Vec<String>) -> Self {
+        let each = texts.iter().map(|_| OnceLock::new()).collect();
+        Self { texts, each, ..Self::default() }
+    }
+
+    /// All expressions; `None` when there are none.
+    fn together(&self) -> Option<&meta::Regex> {
+        let compile = || together(&self.texts).expect("checked when they were taken");
+        (!self.texts.is_empty()).then(|| self.together.get_or_init(compile))
+    }
+
     /// Whether there is no expression.
     pub(crate) const fn is_empty(&self) -> bool {
         self.texts.is_empty()
@@ -67,7 +79,7 @@ impl Patterns {
 
     /// Whether any matches.
     pub(crate) fn match_in(&self, text: &[u8]) -> bool {
-        let together = self.together.as_ref();
+        let together = self.together();
         together.is_some_and(|together| !self.lacks_required(text) && together.is_match(text))
     }
 
@@ -84,7 +96,7 @@ impl Patterns {
 
     /// The places of those that match, as bits; those behind the 64th share the last.
     pub(crate) fn matches_in(&self, text: &[u8]) -> u64 {
-        let Some(together) = &self.together else {
+        let Some(together) = self.together() else {
             return 0;
         };
         let mut matches = PatternSet::new(together.pattern_len());
@@ -108,7 +120,7 @@ impl Patterns {
 
     /// Where the first expression that matches does.
     pub(crate) fn find_in(&self, text: &[u8]) -> Option<Range<usize>> {
-        let together = self.together.as_ref().filter(|_| !self.lacks_required(text))?;
+        let together = self.together().filter(|_| !self.lacks_required(text))?;
         let seen = together.search_half(&Input::new(text).earliest(true))?.pattern().as_usize();
         let first = if seen == 0 {
             0
@@ -131,6 +143,13 @@ impl Patterns {
             builder(config()).build(&self.texts[place]).expect("compiled as a part before")
         })
     }
+}
+
+/// Expressions of which any may match, as one automaton, if they compile.
+fn together(texts: &[String]) -> Option<meta::Regex> {
+    let config = config().match_kind(MatchKind::All);
+    let config = config.nfa_size_limit(Some(EXPRESSION_BYTES * texts.len()));
+    builder(config).build_many(texts).ok()
 }
 
 /// A literal was seen before, so looking for literals again finds little, and in a text full

@@ -21,6 +21,8 @@ pub(super) struct Reader<'t> {
     pub(super) file: &'t str,
     pub(super) text: &'t str,
     pub(super) errors: Vec<RuleError>,
+    /// Whether expressions are compiled to see that they can be.
+    pub(super) compiles: bool,
 }
 
 impl<'t> Reader<'t> {

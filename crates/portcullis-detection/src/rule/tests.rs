@@ -250,3 +250,9 @@ fn a_rate_is_blind_without_its_key_its_measure_or_the_time() {
     assert_eq!(missing("client", "distinct-objects", &given), ["path"]);
     assert_eq!(missing("status-class", "distinct-agents", &given), ["status", "user_agent"]);
 }
+
+#[test]
+fn the_rules_compiled_in_have_no_error_and_their_expressions_compile() {
+    let checked = RuleSet::load(RuleSet::builtin_files()).expect("rules without an error");
+    assert_eq!(checked.digest(), RuleSet::builtin().digest());
+}
