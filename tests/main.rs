@@ -23,6 +23,7 @@ mod plan;
 mod promote;
 mod remediation;
 mod report;
+mod review;
 mod rules;
 mod run;
 mod scan;

@@ -1,93 +1,18 @@
 // The report in a real browser: nothing runs, nothing loads, everybody can use it.
 //
-// Usage: node report.mjs PROGRAM MODULES CHROMIUM [SCREENSHOTS]
-// PROGRAM is the portcullis to test, MODULES the folder that holds node_modules. With
-// SCREENSHOTS, pictures for the documentation are written to that folder.
+// Usage: see harness.mjs.
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import assert from 'node:assert/strict';
 import { crowd, hostileCombinedLog, hostileLog } from './corpus.mjs';
+import * as harness from './harness.mjs';
+import { assertUsable, disturb, folder, open, openAll, report, run, screenshots } from './harness.mjs';
 
-const [program, modules, chromiumPath, screenshots] = process.argv.slice(2);
-const require = createRequire(join(modules, 'package.json'));
-const { chromium } = require('playwright-core');
-const axeSource = require('axe-core').source;
-
-const folder = mkdtempSync(join(tmpdir(), 'portcullis-browser-'));
-const browser = await chromium.launch({
-  executablePath: chromiumPath,
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  ],
-});
-
-function report(name, locations) {
-  const file = join(folder, `${name}.html`);
-  const options = ['-o', file, '--at', '2026-03-02T12:00:00Z', '--quiet'];
-  try {
-    execFileSync(program, ['report', ...locations, ...options], { stdio: ['ignore', 'ignore', 'pipe'] });
-  } catch (error) {
-    // 3 means that some records could not be read, as hostile ones may not.
-    if (error.status !== 3) throw error;
-  }
-  return pathToFileURL(file).href;
-}
-
-// Opens a page and writes down everything that it must not do.
-async function open(url, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
-  const page = await context.newPage();
-  const faults = [];
-  page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) faults.push(`console: ${message.text()}`);
-  });
-  page.on('pageerror', (error) => faults.push(`error: ${error}`));
-  page.on('dialog', (dialog) => { faults.push('dialog'); dialog.dismiss(); });
-  page.on('request', (request) => { if (request.url() !== url) faults.push(`request: ${request.url()}`); });
-  page.on('popup', () => faults.push('popup'));
-  await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (event) => {
-      console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
-    });
-  });
-  await page.goto(url, { waitUntil: 'load' });
-  return { page, faults, close: () => context.close() };
-}
-
-async function openAll(page) {
-  await page.evaluate(() => { for (const part of document.querySelectorAll('details')) part.open = true; });
-}
-
-// What a visitor may do by accident: hover, click and focus everything.
-async function disturb(page) {
-  await page.evaluate(() => {
-    for (const element of document.querySelectorAll('main *')) {
-      element.dispatchEvent(new MouseEvent('mouseover', { bubbles: true }));
-      element.dispatchEvent(new Event('toggle'));
-      if (element.focus) element.focus();
-    }
-  });
-}
-
-async function assertQuiet({ page, faults }, name) {
-  await page.waitForTimeout(300);
-  assert.equal(await page.evaluate(() => window.ran), undefined, `${name}: something ran`);
-  const foreign = await page.evaluate(() => [...document.querySelectorAll(
-    'script, iframe, object, embed, img, link, base, form, button, math, style ~ style, meta[http-equiv=refresh], a:not([href^="#"])',
-  )].map((element) => element.outerHTML.slice(0, 80)));
-  assert.deepEqual(foreign, [], `${name}: elements that the templates do not have`);
-  const handlers = await page.evaluate(() => [...document.querySelectorAll('*')].flatMap(
-    (element) => [...element.attributes].filter((one) => one.name.startsWith('on') || one.name === 'style' || one.name === 'srcdoc').map((one) => one.name),
-  ));
-  assert.deepEqual(handlers, [], `${name}: attributes that act`);
-  assert.deepEqual(faults, [], name);
-}
+// A report has one style sheet and nothing that acts.
+const foreign = 'script, iframe, object, embed, img, link, base, form, button, math, style ~ style, meta[http-equiv=refresh], a:not([href^="#"])';
+const assertQuiet = (opened, name) => harness.assertQuiet(opened, name, foreign);
 
 const tests = {
   // Without this, the tests below could pass because nothing is ever seen.
@@ -134,11 +59,7 @@ const tests = {
         // So high that all is laid out: what is not cannot be judged.
         const opened = await open(url, { colorScheme, viewport: { width, height: 30000 } });
         await openAll(opened.page);
-        const { violations } = await opened.page.evaluate(`${axeSource}; axe.run()`);
-        const found = violations.map((one) => `${one.impact} ${one.id}: ${one.nodes[0].html}`);
-        assert.deepEqual(found, [], `${colorScheme}, ${width} px`);
-        const overflow = await opened.page.evaluate(() => document.documentElement.scrollWidth);
-        assert.ok(overflow <= width, `${width} px wide, but the page has ${overflow}`);
+        await assertUsable(opened.page, `${colorScheme}, ${width} px`, width);
         await opened.close();
       }
     }
@@ -184,25 +105,13 @@ const tests = {
   },
 };
 
-let failed = 0;
-for (const [name, test] of Object.entries(tests)) {
-  try {
-    await test();
-    console.log(`ok   ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL ${name}\n${error.stack}`);
+await run(tests, async () => {
+  if (screenshots) {
+    const url = report('screenshot', ['datasets/firehose/recommended']);
+    for (const [width, height, colorScheme] of [[1440, 1500, 'light'], [1440, 1500, 'dark'], [390, 1500, 'light'], [390, 1500, 'dark']]) {
+      const opened = await open(url, { colorScheme, viewport: { width, height } });
+      await opened.page.screenshot({ path: join(screenshots, `report-${width}-${colorScheme}.png`) });
+      await opened.close();
+    }
   }
-}
-
-if (screenshots) {
-  const url = report('screenshot', ['datasets/firehose/recommended']);
-  for (const [width, height, colorScheme] of [[1440, 1500, 'light'], [1440, 1500, 'dark'], [390, 1500, 'light'], [390, 1500, 'dark']]) {
-    const opened = await open(url, { colorScheme, viewport: { width, height } });
-    await opened.page.screenshot({ path: join(screenshots, `report-${width}-${colorScheme}.png`) });
-    await opened.close();
-  }
-}
-await browser.close();
-rmSync(folder, { recursive: true, force: true });
-process.exit(failed ? 1 : 0);
+});

@@ -34,12 +34,15 @@ pub(crate) fn run(command: &Command) -> Result<(), String> {
     let modules = target.join("browser");
     install(&root.join("tests/browser"), &modules)?;
     let program = debug_program()?;
-    let mut node = Process::new("node");
-    node.arg("tests/browser/report.mjs").args([&program, &modules, &browser]).current_dir(&root);
-    if command.screenshots {
-        node.arg(root.join("docs/images"));
+    for tests in ["tests/browser/report.mjs", "tests/browser/review.mjs"] {
+        let mut node = Process::new("node");
+        node.arg(tests).args([&program, &modules, &browser]).current_dir(&root);
+        if command.screenshots {
+            node.arg(root.join("docs/images"));
+        }
+        finish(&mut node).map_err(|error| format!("{error}; {NEED}"))?;
     }
-    finish(&mut node).map_err(|error| format!("{error}; {NEED}"))
+    Ok(())
 }
 
 /// Checks without writing pictures.

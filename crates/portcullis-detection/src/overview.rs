@@ -21,9 +21,10 @@ use crate::signature::Verdict;
 use crate::source::SourceKey;
 use crate::timeline::Timeline;
 
-/// Probed paths kept of one source.
+/// Paths of a kind kept of one source: of all requests, of the flagged, of the flagged
+/// that were answered.
 const PATHS_OF_A_SOURCE: usize = 12;
-/// User agents kept of one source.
+/// User agents kept of one source, and as many principals or API keys.
 const AGENTS_OF_A_SOURCE: usize = 3;
 /// Probed paths kept of all sources together: so many parts, so many in each.
 const PARTS: usize = 256;
@@ -51,10 +52,19 @@ pub struct Story {
     pub timeline: Timeline,
     /// What became of all its requests.
     pub outcomes: Outcomes,
+    /// Its requests by status; those without one are in none.
+    pub statuses: BTreeMap<u16, u64>,
     /// Its user agents.
     pub agents: Texts,
+    /// Its principals, or API keys where no principal is logged.
+    pub principals: Texts,
+    /// Paths of all its requests.
+    pub paths: Texts,
     /// Paths of its flagged requests.
     pub probed: Texts,
+    /// Paths of those of its flagged requests that were answered; see [`Outcome::Answered`].
+    /// They are kept apart, because among many probes the few that worked would be lost.
+    pub worked: Texts,
 }
 
 /// Different texts with their counts, by requests from the most, then by text.
@@ -92,8 +102,12 @@ pub(crate) struct Gathering {
 struct Gathered {
     timeline: Timeline,
     outcomes: Outcomes,
+    statuses: BTreeMap<u16, u64>,
     agents: Sample<AGENTS_OF_A_SOURCE>,
+    principals: Sample<AGENTS_OF_A_SOURCE>,
+    paths: Sample<PATHS_OF_A_SOURCE>,
     probed: Sample<PATHS_OF_A_SOURCE>,
+    worked: Sample<PATHS_OF_A_SOURCE>,
 }
 
 impl Gathering {
@@ -101,7 +115,8 @@ impl Gathering {
         let outcome = Outcome::of(request);
         self.traffic.observe(request, verdict);
         self.outcomes.add(outcome);
-        let probed = request.path.filter(|_| verdict.flagged()).map(Hashed::of);
+        let path = request.path.map(Hashed::of);
+        let probed = path.filter(|_| verdict.flagged());
         let answered = outcome == Outcome::Answered;
         if let Some(path) = probed {
             self.probed.entry(path.hash % PARTS as u64).or_default().add(path, 1, answered.into());
@@ -110,11 +125,23 @@ impl Gathering {
         let source = self.sources.entry(SourceKey::of(client)).or_default();
         source.timeline.observe(request, verdict);
         source.outcomes.add(outcome);
+        if let Some(status) = request.status {
+            *source.statuses.entry(status).or_default() += 1;
+        }
         if let Some(agent) = request.user_agent {
             source.agents.add(Hashed::of(agent), 1, answered.into());
         }
+        if let Some(principal) = request.principal.or(request.api_key_id) {
+            source.principals.add(Hashed::of(principal), 1, answered.into());
+        }
+        if let Some(path) = path {
+            source.paths.add(path, 1, answered.into());
+        }
         if let Some(path) = probed {
             source.probed.add(path, 1, answered.into());
+        }
+        if let Some(path) = probed.filter(|_| answered) {
+            source.worked.add(path, 1, 1);
         }
     }
 
@@ -128,8 +155,14 @@ impl Gathering {
             let mine = self.sources.entry(key).or_default();
             mine.timeline.merge(theirs.timeline);
             mine.outcomes.merge(theirs.outcomes);
+            for (status, requests) in theirs.statuses {
+                *mine.statuses.entry(status).or_default() += requests;
+            }
             mine.agents.merge(&theirs.agents);
+            mine.principals.merge(&theirs.principals);
+            mine.paths.merge(&theirs.paths);
             mine.probed.merge(&theirs.probed);
+            mine.worked.merge(&theirs.worked);
         }
     }
 
@@ -140,8 +173,12 @@ impl Gathering {
             let story = Story {
                 timeline: gathered.timeline,
                 outcomes: gathered.outcomes,
+                statuses: gathered.statuses,
                 agents: texts([gathered.agents]),
+                principals: texts([gathered.principals]),
+                paths: texts([gathered.paths]),
                 probed: texts([gathered.probed]),
+                worked: texts([gathered.worked]),
             };
             Some((source, story))
         };

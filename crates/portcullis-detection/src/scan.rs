@@ -92,7 +92,13 @@ impl<'r> Scan<'r> {
 
     /// Begins with nothing seen, to answer a question; see [`Scan::answer`].
     pub fn asked(rules: &'r RuleSet, question: Question) -> Self {
-        Self { watch: Some(Watch::new(question)), ..Self::new(rules) }
+        Self::new(rules).asking(question)
+    }
+
+    /// The same scan, to answer a question besides; see [`Scan::answer`].
+    #[must_use]
+    pub fn asking(self, question: Question) -> Self {
+        Self { watch: Some(Watch::new(question)), ..self }
     }
 
     /// Takes in one request, and says what its signatures are.
@@ -317,16 +323,16 @@ impl<'r> Scan<'r> {
         calibration
     }
 
-    /// Answers the question this scan was begun with, if any.
-    pub fn answer(mut self) -> Option<Answer> {
-        let (request, key, timeline) = self.watch?.finish();
-        let source = key.and_then(|key| Some((key, self.sources.remove(&key)?)));
+    /// Answers the question this scan was begun with, if any, once.
+    pub fn answer(&mut self) -> Option<Answer> {
+        let (request, key, timeline) = self.watch.take()?.finish();
+        let source = key.and_then(|key| Some((key, self.sources.get(&key)?.clone())));
         let account = source.map(|(key, source)| {
             let remembered = self.sketch.estimate(sketch_key(&key));
             let names = &self.objects.names;
             source.judge(self.rules, names, remembered).account(key, self.rules, names, timeline)
         });
-        Some(Answer { coverage: self.coverage, request, account })
+        Some(Answer { coverage: self.coverage.clone(), request, account })
     }
 
     /// Decides about every source, and gives the overview that this scan was begun for; an

@@ -85,7 +85,7 @@ impl SourceKey {
 /// Everything kept of one source.
 ///
 /// There may be millions, most of them quiet: what only the others need stands apart.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Source {
     requests: u64,
     good: u64,
@@ -97,7 +97,7 @@ pub(crate) struct Source {
 }
 
 /// What signatures and claims say of a source.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Marks {
     flagged: u64,
     /// Requests that a crawler sent, from addresses that its operator publishes.

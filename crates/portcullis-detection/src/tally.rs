@@ -55,11 +55,11 @@ impl Span {
 
 /// Hashes of different things, sorted, at most `MOST`. Of more the smallest are kept,
 /// whichever come first: the count then says "this many or more".
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Distinct<const MOST: usize>(Hashes);
 
 /// Most sources have one principal, which needs no memory of its own.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 enum Hashes {
     #[default]
     None,
@@ -132,7 +132,7 @@ impl<const MOST: usize> Distinct<MOST> {
 }
 
 /// What one rule found on one source.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
     pub(crate) requests: u64,
     outcomes: Outcomes,

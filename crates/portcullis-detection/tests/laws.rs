@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use portcullis_detection::{
     Correlation, Detection, Findings, Ground, Key, MAX_TEXT_BYTES, ObjectSeen, Offender, Outcome,
-    Question, RuleSet, Scan, Standing, StateError, StateKey, SuggestsOnly, request_score,
+    Question, RuleSet, Scan, Standing, StateError, StateKey, SuggestsOnly, Texts, request_score,
 };
 use portcullis_ingest::{
     Field, Origin, Reject, RejectReason, Request, Timestamp, Untrusted, WafAction,
@@ -377,6 +377,17 @@ proptest! {
         for offender in shown {
             let story = &overview.stories[&offender.source];
             prop_assert_eq!(story.outcomes.requests(), offender.requests);
+            prop_assert!(story.statuses.values().sum::<u64>() <= offender.requests);
+            for worked in &story.worked.kept {
+                prop_assert_eq!(worked.requests, worked.answered);
+                let of_path = |texts: &Texts| -> Option<u64> {
+                    let mut same = texts.kept.iter().filter(|kept| kept.text == worked.text);
+                    same.next().map(|kept| kept.answered)
+                };
+                // Of all requests with that path at least those worked, if it was kept.
+                prop_assert!(of_path(&story.probed).is_none_or(|all| all == worked.requests));
+                prop_assert!(of_path(&story.paths).is_none_or(|all| all >= worked.requests));
+            }
         }
     }
 

@@ -8,9 +8,9 @@
 //! How the parts are worded is decided in `summary` and `offender`; what they look like, in
 //! the templates.
 
-mod offender;
+pub(crate) mod offender;
 mod summary;
-mod traffic;
+pub(crate) mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -114,19 +114,19 @@ struct Probed {
     answered_share: String,
 }
 
-struct SetChange {
-    name: String,
-    family: String,
-    before: String,
-    after: String,
-    added: Vec<String>,
-    more: String,
+pub(crate) struct SetChange {
+    pub(crate) name: String,
+    pub(crate) family: String,
+    pub(crate) before: String,
+    pub(crate) after: String,
+    pub(crate) added: Vec<String>,
+    pub(crate) more: String,
 }
 
 /// How many offenders a plan leaves alone for one reason.
-struct Reason {
-    text: &'static str,
-    count: String,
+pub(crate) struct Reason {
+    pub(crate) text: &'static str,
+    pub(crate) count: String,
 }
 
 /// Added entries that are named under a set.
@@ -173,11 +173,11 @@ impl Body {
 }
 
 /// Names come from the command line and from file systems; neither is trusted.
-fn shown_name(name: &str) -> String {
+pub(crate) fn shown_name(name: &str) -> String {
     portcullis_ingest::Untrusted::new(name.as_bytes()).escaped().to_string()
 }
 
-fn whole_period(findings: &Findings, axis: Option<&Axis>) -> String {
+pub(crate) fn whole_period(findings: &Findings, axis: Option<&Axis>) -> String {
     let offenders = findings.offenders.iter().chain(&findings.watched);
     let ends = axis.and_then(|axis| Some((axis.begin(0)?, axis.begin(axis.cells())?)));
     let Some((first, last)) = ends else {
@@ -250,7 +250,7 @@ fn probed_note(texts: &Texts) -> String {
     }
 }
 
-fn sets(plan: &Plan) -> Vec<SetChange> {
+pub(crate) fn sets(plan: &Plan) -> Vec<SetChange> {
     let pairs = plan.base().iter().zip(plan.target());
     pairs
         .map(|(base, target)| {
@@ -272,7 +272,7 @@ fn sets(plan: &Plan) -> Vec<SetChange> {
 }
 
 /// Reasons for which offenders are left alone, from the most frequent.
-fn reasons(plan: &Plan) -> Vec<Reason> {
+pub(crate) fn reasons(plan: &Plan) -> Vec<Reason> {
     let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
     for decision in plan.decisions() {
         if let Outcome::Withheld(withheld) = &decision.outcome {

@@ -34,7 +34,7 @@ pub use remediation::{
     Apply, Audit, ByHand, Changing, Expire, Ledger, Manner, Pardon, Promote, Protected, Reached,
     ReleaseAll, Rollback, Shape, Status, TargetOptions,
 };
-pub use review::Report;
+pub use review::{Report, Review};
 pub use run::{Reporting, Run, Watch, Watched};
 pub use setup::{ApiKind, Init, Schedule, WebAcl};
 
@@ -148,6 +148,8 @@ pub enum Command {
     Report(Report),
     /// Write requests and findings as Parquet, for DuckDB, Athena, Spark and polars.
     Export(Export),
+    /// Review the offenders on a page of your own: decide about each, and save the plan.
+    Review(Review),
     /// Show what a change of rules would add and drop over logs, and whom it would harm.
     Backtest(Backtest),
     /// Measure honest clients by the rate rules, and choose thresholds that spare them.

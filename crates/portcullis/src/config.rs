@@ -306,6 +306,7 @@ impl Configuration {
             Command::Plan(plan) => Some(&mut plan.crawlers),
             Command::Report(report) => Some(&mut report.plan.crawlers),
             Command::Export(export) => Some(&mut export.crawlers),
+            Command::Review(review) => Some(&mut review.plan.crawlers),
             _ => None,
         };
         if let Some(crawlers) = crawlers.filter(|crawlers| crawlers.files.is_empty()) {
@@ -320,6 +321,7 @@ impl Configuration {
             Command::Promote(promote) => (Some(&mut promote.logs), Some(&mut promote.rules)),
             Command::Report(report) => (Some(&mut report.logs), Some(&mut report.plan.rules)),
             Command::Export(export) => (Some(&mut export.logs), Some(&mut export.rules)),
+            Command::Review(review) => (Some(&mut review.logs), Some(&mut review.plan.rules)),
             _ => (None, None),
         };
         if let Some(rules) = rules

@@ -28,6 +28,7 @@ mod pipeline;
 mod progress;
 mod quarantine;
 mod remote;
+mod server;
 mod sigma;
 mod span;
 mod stop;

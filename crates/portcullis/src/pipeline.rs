@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use portcullis_detection::{
-    Answer, Calibration, Findings, ObjectSeen, Overview, Question, RuleSet, Scan,
+    Answer, Calibration, Findings, ObjectSeen, Overview, Question, RuleSet, Scan, Traffic,
 };
 use portcullis_ingest::{
     LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
@@ -66,10 +66,23 @@ pub enum Purpose<'q> {
     /// To be blocked on: an object that ends early proves nothing, because what is
     /// missing may change the picture (the good requests of a shared address, say).
     Block,
-    /// To be blocked on, and reviewed: as [`Purpose::Block`], with an overview.
-    Review,
+    /// To be blocked on, and reviewed: as [`Purpose::Block`], with an overview, and an answer
+    /// if there is a question.
+    Review(Option<&'q Question>),
     /// To be kept for runs to come, by the hour of each object; see [`crate::history`].
     Keep(&'q [i64]),
+}
+
+/// What a reviewer is shown.
+pub struct Surveyed {
+    /// Who attacked, with what all sources did well.
+    pub findings: Findings,
+    /// What happened beside that.
+    pub overview: Overview,
+    /// The answer, when there was a question.
+    pub answer: Option<Answer>,
+    /// What reading came to.
+    pub tally: Tally,
 }
 
 /// What was gathered from objects to be kept.
@@ -89,7 +102,8 @@ impl Purpose<'_> {
     fn scan(self, rules: &RuleSet) -> Scan<'_> {
         match self {
             Self::Answer(question) => Scan::asked(rules, question.clone()),
-            Self::Review => Scan::surveying(rules),
+            Self::Review(None) => Scan::surveying(rules),
+            Self::Review(Some(question)) => Scan::surveying(rules).asking(question.clone()),
             Self::Show | Self::Block | Self::Keep(_) => Scan::new(rules),
         }
     }
@@ -145,18 +159,21 @@ impl Reading<'_> {
 
     /// Looks for offenders to be blocked, and at what else a reviewer wants to see. The
     /// overview is of the objects that were read to their end.
-    pub fn survey(&self, rules: &RuleSet) -> (Findings, Overview, Tally) {
-        let (done, tally) = self.scanned(rules, Purpose::Review);
+    pub fn survey(&self, rules: &RuleSet, question: Option<&Question>) -> Surveyed {
+        let (mut done, tally) = self.scanned(rules, Purpose::Review(question));
+        let traffic = traffic(&done.scan, done.provisional.as_ref());
+        let answer = done.scan.answer();
         let (mut findings, overview) = done.scan.overview();
         if let Some(provisional) = done.provisional {
             add_provisional(&mut findings, provisional.finish());
         }
-        (findings, overview, tally)
+        findings.traffic = Some(traffic);
+        Surveyed { findings, overview, answer, tally }
     }
 
     /// Accounts for one source or request.
     pub fn answer(&self, rules: &RuleSet, question: &Question) -> (Answer, Tally) {
-        let (done, tally) = self.scanned(rules, Purpose::Answer(question));
+        let (mut done, tally) = self.scanned(rules, Purpose::Answer(question));
         (done.scan.answer().expect("the scan was begun with the question"), tally)
     }
 
@@ -295,7 +312,7 @@ impl Reading<'_> {
             Purpose::Show | Purpose::Answer(_) => {
                 self.read(object, &wanted, &mut Observe(&mut done.scan))
             }
-            Purpose::Block | Purpose::Review | Purpose::Keep(_) => {
+            Purpose::Block | Purpose::Review(_) | Purpose::Keep(_) => {
                 let mut alone = purpose.scan(rules);
                 alone.limit_memory(self.memory_of_clients() / self.threads);
                 let report = self.read(object, &wanted, &mut Observe(&mut alone));
@@ -462,18 +479,20 @@ fn merge_into<'rules>(hours: &mut BTreeMap<i64, Scan<'rules>>, hour: i64, scan: 
 
 /// Decides about every source. For a block, with what a block would hit.
 pub fn decided(scan: Scan<'_>, provisional: Option<Scan<'_>>, purpose: Purpose<'_>) -> Findings {
-    let traffic = (purpose == Purpose::Block).then(|| {
-        // A good request is one, wherever its object ends.
-        let mut traffic = scan.traffic();
-        traffic.merge(provisional.as_ref().map(Scan::traffic).unwrap_or_default());
-        traffic
-    });
+    let traffic = (purpose == Purpose::Block).then(|| traffic(&scan, provisional.as_ref()));
     let mut findings = scan.finish();
     if let Some(provisional) = provisional {
         add_provisional(&mut findings, provisional.finish());
     }
     findings.traffic = traffic;
     findings
+}
+
+/// What all sources did well. A good request is one, wherever its object ends.
+fn traffic(scan: &Scan<'_>, provisional: Option<&Scan<'_>>) -> Traffic {
+    let mut traffic = scan.traffic();
+    traffic.merge(provisional.map(Scan::traffic).unwrap_or_default());
+    traffic
 }
 
 /// Adds the offenders that only objects which ended early speak against, so that a plan

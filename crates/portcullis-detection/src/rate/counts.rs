@@ -91,7 +91,7 @@ impl std::ops::AddAssign for Growth {
 }
 
 /// Everything counted of one source or group.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Counts {
     entries: Vec<Entry>,
     /// How many entries are in order, from the first.

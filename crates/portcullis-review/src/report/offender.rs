@@ -43,18 +43,18 @@ pub(super) struct OffenderView {
 }
 
 /// What is suggested.
-pub(super) struct Action {
+pub(crate) struct Action {
     /// Its kind: `block`, `held` or `none`.
-    pub(super) kind: &'static str,
-    pub(super) label: &'static str,
-    pub(super) sentence: String,
+    pub(crate) kind: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) sentence: String,
 }
 
-pub(super) struct Spark {
-    pub(super) cells: usize,
-    pub(super) other: String,
-    pub(super) flagged: String,
-    pub(super) label: String,
+pub(crate) struct Spark {
+    pub(crate) cells: usize,
+    pub(crate) other: String,
+    pub(crate) flagged: String,
+    pub(crate) label: String,
 }
 
 pub(super) struct Details {
@@ -114,7 +114,7 @@ impl Context<'_> {
         let detections = &offender.detections;
         let more = detections.len().saturating_sub(RULES) as u64;
         Details {
-            collateral: self.collateral(offender),
+            collateral: collateral(offender, self.good),
             outcome: outcome(offender, story),
             correlations: (offender.correlations.iter())
                 .map(|correlation| sentence(correlation.reason()))
@@ -148,25 +148,25 @@ impl Context<'_> {
                 .collect(),
         }
     }
-
-    /// What blocking would cost those who did nothing.
-    fn collateral(&self, offender: &Offender) -> String {
-        if offender.good_requests == 0 {
-            return "No good request came from it.".to_owned();
-        }
-        let principals = match offender.principals {
-            0 => String::new(),
-            number => format!(", by {}", counted(number, "user or API key", "users or API keys")),
-        };
-        format!(
-            "{} came from it{principals}: {} of all good ones. A block refuses those too.",
-            counted(offender.good_requests, "good request", "good requests"),
-            share(offender.good_requests, self.good),
-        )
-    }
 }
 
-fn action(decision: Option<&Decision>) -> Action {
+/// What blocking would cost those who did nothing.
+pub(crate) fn collateral(offender: &Offender, good: u64) -> String {
+    if offender.good_requests == 0 {
+        return "No good request came from it.".to_owned();
+    }
+    let principals = match offender.principals {
+        0 => String::new(),
+        number => format!(", by {}", counted(number, "user or API key", "users or API keys")),
+    };
+    format!(
+        "{} came from it{principals}: {} of all good ones. A block refuses those too.",
+        counted(offender.good_requests, "good request", "good requests"),
+        share(offender.good_requests, good),
+    )
+}
+
+pub(crate) fn action(decision: Option<&Decision>) -> Action {
     let Some(decision) = decision else {
         return Action { kind: "none", label: "No action", sentence: String::new() };
     };
@@ -180,7 +180,7 @@ fn action(decision: Option<&Decision>) -> Action {
 }
 
 /// A fragment as a sentence: `not blocked: …` → `Not blocked: ….`
-fn sentence(fragment: &str) -> String {
+pub(crate) fn sentence(fragment: &str) -> String {
     let mut characters = fragment.chars();
     let first = characters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(characters).chain(['.']).collect()
@@ -207,7 +207,7 @@ pub(super) const fn reason(withheld: &Withheld) -> &'static str {
     }
 }
 
-fn spark(story: &Story, axis: &Axis) -> Spark {
+pub(crate) fn spark(story: &Story, axis: &Axis) -> Spark {
     let cells: Vec<[u64; 2]> = (story.timeline.on(axis).iter())
         .map(|counts| {
             let flagged = u64::from(counts.flagged);
@@ -225,7 +225,7 @@ fn spark(story: &Story, axis: &Axis) -> Spark {
 }
 
 /// What became of the attack requests, or of all where none was flagged.
-fn outcome(offender: &Offender, story: &Story) -> String {
+pub(crate) fn outcome(offender: &Offender, story: &Story) -> String {
     let (outcomes, one, many) = match offender.outcomes.requests() {
         0 => (&story.outcomes, "request", "requests"),
         _ => (&offender.outcomes, "attack request", "attack requests"),
@@ -240,7 +240,7 @@ fn outcome(offender: &Offender, story: &Story) -> String {
     format!("{}: {}.", counted(total, one, many), parts.join(", "))
 }
 
-const fn became(outcome: Outcome) -> &'static str {
+pub(crate) const fn became(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Answered => "answered with success (2xx)",
         Outcome::Failed => "failed on the server (5xx)",

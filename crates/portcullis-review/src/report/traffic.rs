@@ -101,7 +101,7 @@ impl Traffic {
 }
 
 /// Times at even distances from the beginning to the end of the axis.
-fn ticks(axis: &Axis) -> Vec<String> {
+pub(crate) fn ticks(axis: &Axis) -> Vec<String> {
     let (Some(begin), Some(end)) = (axis.begin(0), axis.begin(axis.cells())) else {
         return Vec::new();
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CrawlerRanges, Logs, Protected};
+use super::{CrawlerRanges, Logs, Protected, TargetOptions};
 use crate::exit;
 
 /// What a plan to be reviewed starts from. Shared by `report` and `review`.
@@ -42,3 +42,42 @@ pub struct Report {
     #[allow(missing_docs)]
     pub plan: PlanInputs,
 }
+
+/// `portcullis review`.
+#[derive(Debug, Args)]
+#[command(after_long_help = REVIEW_HELP)]
+pub struct Review {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub logs: Logs,
+    /// Print the story of this source on the terminal instead of serving pages.
+    #[arg(long, value_name = "ADDRESS")]
+    pub source: Option<String>,
+    /// Where decisions are saved, and read if it is there already.
+    #[arg(long, value_name = "FILE", default_value = "decisions.json")]
+    pub decisions: PathBuf,
+    /// Where the plan is saved.
+    #[arg(long, value_name = "FILE", default_value = "plan.json")]
+    pub out: PathBuf,
+    /// Who decides, recorded with each decision. Without it nobody is.
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Port on this machine; without it, one that is free.
+    #[arg(long, value_name = "PORT", default_value = "0")]
+    pub port: u16,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub plan: PlanInputs,
+    /// Where the sets are that the plan is for. With it, the sets and the ledger are read
+    /// from there, and the saved plan can be carried out.
+    #[command(flatten)]
+    pub target: TargetOptions,
+}
+
+const REVIEW_HELP: &str = "\
+Prints the address of a page on this machine, whose key is behind the #, and serves it
+until the review is finished there or by Ctrl-C. Nobody else on the network can reach it,
+the page loads nothing, and nothing is changed in AWS: what is saved are two files, the
+decisions and the plan, which `portcullis apply` takes.
+
+With --source ADDRESS the same is printed for one source, and nothing is served.";

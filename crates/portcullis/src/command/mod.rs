@@ -22,6 +22,7 @@ mod man;
 mod plan;
 mod promote;
 mod report;
+mod review;
 mod round;
 mod rules;
 mod run;
@@ -95,6 +96,7 @@ pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Ledger(ledger) => ledger::run(ledger, configuration, terminal),
         Command::Report(report) => report::run(report, configuration, global, terminal),
         Command::Export(export) => export::run(export, global, terminal),
+        Command::Review(review) => review::run(review, configuration, global, terminal),
         Command::Backtest(backtest) => backtest::run(backtest, global, terminal),
         Command::Calibrate(calibrate) => calibrate::run(calibrate, global, terminal),
         Command::Rules(rules) => rules::run(rules, global, terminal),

@@ -12,6 +12,7 @@ use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::counted;
+use crate::pipeline::Surveyed;
 use crate::terminal::Terminal;
 
 pub(super) fn run(
@@ -27,7 +28,7 @@ pub(super) fn run(
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
 
-    let (findings, overview, tally) = prepared.reading().survey(&rules);
+    let Surveyed { findings, overview, tally, .. } = prepared.reading().survey(&rules, None);
     prepared.progress.finish();
     let gaps = tell(&tally, Page::Shown, terminal);
     let plan = base.plan(&findings, &lists, configuration, &Rulings::default(), now);

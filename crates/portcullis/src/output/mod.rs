@@ -12,6 +12,7 @@ pub mod lint;
 pub mod metrics;
 pub mod notice;
 pub mod request;
+pub mod review_page;
 pub mod scan_table;
 pub mod summary;
 pub mod table;
