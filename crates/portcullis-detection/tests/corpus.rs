@@ -15,7 +15,11 @@
 //! honest measure of rules that have met a corpus: of 814 honest requests 58 were flagged, 31
 //! of them code and commands that people type into a search box. Thirteen of those are to the
 //! letter what attackers send, `/etc/passwd`, and stand in neither half. Of the other kinds
-//! 27 of 639 were flagged: source viewers, query languages, old enterprise applications.
+//! 27 of 639 were flagged: source viewers, query languages, old enterprise applications. Of
+//! 682 attacks 642 were found (files 69 of 70, probes 163 of 170, commands and code 144 of
+//! 159, SQL 84 of 89, server-side requests 50 of 57, scripts 85 of 87, others 47 of 50). Twelve
+//! of the missed are in neither half, because honest clients send the same or no rule here
+//! could tell: `/setup.php`, `a|ls`, words that only a filter's removal makes SQL.
 
 use std::collections::BTreeMap;
 use std::path::Path;
