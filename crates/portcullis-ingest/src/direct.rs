@@ -370,11 +370,15 @@ fn middle(
     }
     pieces.push(Piece { start, end });
     for (capture, piece) in template.captures[left..right].iter().zip(&*pieces).skip(1).rev() {
-        let found = begin + capture.before.rfind(&text[..end - begin])?;
-        if found + capture.before.len() != piece.start {
+        let before = &capture.before;
+        // The text before a value stands once more only where its last byte is in the value,
+        // which a type may exclude.
+        if !excludes(capture.shape, before[before.len() - 1])
+            && begin + before.rfind(&text[..end - begin])? + before.len() != piece.start
+        {
             return None;
         }
-        end = found;
+        end = piece.start - before.len();
     }
     Some(())
 }

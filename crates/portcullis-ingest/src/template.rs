@@ -60,7 +60,7 @@ impl Literal {
         for _ in 0..MOST_GUESSES {
             let found = from + memchr::memchr(self.mark, text.get(from..)?)?;
             if let Some(start) = found.checked_sub(self.mark_at)
-                && text[start..].starts_with(&self.text)
+                && self.stands_at(text, start)
             {
                 return Some(start);
             }
@@ -79,13 +79,18 @@ impl Literal {
         for _ in 0..MOST_GUESSES {
             to = memchr::memrchr(self.mark, &text[..to])?;
             if let Some(start) = to.checked_sub(self.mark_at)
-                && text[start..].starts_with(&self.text)
+                && self.stands_at(text, start)
             {
                 return Some(start);
             }
         }
         let to = text.len().min(to + self.text.len() - self.mark_at);
         self.last.rfind(&text[..to])
+    }
+
+    /// Whether it stands at a place where its mark does.
+    fn stands_at(&self, text: &[u8], start: usize) -> bool {
+        self.text.len() == 1 || text[start..].starts_with(&self.text)
     }
 }
 
