@@ -149,15 +149,58 @@ fn logs_without_a_request_make_tables_without_rows() {
     assert_eq!(names.iter().filter(|name| name.ends_with(".parquet")).count(), 3, "{names:?}");
 }
 
+/// What a Python script of the tests prints, told this.
+fn witness(script: &str, arguments: &[&str], stdin: Vec<u8>) -> Value {
+    let mut child = Command::new(python())
+        .arg(workspace().join("tests/readers").join(script))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the witness starts");
+    let mut pipe = child.stdin.take().expect("stdin is piped");
+    let writer = std::thread::spawn(move || pipe.write_all(&stdin));
+    let output = child.wait_with_output().expect("the witness ends");
+    // A script that reads no input may end before it was given any.
+    let _ = writer.join().expect("the writer does not panic");
+    assert!(output.status.success(), "{script} failed");
+    serde_json::from_slice(&output.stdout).expect("the witness prints JSON")
+}
+
+#[test]
+#[ignore = "needs the published schema of OCSF, which `cargo xtask moto` installs"]
+fn events_are_valid_by_the_published_schema_of_ocsf() {
+    let offenders = portcullis(["scan", DATASET, "-o", "ocsf"]).run().expect_code(0);
+    let requests = portcullis(["decode", DATASET, "-o", "ocsf"]).run().expect_code(0);
+    let requests: Vec<u8> = requests
+        .stdout
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(400)
+        .flatten()
+        .copied()
+        .collect();
+    let files = Files::new();
+    let hostile = Record { path: "\u{1b}[2J/\"{}".to_owned(), ..Record::default() };
+    let hostile = files.write("log", hostile.line());
+    let hostile = portcullis(["decode", &hostile, "-o", "ocsf"]).run().expect_code(0);
+    for (events, expected) in [(offenders.stdout, 10), (requests, 400), (hostile.stdout, 1)] {
+        let seen = witness("ocsf.py", &[], events);
+        assert_eq!(seen["failures"], Value::Array(Vec::new()));
+        assert_eq!(seen["events"], expected);
+    }
+    // What is not valid is noticed.
+    let wrong = r#"{"class_uid":4002,"metadata":{"version":"1.5.0"},"nonsense":1}"#;
+    let seen = witness("ocsf.py", &[], wrong.as_bytes().to_vec());
+    let failures = seen["failures"].as_array().expect("a list");
+    assert!(
+        failures.iter().any(|failure| failure.to_string().contains("nonsense")),
+        "{failures:?}"
+    );
+}
+
 /// What DuckDB and polars find in an export.
 fn witnesses(place: &str) -> Value {
-    let output = Command::new(python())
-        .arg(workspace().join("tests/readers/export.py"))
-        .arg(place)
-        .output()
-        .expect("the witnesses start");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("the witnesses print JSON")
+    witness("export.py", &[place], Vec::new())
 }
 
 #[test]

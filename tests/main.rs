@@ -34,4 +34,5 @@ mod support;
 mod target;
 mod telling;
 mod terminal;
+mod tutorial;
 mod watch;

@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 
 use crate::words::{category, shown, source};
 
+/// The version of OCSF that events are of.
+pub(crate) const OCSF_VERSION: &str = "1.5.0";
+
 /// Characters of a logged text in an event.
 const TEXT: usize = 500;
 
@@ -81,7 +84,7 @@ fn ocsf_event(offender: &Offender, version: &str) -> Value {
         "count": offender.flagged_requests.max(1),
         "message": message(offender),
         "metadata": {
-            "version": "1.5.0",
+            "version": OCSF_VERSION,
             "product": { "name": "Portcullis", "vendor_name": "Portcullis", "version": version },
         },
         "finding_info": finding,
@@ -174,7 +177,8 @@ fn address(source: IpNet) -> Option<String> {
     (source.prefix_len() == source.max_prefix_len()).then(|| source.addr().to_string())
 }
 
-fn object(value: Value) -> Map<String, Value> {
+/// The map of a value that is written as an object.
+pub(crate) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         other => unreachable!("an object is written as one, not as {other}"),
@@ -182,7 +186,7 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 /// Puts what is there, and leaves out what is not.
-fn put(map: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+pub(crate) fn put(map: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         map.insert(name.to_owned(), value.into());
     }

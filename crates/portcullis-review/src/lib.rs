@@ -10,6 +10,7 @@
 //!
 //! Nothing here opens a file or a socket, reads a clock or the environment.
 
+mod activity;
 mod chart;
 mod event;
 mod gaps;
@@ -19,6 +20,7 @@ mod report;
 mod testing;
 mod words;
 
+pub use activity::http_activity;
 pub use event::{ecs, ocsf};
 pub use gaps::gaps;
 pub use page::{

@@ -452,6 +452,18 @@ pub struct Decode {
     /// Write records that could not be read to FILE, as JSON Lines.
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
+    /// Shape of the lines.
+    #[arg(short, long, value_name = "SHAPE", default_value = "jsonl")]
+    pub output: DecodeOutput,
+}
+
+/// Shape of decoded requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DecodeOutput {
+    /// The fields of the log.
+    Jsonl,
+    /// OCSF HTTP Activity (class 4002). Secrets are always hidden.
+    Ocsf,
 }
 
 const DECODE_HELP: &str = "\

@@ -333,12 +333,17 @@ impl Reading<'_> {
         report
     }
 
-    /// Writes every request as one line.
-    pub fn decode(&self, out: &mut Outputs<'_>, secrets: Secrets) -> io::Result<Tally> {
+    /// Writes every request as one line, which `write` appends without its line feed.
+    pub fn decode(
+        &self,
+        out: &mut Outputs<'_>,
+        write: &(impl Fn(&mut Vec<u8>, &Request<'_>) + Sync),
+        secrets: Secrets,
+    ) -> io::Result<Tally> {
         let wants_rejects = out.rejects.is_some();
         self.lines(out, |object, lines| {
             let stopped = lines.stopped();
-            self.read(object, stopped, &mut Decode { lines, wants_rejects, secrets })
+            self.read(object, stopped, &mut Decode { lines, wants_rejects, write, secrets })
         })
     }
 
@@ -560,15 +565,16 @@ impl Sink for Observe<'_, '_> {
 }
 
 /// Prints requests.
-struct Decode<'l, 's> {
+struct Decode<'l, 's, W> {
     lines: &'l mut Lines<'s>,
     wants_rejects: bool,
+    write: &'l W,
     secrets: Secrets,
 }
 
-impl Sink for Decode<'_, '_> {
+impl<W: Fn(&mut Vec<u8>, &Request<'_>)> Sink for Decode<'_, '_, W> {
     fn request(&mut self, request: &Request<'_>) {
-        self.lines.line(Stream::Results, |out| request::write(out, request, self.secrets));
+        self.lines.line(Stream::Results, |out| (self.write)(out, request));
     }
 
     fn reject(&mut self, reject: &Reject<'_>) {

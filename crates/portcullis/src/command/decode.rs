@@ -1,13 +1,16 @@
-//! `portcullis decode`: every request as one line of JSON.
+//! `portcullis decode`: every request as one line of JSON, or as an event of OCSF.
 
 use std::fs::File;
 use std::io::{self, Write};
 
+use portcullis_ingest::Request;
+
 use super::{Page, Prepared, tell};
-use crate::args::{Decode, Global};
+use crate::args::{Decode, DecodeOutput, Global};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ordered::Outputs;
+use crate::output::request;
 use crate::terminal::Terminal;
 
 pub(super) fn run(
@@ -27,7 +30,16 @@ pub(super) fn run(
         results: &mut stdout,
         rejects: rejects.as_mut().map(|file| file as &mut dyn Write),
     };
-    let result = prepared.reading().decode(&mut outputs, arguments.logs.secrets());
+    let secrets = arguments.logs.secrets();
+    let shape = arguments.output;
+    let write = |out: &mut Vec<u8>, request: &Request<'_>| match shape {
+        DecodeOutput::Jsonl => request::write(out, request, secrets),
+        DecodeOutput::Ocsf => {
+            let event = portcullis_review::http_activity(request, env!("CARGO_PKG_VERSION"));
+            out.extend_from_slice(event.to_string().as_bytes());
+        }
+    };
+    let result = prepared.reading().decode(&mut outputs, &write, secrets);
     prepared.progress.finish();
     let tally = result.map_err(|error| Failure::writing(&error))?;
     prepared.tell_joined(terminal);
