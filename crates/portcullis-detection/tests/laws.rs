@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use portcullis_detection::{
     Correlation, Detection, Findings, Ground, Key, MAX_TEXT_BYTES, ObjectSeen, Offender, Outcome,
     Question, RuleSet, Scan, Standing, StateError, StateKey, SuggestsOnly, Texts, request_score,
+    source_points,
 };
 use portcullis_ingest::{
     Field, Origin, Reject, RejectReason, Request, Timestamp, Untrusted, WafAction,
@@ -486,6 +487,22 @@ proptest! {
             let sources = requests.iter().filter(|sent| {
                 sent.client.is_some_and(|client| offender.source.contains(&client))
             });
+            for detection in offender.detections.iter().filter(|one| one.rate.is_none()) {
+                let number = rules().rules().iter().position(|rule| rule.id() == &*detection.rule);
+                let number = number.expect("a rule of the set");
+                // What AWS WAF stopped is held against nobody.
+                let fired = sources.clone().filter(|sent| {
+                    if sent.waf_action == Some(WafAction::Block) {
+                        return false;
+                    }
+                    let verdict = rules().classify(&sent.request());
+                    verdict.hits().iter().any(|hit| hit.rule == number)
+                });
+                let fired = fired.count() as u64;
+                prop_assert_eq!(detection.requests, fired);
+                let points = source_points(rules().rules()[number].points(), fired);
+                prop_assert_eq!(detection.points, points);
+            }
             let mut flagged = 0;
             let mut answered = 0;
             for sent in sources {
