@@ -8,6 +8,17 @@
 use std::fmt;
 
 /// Borrowed bytes from a log, as the client sent them.
+///
+/// Nobody prints them by accident:
+///
+/// ```compile_fail,E0277
+/// println!("{}", portcullis_ingest::Untrusted::new(b"\x1b[2J"));
+/// ```
+///
+/// ```
+/// let shown = portcullis_ingest::Untrusted::new(b"\x1b[2J").escaped().to_string();
+/// assert_eq!(shown, "\\u{1b}[2J");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Untrusted<'a>(&'a [u8]);
 
@@ -41,7 +52,11 @@ impl fmt::Debug for Untrusted<'_> {
     }
 }
 
-/// Owned bytes from a log, kept as evidence.
+/// Owned bytes from a log, kept as evidence. Nobody prints these by accident either:
+///
+/// ```compile_fail,E0277
+/// println!("{}", portcullis_ingest::UntrustedBuf::default());
+/// ```
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UntrustedBuf(Box<[u8]>);
 
