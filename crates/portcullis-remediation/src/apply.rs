@@ -340,3 +340,5 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod troubles;

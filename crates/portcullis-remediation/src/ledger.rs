@@ -434,6 +434,8 @@ mod tests {
         assert_eq!(ledger.strikes(source, now()), 3);
         ledger.end(source, Removal::Expired, now());
         assert!(ledger.entries().is_empty());
+        ledger.forget(later(now(), FORGET_MS - 1));
+        assert_eq!(ledger.past().len(), 1);
         assert_eq!(ledger.strikes(source, later(now(), FORGET_MS - 1)), 3);
         assert_eq!(ledger.strikes(source, later(now(), FORGET_MS)), 0);
         ledger.forget(later(now(), FORGET_MS));
@@ -449,6 +451,37 @@ mod tests {
         assert_eq!(ledger.strikes(source, now()), 0);
         assert!(ledger.override_of(source, later(now(), COOL_OFF_MS - 1)).is_some());
         assert!(ledger.override_of(source, later(now(), COOL_OFF_MS)).is_none());
+        ledger.forget(later(now(), COOL_OFF_MS - 1));
+        assert_eq!(ledger.overrides().len(), 1);
+        ledger.forget(later(now(), COOL_OFF_MS));
+        assert!(ledger.overrides().is_empty());
+    }
+
+    #[test]
+    fn a_canary_that_goes_on_as_a_block_has_no_past() {
+        let source = network("198.18.0.1/32");
+        let mut ledger = ledger();
+        ledger.entries.insert(source, Entry { strikes: 3, ..entry("op-1") });
+        ledger.end(source, Removal::Promoted, now());
+        assert!(ledger.past().is_empty() && ledger.overrides().is_empty());
+        assert_eq!(ledger.strikes(source, now()), 0);
+    }
+
+    #[test]
+    fn every_removal_has_its_own_reason_and_only_blocks_that_end_by_themselves_are_not_early() {
+        let all = [
+            (Removal::Expired, false, false),
+            (Removal::Protected, true, false),
+            (Removal::RolledBack, true, true),
+            (Removal::Released, true, false),
+            (Removal::Pardoned, true, true),
+            (Removal::Promoted, false, false),
+        ];
+        for (removal, is_early, is_decision) in all {
+            assert_eq!((removal.is_early(), removal.is_decision()), (is_early, is_decision));
+        }
+        let reasons = all.map(|(removal, ..)| removal.reason());
+        assert_eq!(std::collections::BTreeSet::from(reasons).len(), all.len());
     }
 
     #[test]
@@ -501,5 +534,10 @@ mod tests {
             vec![Added { time: now(), entries: 7 }, Added { time: later(now(), 5), entries: 2 }];
         assert_eq!(ledger.added_within_a_day(later(now(), DAY_MS - 1)), 9);
         assert_eq!(ledger.added_within_a_day(later(now(), DAY_MS)), 2);
+        ledger.forget(later(now(), DAY_MS - 1));
+        assert_eq!(ledger.added.len(), 2);
+        ledger.forget(later(now(), DAY_MS));
+        assert_eq!(ledger.added_within_a_day(later(now(), DAY_MS)), 2);
+        assert_eq!(ledger.added.len(), 1);
     }
 }

@@ -382,3 +382,16 @@ fn an_entry_is_due_at_its_very_millisecond() {
     assert_eq!(applied.done[0].1, Done::Removed);
     assert_eq!(bench.v4(), [""; 0]);
 }
+
+#[test]
+fn a_plan_from_before_the_first_save_fits_a_ledger_that_has_seen_nothing_and_no_other() {
+    let stamp = LedgerStamp { lineage: String::new(), serial: 0 };
+    let planned = Changes { ledger: Some(stamp), ..changes(vec![add(SOURCE)]) };
+    let bench = Bench::new(&ledger());
+    bench.apply(&planned, |_| {}).expect("the ledger has seen nothing yet");
+    assert_eq!(bench.v4(), [SOURCE]);
+    let bench = Bench::new(&Ledger { serial: 1, ..ledger() });
+    let error = bench.apply(&planned, |_| {}).expect_err("somebody was here meanwhile");
+    assert!(matches!(error, ApplyError::LedgerMoved { .. }), "{error}");
+    assert!(bench.v4().is_empty());
+}

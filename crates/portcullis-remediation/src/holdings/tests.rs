@@ -262,3 +262,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_plan_has_changes_when_only_something_of_ours_leaves_and_none_when_nothing_does() {
+    let none = plan(Vec::new(), &sets(&[]), &ledger(), BlockedRequests::LeftOut);
+    assert!(!none.has_changes());
+    let over = owned(SOURCE, 61, -1);
+    let leaving = plan(Vec::new(), &sets(&[SOURCE]), &over, BlockedRequests::LeftOut);
+    assert_eq!(lines(&leaving), ["remove 198.18.0.1/32 Expired"]);
+    assert!(leaving.has_changes());
+}

@@ -475,7 +475,8 @@ fn who_was_seen_last_gets_the_room_before_who_is_long_gone() {
 #[test]
 fn a_plan_says_what_it_would_have_taken_from_others() {
     let well = [("203.0.113.9/32", 30), ("203.0.113.8/32", 970), ("192.0.2.1/32", 0)];
-    let findings = counted(vec![offender("203.0.113.9/32"), offender("192.0.2.1/32")], &well);
+    let mut findings = counted(vec![offender("203.0.113.9/32"), offender("192.0.2.1/32")], &well);
+    findings.coverage.requests = 1_031;
     let policy = BlockPolicy::default();
     let plan = plan(&findings, &Sets::empty(), &never_block(), &policy, now());
     assert_eq!(
@@ -491,6 +492,7 @@ fn a_plan_says_what_it_would_have_taken_from_others() {
         blocked_principals: 1,
     };
     assert_eq!(plan.blast_radius(), Some(blast));
+    assert_eq!(plan.coverage(), &findings.coverage);
     let json: serde_json::Value = serde_json::from_str(&plan.to_json()).expect("JSON");
     assert_eq!(json["blast_radius"]["blocked_good_requests"], 30);
     let blocked = json["additions"][1]["would_have_blocked"].clone();

@@ -1,0 +1,169 @@
+//! What is tried again when a service is busy: how often, after how long, and that it is
+//! counted. That nothing is lost by it is in `tests/safety`.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+use crate::audit::AuditLine;
+use crate::ipset::Sets;
+use crate::ledger::Ledger;
+use crate::memory::{MemoryIpSets, MemoryLedger};
+use crate::store::{ReadError, SaveError, Version, WriteError};
+use crate::term::{HOUR_MS, later};
+use crate::testing::{cause, ledger, network, now, target};
+
+/// Services that fail so many times before they answer, and a clock that notes every wait.
+struct Busy {
+    sets: MemoryIpSets,
+    store: MemoryLedger,
+    loads: Cell<u32>,
+    saves: Cell<u32>,
+    reads: Cell<u32>,
+    /// Calls that were made, those that failed included.
+    calls: Cell<u32>,
+    waits: RefCell<Vec<u64>>,
+}
+
+fn fails(left: &Cell<u32>) -> bool {
+    let fails = left.get() > 0;
+    left.set(left.get().saturating_sub(1));
+    fails
+}
+
+impl Busy {
+    fn new() -> Self {
+        Self {
+            sets: MemoryIpSets::new(&Sets::empty()),
+            store: MemoryLedger::new(&ledger()),
+            loads: Cell::new(0),
+            saves: Cell::new(0),
+            reads: Cell::new(0),
+            calls: Cell::new(0),
+            waits: RefCell::default(),
+        }
+    }
+
+    fn apply(&self) -> Result<Applied, ApplyError> {
+        let change = Change::Add {
+            set: "portcullis-v4".to_owned(),
+            network: network("198.18.0.1/32"),
+            term_ms: HOUR_MS,
+            strikes: 1,
+            cause: cause(),
+        };
+        let none = Changes::none(Kind::Plan, "op-9", &target(), now());
+        let changes = Changes { changes: vec![change], ..none };
+        let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
+        let target = target();
+        let order = Order::new(&target, "tests", Some(&list));
+        match pin!(apply(&changes, &order, self, self, self))
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(result) => result,
+            Poll::Pending => panic!("memory does not make anybody wait"),
+        }
+    }
+
+    /// Each wait is of the length that its place asks for, bent upwards by at most as much.
+    #[track_caller]
+    fn waited(&self, times: usize) {
+        let waits = self.waits.borrow();
+        assert_eq!(waits.len(), times, "{waits:?}");
+        for (attempt, wait) in waits.iter().enumerate() {
+            let base = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000][attempt.min(6)];
+            assert!((base..2 * base).contains(wait), "{waits:?}");
+        }
+    }
+}
+
+impl IpSets for Busy {
+    async fn read(&self, name: &str) -> Result<IpSet, ReadError> {
+        if fails(&self.reads) {
+            self.calls.set(self.calls.get() + 1);
+            return Err(ReadError::Temporary("slow down".to_owned()));
+        }
+        self.sets.read(name).await
+    }
+
+    async fn write(&self, set: &IpSet) -> Result<(), WriteError> {
+        self.sets.write(set).await
+    }
+}
+
+impl LedgerStore for Busy {
+    async fn load(&self) -> Result<Option<(Ledger, Version)>, StoreError> {
+        if fails(&self.loads) {
+            self.calls.set(self.calls.get() + 1);
+            return Err(StoreError("slow down".to_owned()));
+        }
+        self.store.load().await
+    }
+
+    async fn save(
+        &self,
+        ledger: &Ledger,
+        replaces: Option<&Version>,
+    ) -> Result<Version, SaveError> {
+        if fails(&self.saves) {
+            self.calls.set(self.calls.get() + 1);
+            return Err(SaveError::Unknown("no answer".to_owned()));
+        }
+        self.store.save(ledger, replaces).await
+    }
+
+    async fn append_audit(&self, lines: &[AuditLine]) -> Result<(), StoreError> {
+        self.store.append_audit(lines).await
+    }
+
+    async fn audit(&self) -> Result<String, StoreError> {
+        self.store.audit().await
+    }
+
+    async fn halted(&self) -> Result<Option<String>, StoreError> {
+        self.store.halted().await
+    }
+}
+
+impl Clock for Busy {
+    fn now(&self) -> Timestamp {
+        let waited: u64 = self.waits.borrow().iter().sum();
+        later(now(), waited.cast_signed())
+    }
+
+    async fn wait(&self, milliseconds: u64) {
+        self.waits.borrow_mut().push(milliseconds);
+    }
+}
+
+/// Three troubles are counted and waited out; too many are an error after eleven tries, or
+/// ten saves.
+#[track_caller]
+fn check(which: impl Fn(&Busy) -> &Cell<u32>, most_tries: u32) {
+    let busy = Busy::new();
+    which(&busy).set(3);
+    let applied = busy.apply().expect("it answers the fourth time");
+    assert_eq!((applied.troubles, busy.calls.get()), (3, 3));
+    busy.waited(3);
+    let busy = Busy::new();
+    which(&busy).set(most_tries);
+    busy.apply().expect_err("it never answers");
+    assert!(busy.waits.borrow().len() >= 10, "{:?}", busy.waits);
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_is_read_again_after_growing_waits() {
+    check(|busy| &busy.loads, 11);
+}
+
+#[test]
+fn a_set_that_cannot_be_read_is_read_again_after_growing_waits() {
+    check(|busy| &busy.reads, 11);
+}
+
+#[test]
+fn a_save_without_an_answer_is_made_again_after_growing_waits() {
+    check(|busy| &busy.saves, 10);
+}
