@@ -19,6 +19,7 @@ mod kill_loop;
 mod ledger;
 mod lint;
 mod moto;
+mod oracle;
 mod plan;
 mod promote;
 mod remediation;

@@ -54,6 +54,8 @@ pub struct Coverage {
     pub forgotten: Forgotten,
     /// Requests outside the span of time that was asked for, which were not looked at.
     pub requests_outside_span: u64,
+    /// Records of requests that were delivered before, and do not count again.
+    pub duplicates: u64,
 }
 
 /// A rule that could not look into some objects.
@@ -84,6 +86,8 @@ pub struct ObjectSeen<'a> {
     /// Requests of it that were passed over, because they are outside the span of time
     /// that was asked for.
     pub outside_span: u64,
+    /// Records of it that are of requests that another record told of already.
+    pub duplicates: u64,
     /// Why it is incomplete; `None` when it was read to its end.
     pub incomplete: Option<&'a str>,
 }
@@ -95,6 +99,7 @@ impl Coverage {
         self.records += object.records;
         self.text_bytes += object.text_bytes;
         self.requests_outside_span += object.outside_span;
+        self.duplicates += object.duplicates;
         if let Some(reason) = object.incomplete {
             self.add_incomplete(object.object.into(), reason.to_owned());
         }
@@ -176,6 +181,7 @@ impl Coverage {
             blind: _,
             text_bytes,
             requests_outside_span,
+            duplicates,
         } = self;
         let numbers = [
             objects,
@@ -190,6 +196,7 @@ impl Coverage {
             rejects_with_signatures,
             text_bytes,
             requests_outside_span,
+            duplicates,
         ];
         numbers.into_iter().chain(rejects)
     }

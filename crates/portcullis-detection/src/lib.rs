@@ -15,6 +15,7 @@ mod correlation;
 mod coverage;
 mod crawler;
 mod forgery;
+mod identity;
 mod level;
 pub mod lint;
 mod memory;
@@ -41,6 +42,7 @@ pub use correlation::Correlation;
 pub use coverage::{BlindRule, Coverage, ObjectSeen};
 pub use crawler::{CrawlerError, Crawlers};
 pub use forgery::{ForgedRecord, Forgery};
+pub use identity::identity;
 pub use level::{
     BLOCK_LEVEL, Category, Confidence, Severity, points, repetition, request_score, source_points,
 };

@@ -912,6 +912,7 @@ fn coverage_names_the_rules_that_could_not_look() {
         records: 3,
         text_bytes: 300,
         outside_span: 0,
+        duplicates: 0,
         incomplete: Some("cut off"),
     });
     let coverage = scan.finish().coverage;
@@ -1142,6 +1143,7 @@ fn see_object(scan: &mut Scan<'_>) {
         text_bytes: 300,
         incomplete: Some("cut off"),
         outside_span: 2,
+        duplicates: 0,
     });
 }
 

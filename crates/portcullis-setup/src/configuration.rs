@@ -39,6 +39,12 @@ fn configuration(setup: &Setup) -> String {
         "# Networks of yours and of your partners.\n\
          never-block = [\"never-block.txt\"]\n\
          \n\
+         # What `portcullis run` and `portcullis watch` read. State, lock and heartbeat lie beside\n\
+         # the ledger; whoever runs them needs s3:PutObject there.\n\
+         [source]\n\
+         location = \"{}\"\n\
+         state = \"{}/state/history\"\n\
+         \n\
          [[target]]\n\
          name = \"{name}\"\n\
          account = \"{account}\"\n\
@@ -51,6 +57,8 @@ fn configuration(setup: &Setup) -> String {
          # observe, suggest, canary or enforce. The role that applies may change the sets of the\n\
          # mode it was made for: run `portcullis init` again to change the mode.\n\
          mode = \"{mode}\"\n",
+        setup.log_location(),
+        setup.ledger_location(),
         names(false),
         names(true),
         setup.ledger_location(),

@@ -220,6 +220,10 @@ pub struct Logs {
     /// with the object, the offset and the reason.
     #[arg(long, value_name = "DIR")]
     pub quarantine: Option<PathBuf>,
+    /// Count a record each time it was delivered. Otherwise, of records of one request that
+    /// Firehose delivered twice one counts, where the log has ids of API Gateway's own making.
+    #[arg(long)]
+    pub keep_duplicates: bool,
     /// Write tokens, credentials and cookies in clear in JSON. Otherwise, and in tables, they
     /// are `[redacted]`.
     #[arg(long)]

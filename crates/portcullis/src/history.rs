@@ -11,6 +11,11 @@
 //! tried again. One that was replaced takes its hour with it, because what it had added
 //! cannot be taken out: the hour is read anew. What was kept with other rules or settings
 //! is not mixed with what these would find.
+//!
+//! Firehose delivers at least once, so a record may come again in an object of a later run.
+//! The identities of the last [`MOST_IDENTITIES`] records are kept too. An object of which
+//! records did not count, because others had told of the same requests, is read anew when
+//! any hour is: the others may be in it, and gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -25,7 +30,11 @@ use crate::location::Input;
 const HOUR_MS: i64 = 3_600_000;
 
 /// Begins the document. The number is the version of its form.
-const MAGIC: &str = "portcullis history 1\n";
+const MAGIC: &str = "portcullis history 2\n";
+
+/// Identities of records that are kept, over all hours: 8 MiB. Twins come seconds to minutes
+/// apart, as long as it takes Firehose to try again.
+const MOST_IDENTITIES: usize = 1 << 20;
 
 /// What is kept between runs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -41,18 +50,49 @@ pub struct History {
 struct Hour {
     objects: BTreeMap<String, Version>,
     scan: Vec<u8>,
+    /// Of records, in the order in which they were read; see [`crate::duplicates`].
+    identities: Vec<u64>,
+}
+
+impl Hour {
+    /// The scan, and the identities after it.
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.scan.clone();
+        bytes.extend(self.identities.iter().flat_map(|identity| identity.to_le_bytes()));
+        bytes
+    }
+}
+
+/// An object that was read to its end, and what of it counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Counted<'i> {
+    /// The object.
+    pub input: &'i Input,
+    /// Identities of its records that count.
+    pub identities: &'i [u64],
+    /// Whether some of its records did not count, as twins of others.
+    pub has_twins: bool,
 }
 
 /// Tells an object from another of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Version {
-    version: String,
+    #[serde(rename = "version")]
+    tag: String,
     bytes: u64,
+    /// Whether some of its records did not count, as twins of others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_twins: bool,
 }
 
 impl Version {
-    fn of(input: &Input) -> Self {
-        Self { version: input.version.clone(), bytes: input.bytes.unwrap_or(0) }
+    fn of(Counted { input, has_twins, .. }: Counted<'_>) -> Self {
+        let (tag, bytes) = (input.version.clone(), input.bytes.unwrap_or(0));
+        Self { tag, bytes, has_twins }
+    }
+
+    fn is_of(&self, input: &Input) -> bool {
+        self.tag == input.version && self.bytes == input.bytes.unwrap_or(0)
     }
 }
 
@@ -70,7 +110,9 @@ struct IndexedHour {
     hour: i64,
     objects: BTreeMap<String, Version>,
     scan_bytes: usize,
-    scan_sha256: String,
+    identities: usize,
+    /// Of the scan and the identities.
+    sha256: String,
 }
 
 /// Why a document is no history.
@@ -151,7 +193,7 @@ impl History {
                 continue;
             }
             match kept.get(input.name.as_str()) {
-                Some((hour, version)) if **version == Version::of(input) => {
+                Some((hour, version)) if version.is_of(input) => {
                     same.push((place, *hour));
                 }
                 Some((hour, _)) => {
@@ -160,6 +202,13 @@ impl History {
                 }
                 None => work.read.push((place, written.epoch_ms() / HOUR_MS)),
             }
+        }
+        if !work.anew.is_empty() {
+            let with_twins = self
+                .hours
+                .iter()
+                .filter(|(_, kept)| kept.objects.values().any(|version| version.has_twins));
+            work.anew.extend(with_twins.map(|(hour, _)| *hour));
         }
         let was_kept = |(place, _): &&(usize, i64)| kept.contains_key(inputs[*place].name.as_str());
         let replaced = work.read.iter().filter(was_kept).count();
@@ -181,7 +230,7 @@ impl History {
         &mut self,
         rules: &RuleSet,
         hour: i64,
-        objects: impl Iterator<Item = &'i Input>,
+        objects: impl Iterator<Item = Counted<'i>>,
         scan: Scan<'_>,
     ) -> Result<(), HistoryError> {
         let kept = self.hours.entry(hour).or_default();
@@ -192,8 +241,23 @@ impl History {
             all = whole.into_bytes();
         }
         kept.scan = all;
-        kept.objects.extend(objects.map(|input| (input.name.clone(), Version::of(input))));
+        for object in objects {
+            kept.identities.extend_from_slice(object.identities);
+            kept.objects.insert(object.input.name.clone(), Version::of(object));
+        }
+        let all: usize = self.hours.values().map(|hour| hour.identities.len()).sum();
+        let mut too_many = all.saturating_sub(MOST_IDENTITIES);
+        for hour in self.hours.values_mut() {
+            let oldest = too_many.min(hour.identities.len());
+            hour.identities.drain(..oldest);
+            too_many -= oldest;
+        }
         Ok(())
+    }
+
+    /// Identities of the records that were read last, the oldest first.
+    pub fn identities(&self) -> impl Iterator<Item = u64> {
+        self.hours.values().flat_map(|hour| hour.identities.iter().copied())
     }
 
     /// Everything that is kept, in at most so many bytes of memory.
@@ -212,13 +276,14 @@ impl History {
             hour: *hour,
             objects: kept.objects.clone(),
             scan_bytes: kept.scan.len(),
-            scan_sha256: sha256(&kept.scan),
+            identities: kept.identities.len(),
+            sha256: sha256(kept.bytes()),
         });
         let index = Index { settings: self.settings.clone(), hours: hours.collect() };
         let index = serde_json::to_string(&index).expect("texts and numbers are JSON");
         let mut bytes = format!("{MAGIC}{index}\n").into_bytes();
         for kept in self.hours.values() {
-            bytes.extend_from_slice(&kept.scan);
+            bytes.extend_from_slice(&kept.bytes());
         }
         bytes
     }
@@ -229,20 +294,27 @@ impl History {
         let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
         let index: Index = serde_json::from_slice(&rest[..end]).map_err(HistoryError::Index)?;
         let mut scans = rest.get(end + 1..).unwrap_or_default();
-        let expected =
-            index.hours.iter().fold(0_usize, |sum, hour| sum.saturating_add(hour.scan_bytes));
+        let length = |hour: &IndexedHour| {
+            hour.scan_bytes.saturating_add(hour.identities.saturating_mul(size_of::<u64>()))
+        };
+        let lengths = index.hours.iter().map(length);
+        let expected = lengths.fold(0_usize, usize::saturating_add);
         if expected != scans.len() {
             return Err(HistoryError::Length { expected, found: scans.len() });
         }
         let mut hours = BTreeMap::new();
         for indexed in index.hours {
-            let (scan, more) = scans.split_at(indexed.scan_bytes);
+            let (whole, more) = scans.split_at(length(&indexed));
             scans = more;
-            if sha256(scan) != indexed.scan_sha256 {
+            if sha256(whole) != indexed.sha256 {
                 let begin = Timestamp::from_epoch_ms(indexed.hour.saturating_mul(HOUR_MS));
                 return Err(HistoryError::Altered(begin.unwrap_or(Timestamp::MAX)));
             }
-            hours.insert(indexed.hour, Hour { objects: indexed.objects, scan: scan.to_vec() });
+            let (scan, identities) = whole.split_at(indexed.scan_bytes);
+            let (identities, _) = identities.as_chunks();
+            let identities = identities.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+            let (objects, scan) = (indexed.objects, scan.to_vec());
+            hours.insert(indexed.hour, Hour { objects, scan, identities });
         }
         Ok(Self { settings: index.settings, hours })
     }
@@ -310,6 +382,7 @@ mod tests {
             records: 1 << (2 * number),
             text_bytes: 1,
             outside_span: 0,
+            duplicates: 0,
             incomplete: None,
         }
     }
@@ -339,7 +412,8 @@ mod tests {
             }
             let mut scan = Scan::new(rules);
             scan.object(&seen(&input.name, input.version.parse().expect("a number")));
-            history.keep(rules, *hour, std::iter::once(input), scan).expect("it can be kept");
+            let counted = Counted { input, identities: &[], has_twins: false };
+            history.keep(rules, *hour, std::iter::once(counted), scan).expect("it can be kept");
         }
         work.read.len()
     }

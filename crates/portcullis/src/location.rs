@@ -57,6 +57,16 @@ impl Input {
         }
     }
 
+    /// Whether it can be read more than once.
+    pub fn opens_again(&self) -> bool {
+        match &self.source {
+            // A pipe has no length.
+            Source::File(_) => self.bytes.is_some(),
+            Source::Stdin => false,
+            Source::Object(..) => true,
+        }
+    }
+
     /// Opens the object.
     pub fn open(&self) -> io::Result<Box<dyn Read>> {
         match &self.source {

@@ -14,6 +14,7 @@ mod bucket;
 mod command;
 mod config;
 mod directory;
+mod duplicates;
 mod exit;
 mod failure;
 mod format;

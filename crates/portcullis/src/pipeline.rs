@@ -19,6 +19,7 @@ use portcullis_ingest::{
     LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
 };
 
+use crate::duplicates::{Duplicates, Identities, Once};
 use crate::failure::Failure;
 use crate::joining::{Batch, Joined, Joining, Object, Role};
 use crate::location::Input;
@@ -54,6 +55,8 @@ pub struct Reading<'r> {
     pub progress: &'r Progress,
     /// When no further object is begun.
     pub stop: &'r Stop,
+    /// Whether of a record that was delivered twice one counts.
+    pub once: bool,
 }
 
 /// What a scan's findings are for.
@@ -85,6 +88,16 @@ pub struct Surveyed {
     pub tally: Tally,
 }
 
+/// What reading one object gave.
+struct Alone<'rules> {
+    scan: Scan<'rules>,
+    report: Report,
+    /// Of its records, those that were left out included.
+    identities: Identities,
+    /// Records that were left out, because they are twins of earlier ones.
+    duplicates: u64,
+}
+
 /// What was gathered from objects to be kept.
 pub struct Gathered<'rules> {
     /// From objects that were read to their end, by their hour.
@@ -96,6 +109,10 @@ pub struct Gathered<'rules> {
     /// Whether each object was read to its end, in input order. Shorter than the inputs when
     /// reading was stopped: the others were not begun.
     pub complete: Vec<bool>,
+    /// Identities of the records that count, by the number of their object.
+    pub identities: BTreeMap<usize, Vec<u64>>,
+    /// Numbers of the objects with records that are twins of earlier ones.
+    pub with_twins: BTreeSet<usize>,
 }
 
 impl Purpose<'_> {
@@ -142,19 +159,21 @@ impl Reading<'_> {
         (decided(done.scan, done.provisional, purpose), tally)
     }
 
-    /// Gathers from all objects what is to be kept.
+    /// Gathers from all objects what is to be kept. `known` are the identities of records that
+    /// earlier runs read.
     pub fn gathered<'rules>(
         &self,
         rules: &'rules RuleSet,
         hours: &[i64],
+        known: impl IntoIterator<Item = u64>,
     ) -> (Gathered<'rules>, Tally) {
-        let mut done = self.scan_batch(self.access_logs(), Purpose::Keep(hours), rules);
+        let mut done = self.scan_batch(self.access_logs(), Purpose::Keep(hours), rules, known);
         done.reports.sort_by_key(|(index, _)| *index);
         let complete = done.reports.iter().map(|(_, report)| report.incomplete().is_none());
         let complete = complete.collect();
         let tally = self.tally(done.reports.into_iter().map(|(_, report)| report));
-        let (hours, gaps, provisional) = (done.hours, done.scan, done.provisional);
-        (Gathered { hours, gaps, provisional, complete }, tally)
+        let Scanned { hours, scan: gaps, provisional, identities, with_twins, .. } = done;
+        (Gathered { hours, gaps, provisional, complete, identities, with_twins }, tally)
     }
 
     /// Looks for offenders to be blocked, and at what else a reviewer wants to see. The
@@ -188,9 +207,9 @@ impl Reading<'_> {
         rules: &'rules RuleSet,
         purpose: Purpose<'_>,
     ) -> (Scanned<'rules>, Tally) {
-        let mut done = self.scan_batch(self.access_logs(), purpose, rules);
+        let mut done = self.scan_batch(self.access_logs(), purpose, rules, []);
         if let Some(batch) = self.waf_logs() {
-            done.merge(self.scan_batch(batch, purpose, rules));
+            done.merge(self.scan_batch(batch, purpose, rules, []));
         }
         done.reports.sort_by_key(|(index, _)| *index);
         let reports = std::mem::take(&mut done.reports);
@@ -203,16 +222,47 @@ impl Reading<'_> {
         batch: Batch<'_>,
         purpose: Purpose<'_>,
         rules: &'rules RuleSet,
+        known: impl IntoIterator<Item = u64>,
     ) -> Scanned<'rules> {
         let memory = self.memory_of_clients();
+        let each = memory / self.workers(&batch);
+        // A record is looked up once in a join, so its object cannot be read again.
+        let once = (self.once && matches!(batch.role, Role::Alone))
+            .then(|| Duplicates::new(self.workers(&batch), self.memory, known));
         let begin = || {
             let mut done = Scanned::new(purpose, rules);
-            done.scan.limit_memory(memory / self.workers(&batch));
+            done.scan.limit_memory(each);
             done
         };
+        let alone = |object: &Object<'_>, twins: &[usize]| {
+            let mut scan = purpose.scan(rules);
+            scan.limit_memory(each);
+            self.scan_alone(object, scan, once.as_ref().map_or(0, Duplicates::most), twins)
+        };
         let work = |object: &Object<'_>, done: &mut Scanned<'rules>| {
-            let report = self.scan_object(object, purpose, rules, done);
-            done.reports.push((object.number, report));
+            let Some(once) = &once else {
+                return done.take(object, alone(object, &[]), purpose);
+            };
+            let _reading = once.reading();
+            let mut read = alone(object, &[]);
+            let identities = std::mem::take(&mut read.identities);
+            // What ends early may be read to its end another time, so it makes no twins.
+            let counts = read.report.incomplete().is_none() && object.input.opens_again();
+            let identities = if counts { identities } else { Identities::default() };
+            for due in once.finish(object.number - batch.first, read, identities) {
+                let object = batch.object(due.number).expect("it was read");
+                let read = match &*due.twins {
+                    [] => due.finished,
+                    twins => {
+                        done.with_twins.insert(object.number);
+                        alone(&object, twins)
+                    }
+                };
+                if !due.identities.is_empty() {
+                    done.identities.insert(object.number, due.identities);
+                }
+                done.take(&object, read, purpose);
+            }
         };
         let merge = |mine: &mut Scanned<'rules>, theirs| {
             mine.scan.limit_memory(memory);
@@ -271,7 +321,7 @@ impl Reading<'_> {
         let with_reports = || (begin(), Vec::new());
         let work = |object: &Object<'_>, (gathered, reports): &mut (G, Vec<(usize, Report)>)| {
             let report = self.read(object, &wanted, gathered);
-            report.tell(object.input, |seen| gathered.object(seen));
+            report.tell(object.input, 0, |seen| gathered.object(seen));
             reports.push((object.number, report));
         };
         let merge = |mine: &mut (G, Vec<_>), mut theirs: (G, Vec<_>)| {
@@ -300,37 +350,20 @@ impl Reading<'_> {
         Some(Batch { inputs: &joining.inputs, first, role: Role::Waf(&joining.table) })
     }
 
-    fn scan_object<'rules>(
+    /// Reads one object into a scan of its own, without the records at those places.
+    fn scan_alone<'rules>(
         &self,
         object: &Object<'_>,
-        purpose: Purpose<'_>,
-        rules: &'rules RuleSet,
-        done: &mut Scanned<'rules>,
-    ) -> Report {
+        mut scan: Scan<'rules>,
+        most: usize,
+        left_out: &[usize],
+    ) -> Alone<'rules> {
         let wanted = AtomicBool::new(false);
-        let report = match purpose {
-            Purpose::Show | Purpose::Answer(_) => {
-                self.read(object, &wanted, &mut Observe(&mut done.scan))
-            }
-            Purpose::Block | Purpose::Review(_) | Purpose::Keep(_) => {
-                let mut alone = purpose.scan(rules);
-                alone.limit_memory(self.memory_of_clients() / self.threads);
-                let report = self.read(object, &wanted, &mut Observe(&mut alone));
-                match (report.incomplete(), purpose, &mut done.provisional) {
-                    (None, Purpose::Keep(hours), _) => {
-                        report.tell(object.input, |seen| alone.object(seen));
-                        merge_into(&mut done.hours, hours[object.number], alone);
-                        return report;
-                    }
-                    (None, ..) => done.scan.merge(alone),
-                    (Some(_), _, Some(provisional)) => provisional.merge(alone),
-                    (Some(_), _, provisional) => *provisional = Some(alone),
-                }
-                report
-            }
-        };
-        report.tell(object.input, |seen| done.scan.object(seen));
-        report
+        let mut observe = Observe(&mut scan);
+        let mut once = Once::new(&mut observe, most, left_out);
+        let report = self.read(object, &wanted, &mut once);
+        let Once { identities, duplicates, .. } = once;
+        Alone { scan, report, identities, duplicates }
     }
 
     /// Writes every request as one line, which `write` appends without its line feed.
@@ -453,12 +486,44 @@ struct Scanned<'rules> {
     hours: BTreeMap<i64, Scan<'rules>>,
     /// By the object's place among the inputs.
     reports: Vec<(usize, Report)>,
+    /// Of the records that count, by their object's place.
+    identities: BTreeMap<usize, Vec<u64>>,
+    /// Objects with records that do not.
+    with_twins: BTreeSet<usize>,
 }
 
 impl<'rules> Scanned<'rules> {
     fn new(purpose: Purpose<'_>, rules: &'rules RuleSet) -> Self {
-        let (hours, reports) = (BTreeMap::new(), Vec::new());
-        Self { scan: purpose.scan(rules), provisional: None, hours, reports }
+        Self {
+            scan: purpose.scan(rules),
+            provisional: None,
+            hours: BTreeMap::new(),
+            reports: Vec::new(),
+            identities: BTreeMap::new(),
+            with_twins: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in an object, as far as it counts for the purpose.
+    fn take(&mut self, object: &Object<'_>, read: Alone<'rules>, purpose: Purpose<'_>) {
+        let Alone { mut scan, report, duplicates, .. } = read;
+        let shows = matches!(purpose, Purpose::Show | Purpose::Answer(_));
+        let is_whole = report.incomplete().is_none();
+        match purpose {
+            Purpose::Keep(hours) if is_whole => {
+                report.tell(object.input, duplicates, |seen| scan.object(seen));
+                merge_into(&mut self.hours, hours[object.number], scan);
+            }
+            _ => {
+                report.tell(object.input, duplicates, |seen| self.scan.object(seen));
+                match &mut self.provisional {
+                    _ if is_whole || shows => self.scan.merge(scan),
+                    Some(provisional) => provisional.merge(scan),
+                    provisional => *provisional = Some(scan),
+                }
+            }
+        }
+        self.reports.push((object.number, report));
     }
 
     fn merge(&mut self, mut other: Self) {
@@ -472,6 +537,8 @@ impl<'rules> Scanned<'rules> {
             merge_into(&mut self.hours, hour, theirs);
         }
         self.reports.append(&mut other.reports);
+        self.identities.append(&mut other.identities);
+        self.with_twins.append(&mut other.with_twins);
     }
 }
 
@@ -532,7 +599,7 @@ impl Report {
     }
 
     /// Tells what was read of the object.
-    fn tell(&self, input: &Input, told: impl FnOnce(&ObjectSeen<'_>)) {
+    fn tell(&self, input: &Input, duplicates: u64, told: impl FnOnce(&ObjectSeen<'_>)) {
         let incomplete = self.incomplete();
         let nothing = ObjectReport::default();
         let (report, outside_span) = match self {
@@ -546,6 +613,7 @@ impl Report {
             records: report.records,
             text_bytes: report.text_bytes,
             outside_span,
+            duplicates,
             incomplete: incomplete.as_deref(),
         });
     }

@@ -13,6 +13,7 @@ use crate::span;
 /// Where the logs are, and what is kept of them. What is not given is in `[source]` of the
 /// configuration.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct Watched {
     /// Log format: a preset's name, an API Gateway template, or `@FILE` holding one.
     #[arg(long, value_name = "FORMAT")]
@@ -45,6 +46,9 @@ pub struct Watched {
     /// Write what could not be read to files in DIR, one for each object.
     #[arg(long, value_name = "DIR")]
     pub quarantine: Option<PathBuf>,
+    /// Count a record each time it was delivered, if it was twice.
+    #[arg(long)]
+    pub keep_duplicates: bool,
     /// Pay for the transfer from buckets that demand it.
     #[arg(long)]
     pub requester_pays: bool,
@@ -103,6 +107,7 @@ impl Watched {
             trusted_proxies: self.trusted_proxies.clone(),
             quarantine: self.quarantine.clone(),
             requester_pays: self.requester_pays,
+            keep_duplicates: self.keep_duplicates,
             access,
             ..Logs::plain(locations, self.format.clone(), self.threads)
         }

@@ -13,7 +13,7 @@ use super::{Prepared, inert};
 use crate::args::{Access, Global, Keeping, Logs};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::history::{History, sha256};
+use crate::history::{Counted, History, sha256};
 use crate::location;
 use crate::output::counted;
 use crate::pipeline::{self, Purpose, Tally};
@@ -169,14 +169,20 @@ impl<'p> Kept<'p> {
                 counted(work.lost, "object", "objects"),
             ));
         }
-        let (gathered, tally) = prepared.reading().gathered(rules, &hours);
+        let (gathered, tally) =
+            prepared.reading().gathered(rules, &hours, self.history.identities());
         prepared.progress.finish();
         let action = || format!("keep what was found in `{}`", inert(self.place));
         for (hour, scan) in gathered.hours {
             let read = prepared.inputs.iter().zip(&hours).zip(&gathered.complete);
             let objects = read
-                .filter(|((_, of), complete)| **of == hour && **complete)
-                .map(|((input, _), _)| input);
+                .enumerate()
+                .filter(|(_, ((_, of), complete))| **of == hour && **complete)
+                .map(|(number, ((input, _), _))| Counted {
+                    input,
+                    identities: gathered.identities.get(&number).map_or(&[], |of| of),
+                    has_twins: gathered.with_twins.contains(&number),
+                });
             self.history
                 .keep(rules, hour, objects, scan)
                 .map_err(|error| Failure::new(action(), &error))?;
@@ -230,7 +236,9 @@ impl<'p> Kept<'p> {
 
 /// Tells what was kept with these rules and settings from what was not.
 pub(super) fn settings(rules: &RuleSet, logs: &Logs) -> String {
-    let Logs { locations, format, max_object_bytes, trusted_proxies, .. } = logs;
+    let Logs { locations, format, max_object_bytes, trusted_proxies, keep_duplicates, .. } = logs;
     let rules = rules.digest();
-    sha256(format!("{rules} {format:?} {max_object_bytes:?} {trusted_proxies:?} {locations:?}"))
+    sha256(format!(
+        "{rules} {format:?} {max_object_bytes:?} {trusted_proxies:?} {keep_duplicates} {locations:?}"
+    ))
 }

@@ -188,6 +188,7 @@ struct Prepared {
     memory: u64,
     progress: Progress,
     stop: Stop,
+    once: bool,
     /// Worse than done when a location named nothing.
     exit: Exit,
 }
@@ -292,6 +293,7 @@ impl Prepared {
             memory,
             progress,
             stop: Stop::default(),
+            once: !logs.keep_duplicates,
             exit,
         })
     }
@@ -345,6 +347,7 @@ impl Prepared {
             memory: self.memory,
             progress: &self.progress,
             stop: &self.stop,
+            once: self.once,
         }
     }
 }

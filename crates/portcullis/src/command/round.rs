@@ -128,6 +128,7 @@ impl<'a> Round<'a> {
         analysis.records = findings.coverage.records;
         analysis.requests = findings.coverage.requests;
         analysis.rejects = findings.coverage.rejected();
+        analysis.duplicates = findings.coverage.duplicates;
         analysis.offenders = findings.offenders.len() as u64;
         self.summary.analysis = Some(analysis);
         if ends {

@@ -44,6 +44,8 @@ pub struct Analysis {
     pub requests: u64,
     /// Records of all of the lookback that could not be read.
     pub rejects: u64,
+    /// Records of all of the lookback that had been delivered before, and count once.
+    pub duplicates: u64,
     /// Objects that ended early.
     pub incomplete: u64,
     /// Offenders of all of the lookback.
@@ -188,6 +190,7 @@ impl Summary {
                 object.number("records", analysis.records);
                 object.number("requests", analysis.requests);
                 object.number("rejects", analysis.rejects);
+                object.number("duplicates", analysis.duplicates);
                 object.number("incomplete_objects", analysis.incomplete);
                 object.number("coverage_permille", analysis.coverage_permille());
                 object.number("offenders", analysis.offenders);

@@ -50,7 +50,7 @@ impl Reading<'_> {
                 let mut sink = Export { chunks, hours, bytes, scan: &mut scan, rules };
                 let report = self.read(&object, stopped, &mut sink);
                 sink.hand_over();
-                report.tell(object.input, |seen| scan.object(seen));
+                report.tell(object.input, 0, |seen| scan.object(seen));
                 scans.lock().unwrap_or_else(PoisonError::into_inner).push(scan);
                 report
             };

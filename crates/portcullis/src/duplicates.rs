@@ -1,0 +1,273 @@
+//! Records that were delivered twice, told from others while many threads read.
+//!
+//! What a record added to a scan cannot be taken out again, and looking each one up before
+//! it is counted would make all threads wait for one table. But twins are rare. So an
+//! object is read by itself as if it had none, the identities of its records are gathered,
+//! and afterwards all are looked up at once. Only when some are known already is the object
+//! read again without them.
+//!
+//! Which of two twins counts must not depend on which thread was faster: objects are looked
+//! up in their order, and one that is read before its turn waits, without its thread. The
+//! identities kept are those of the last records, so many as fit; of twins further apart
+//! both count, and how far apart that is is known.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use portcullis_detection::identity;
+use portcullis_ingest::{Reject, Request, Sink};
+
+/// Bytes of memory for each identity kept: in a table, and in the order of coming.
+const BYTES_EACH: u64 = 32;
+
+/// The share of the memory that identities may take.
+const SHARE: u64 = 16;
+
+/// Objects that may wait for their turn, for each thread. Beyond, threads wait too.
+const WAITING_EACH: usize = 2;
+
+/// Identities of the records that were read last.
+pub struct Duplicates<Finished> {
+    state: Mutex<State<Finished>>,
+    turned: Condvar,
+    most_waiting: usize,
+}
+
+struct State<Finished> {
+    window: Window,
+    /// The number of the object whose turn it is.
+    next: usize,
+    waiting: BTreeMap<usize, (Finished, Identities)>,
+    /// Whether a thread panicked, so that its object never comes.
+    broken: bool,
+}
+
+/// Identities of an object's records, in their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identities(pub Vec<u64>);
+
+/// An object whose turn has come.
+pub struct Due<Finished> {
+    /// Its number.
+    pub number: usize,
+    /// What reading it gave.
+    pub finished: Finished,
+    /// Those of its records, by their place in [`Identities`], that are twins of earlier
+    /// ones; sorted. If there are any, the object is to be read again without them.
+    pub twins: Vec<usize>,
+    /// Its other records.
+    pub identities: Vec<u64>,
+}
+
+impl<Finished> Duplicates<Finished> {
+    /// For a reading on so many threads, that may take so much memory. `known` are the
+    /// identities of earlier readings, the oldest first.
+    pub fn new(threads: usize, memory: u64, known: impl IntoIterator<Item = u64>) -> Self {
+        let most = usize::try_from(memory / SHARE / BYTES_EACH).unwrap_or(usize::MAX).max(1_024);
+        let mut window = Window { most, ..Window::default() };
+        window.take_in(known.into_iter().collect());
+        let state = State { window, next: 0, waiting: BTreeMap::new(), broken: false };
+        Self {
+            state: Mutex::new(state),
+            turned: Condvar::new(),
+            most_waiting: WAITING_EACH * threads.max(1),
+        }
+    }
+
+    /// How many identities of one object are looked up; so large an object fills the memory
+    /// for them by itself.
+    pub fn most(&self) -> usize {
+        self.lock().window.most
+    }
+
+    /// Takes in an object that was read, and gives those whose turn has come: none, when
+    /// one before it is still being read.
+    pub fn finish(
+        &self,
+        number: usize,
+        finished: Finished,
+        identities: Identities,
+    ) -> Vec<Due<Finished>> {
+        let mut state = self.lock();
+        // The object whose turn it is never waits, so somebody always goes on.
+        while number != state.next && state.waiting.len() >= self.most_waiting && !state.broken {
+            state = self.turned.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.waiting.insert(number, (finished, identities));
+        let mut due = Vec::new();
+        let State { window, next, waiting, .. } = &mut *state;
+        while let Some((finished, Identities(identities))) = waiting.remove(next) {
+            let (twins, identities) = window.told_apart(&identities);
+            window.take_in(identities.clone());
+            due.push(Due { number: *next, finished, twins, identities });
+            *next += 1;
+        }
+        if !due.is_empty() {
+            self.turned.notify_all();
+        }
+        due
+    }
+
+    /// To be held while an object is read: if that panics, nobody waits for it.
+    pub fn reading(&self) -> impl Drop + '_ {
+        Reading(self)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<Finished>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Reading<'d, Finished>(&'d Duplicates<Finished>);
+
+impl<Finished> Drop for Reading<'_, Finished> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().broken = true;
+            self.0.turned.notify_all();
+        }
+    }
+}
+
+/// The identities of the last records.
+#[derive(Debug, Default)]
+struct Window {
+    most: usize,
+    known: HashSet<u64, foldhash::fast::RandomState>,
+    /// By object, the oldest first.
+    order: VecDeque<Vec<u64>>,
+}
+
+impl Window {
+    /// Places of the twins, and the others.
+    fn told_apart(&self, identities: &[u64]) -> (Vec<usize>, Vec<u64>) {
+        let mut first: HashSet<u64, foldhash::fast::RandomState> = HashSet::default();
+        let (mut twins, mut others) = (Vec::new(), Vec::with_capacity(identities.len()));
+        for (place, identity) in identities.iter().enumerate() {
+            if self.known.contains(identity) || !first.insert(*identity) {
+                twins.push(place);
+            } else {
+                others.push(*identity);
+            }
+        }
+        (twins, others)
+    }
+
+    fn take_in(&mut self, identities: Vec<u64>) {
+        self.known.extend(&identities);
+        self.order.push_back(identities);
+        while self.known.len() > self.most
+            && self.order.len() > 1
+            && let Some(oldest) = self.order.pop_front()
+        {
+            for identity in oldest {
+                self.known.remove(&identity);
+            }
+        }
+    }
+}
+
+/// Passes requests on, gathers their identities, and leaves out those that are twins.
+pub struct Once<'s, S> {
+    sink: &'s mut S,
+    /// Places of the records to leave out, sorted.
+    left_out: &'s [usize],
+    /// How many identities are wanted; those of later records are not gathered.
+    most: usize,
+    /// Of all records that have one, in their order.
+    pub identities: Identities,
+    /// How many records were left out.
+    pub duplicates: u64,
+}
+
+impl<'s, S> Once<'s, S> {
+    /// Leaves those out; `most` is 0 when both of two twins are to count.
+    pub fn new(sink: &'s mut S, most: usize, left_out: &'s [usize]) -> Self {
+        Self { sink, left_out, most, identities: Identities::default(), duplicates: 0 }
+    }
+}
+
+impl<S: Sink> Sink for Once<'_, S> {
+    fn request(&mut self, request: &Request<'_>) {
+        if self.identities.0.len() < self.most
+            && let Some(identity) = identity(request)
+        {
+            let place = self.identities.0.len();
+            self.identities.0.push(identity);
+            if let Some((first, rest)) = self.left_out.split_first()
+                && *first == place
+            {
+                self.left_out = rest;
+                self.duplicates += 1;
+                return;
+            }
+        }
+        self.sink.request(request);
+    }
+
+    fn reject(&mut self, reject: &Reject<'_>) {
+        self.sink.reject(reject);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn alone(objects: &[Vec<u64>]) -> Vec<(usize, Vec<usize>)> {
+        let duplicates = Duplicates::new(1, 1 << 30, []);
+        let finish = |(number, identities): (usize, &Vec<u64>)| {
+            duplicates.finish(number, (), Identities(identities.clone()))
+        };
+        let due = objects.iter().enumerate().flat_map(finish);
+        due.map(|due| (due.number, due.twins)).collect()
+    }
+
+    #[test]
+    fn the_first_of_two_counts_within_an_object_and_across() {
+        let objects = [vec![1, 2, 1], vec![3, 2], vec![4]];
+        assert_eq!(alone(&objects), [(0, vec![2]), (1, vec![1]), (2, vec![])]);
+    }
+
+    #[test]
+    fn what_earlier_readings_knew_is_known_and_what_is_long_ago_is_not() {
+        let known = Duplicates::new(1, 1 << 30, [7, 8]);
+        assert_eq!(known.finish(0, (), Identities(vec![8, 9]))[0].twins, [0]);
+        let small = Duplicates::new(1, 0, []);
+        small.finish(0, (), Identities(vec![1, 2]));
+        small.finish(1, (), Identities((100..1_124).collect()));
+        let last = small.finish(2, (), Identities(vec![1, 100]));
+        assert_eq!(last[0].twins, [1], "1 is more than 1,024 records ago");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn threads_find_what_one_finds(
+            objects in prop::collection::vec(prop::collection::vec(0..30_u64, 0..6), 1..40),
+            threads in 2..6_usize,
+        ) {
+            let duplicates = Duplicates::new(threads, 1 << 30, []);
+            let next = AtomicUsize::new(0);
+            let mut found = std::thread::scope(|scope| {
+                let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| {
+                    let mut found = Vec::new();
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(object) = objects.get(number) else { return found };
+                        let due = duplicates.finish(number, (), Identities(object.clone()));
+                        found.extend(due.into_iter().map(|due| (due.number, due.twins)));
+                    }
+                })).collect();
+                let done = workers.into_iter().map(|worker| worker.join().expect("no panic"));
+                done.flatten().collect::<Vec<_>>()
+            });
+            found.sort();
+            prop_assert_eq!(found, alone(&objects));
+        }
+    }
+}
