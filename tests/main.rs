@@ -10,6 +10,7 @@ mod datasets;
 mod decisions;
 mod decode;
 mod determinism;
+mod doctor;
 mod exit_codes;
 mod explain;
 mod export;

@@ -13,13 +13,14 @@
 //! `s3:PutObject` below its prefix, for a queue that tells of objects `sqs:ReceiveMessage`,
 //! `sqs:ChangeMessageVisibility` and `sqs:DeleteMessage`, for a topic that people are told by
 //! `sns:Publish`, and `sts:AssumeRole` where a role is named. It never
-//! creates or deletes a set, and never touches a web ACL.
+//! creates or deletes a set, and never touches a web ACL. `doctor` reads more: see `inspect`.
 
 mod connection;
 mod disk;
 mod document;
 mod failure;
 mod file_ledger;
+mod inspect;
 mod ledger_place;
 mod notice;
 mod notify;
@@ -36,6 +37,7 @@ mod waf;
 pub use connection::{Connection, Keys, Options};
 pub use document::Document;
 pub use file_ledger::FileLedger;
+pub use inspect::Inspector;
 pub use ledger_place::LedgerPlace;
 pub use notice::{Arrived, Notice, NoticeError};
 pub use notify::{NotSent, Topic, Webhook};

@@ -39,6 +39,17 @@ impl SetArn {
             id: id.to_owned(),
         })
     }
+
+    /// The ARN of a set.
+    pub(crate) fn of(target: &Target, name: &str, id: &str) -> String {
+        let (region, account) = (target.region(), target.account());
+        let scope = match target.scope() {
+            Scope::Regional => "regional",
+            Scope::CloudFront => "global",
+        };
+        let partition = portcullis_setup::partition(region);
+        format!("arn:{partition}:wafv2:{region}:{account}:{scope}/ipset/{name}/{id}")
+    }
 }
 
 #[cfg(test)]
@@ -47,9 +58,8 @@ mod tests {
 
     #[test]
     fn an_arn_tells_target_name_and_id() {
-        let arn = SetArn::parse(
-            "arn:aws:wafv2:eu-west-1:111122223333:regional/ipset/portcullis-v4/a1b2-c3",
-        );
+        let text = "arn:aws:wafv2:eu-west-1:111122223333:regional/ipset/portcullis-v4/a1b2-c3";
+        let arn = SetArn::parse(text);
         let expected = SetArn {
             target: Target::new("111122223333", "eu-west-1", Scope::Regional),
             name: "portcullis-v4".to_owned(),
@@ -59,6 +69,10 @@ mod tests {
         let global = "arn:aws:wafv2:us-east-1:111122223333:global/ipset/edge-v4/a1b2-c3";
         let target = SetArn::parse(global).map(|arn| arn.target.to_string());
         assert_eq!(target.as_deref(), Some("111122223333/us-east-1/CLOUDFRONT"));
+        for text in [text, global] {
+            let SetArn { target, name, id } = SetArn::parse(text).expect("an ARN");
+            assert_eq!(SetArn::of(&target, &name, &id), text);
+        }
     }
 
     #[test]

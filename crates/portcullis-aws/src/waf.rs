@@ -15,7 +15,9 @@ use aws_config::Region;
 use aws_config::retry::RetryConfig;
 use aws_sdk_wafv2::Client;
 use aws_sdk_wafv2::config::Builder;
-use aws_sdk_wafv2::operation::get_ip_set::GetIpSetOutput;
+use aws_sdk_wafv2::config::http::HttpResponse;
+use aws_sdk_wafv2::error::SdkError;
+use aws_sdk_wafv2::operation::get_ip_set::{GetIPSetError, GetIpSetOutput};
 use portcullis_remediation::{
     Family, IpSet, IpSets, ReadError, Scope, SetError, Sets, Target, WriteError, parse_network,
 };
@@ -109,7 +111,11 @@ impl WafIpSets {
         Sets::new(sets).map_err(|error| ReadError::Refused(error.to_string()))
     }
 
-    async fn id(&self, name: &str) -> Result<String, ReadError> {
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(crate) async fn id(&self, name: &str) -> Result<String, ReadError> {
         let known = |name: &str| {
             let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
             ids.get(name).cloned()
@@ -127,6 +133,14 @@ impl WafIpSets {
         known(name).ok_or_else(|| ReadError::Missing(name.to_owned()))
     }
 
+    pub(crate) async fn get(
+        &self,
+        name: &str,
+        id: &str,
+    ) -> Result<GetIpSetOutput, SdkError<GetIPSetError, HttpResponse>> {
+        self.reads.get_ip_set().name(name).scope(scope(&self.target)).id(id).send().await
+    }
+
     fn check_account(&self, listed: &Listed) -> Result<(), ReadError> {
         let account = listed.arn.split(':').nth(4).unwrap_or_default();
         if account == self.target.account() {
@@ -142,8 +156,7 @@ impl WafIpSets {
 impl IpSets for WafIpSets {
     async fn read(&self, name: &str) -> Result<IpSet, ReadError> {
         let id = self.id(name).await?;
-        let call = self.reads.get_ip_set().name(name).scope(scope(&self.target)).id(id);
-        match call.send().await {
+        match self.get(name, &id).await {
             Ok(output) => described(&output),
             Err(error) => {
                 let (fate, code, text) = failure(&error);

@@ -35,6 +35,7 @@ fn configuration(setup: &Setup) -> String {
         }
     };
     let mode = setup.mode.name();
+    let (api_id, stage) = (&setup.api_id, &setup.stage);
     format!(
         "# Networks of yours and of your partners.\n\
          never-block = [\"never-block.txt\"]\n\
@@ -56,7 +57,9 @@ fn configuration(setup: &Setup) -> String {
          ledger = \"{}\"\n\
          # observe, suggest, canary or enforce. The role that applies may change the sets of the\n\
          # mode it was made for: run `portcullis init` again to change the mode.\n\
-         mode = \"{mode}\"\n",
+         mode = \"{mode}\"\n\
+         # What `portcullis doctor` looks at.\n\
+         stage = \"{api_id}/{stage}\"\n",
         setup.log_location(),
         setup.ledger_location(),
         names(false),

@@ -18,6 +18,7 @@ mod answers;
 mod cloudformation;
 mod configuration;
 mod container;
+pub mod doctor;
 mod hcl;
 mod host;
 mod names;
@@ -27,6 +28,7 @@ mod terraform;
 mod text;
 
 pub use answers::{AnswerError, Answers, Mode, Runner, RunnerAnswers, Setup};
+pub use names::partition;
 
 /// One file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -45,6 +45,8 @@ attributes! {
     V6 = "aws_wafv2_ip_set.v6.arn", "SetV6.Arn";
     CANARY_V4 = "aws_wafv2_ip_set.canary_v4.arn", "CanarySetV4.Arn";
     CANARY_V6 = "aws_wafv2_ip_set.canary_v6.arn", "CanarySetV6.Arn";
+    WEB_ACL = "aws_wafv2_web_acl.this.arn", "WebAcl.Arn";
+    RULE_GROUP = "aws_wafv2_rule_group.this.arn", "RuleGroup.Arn";
 }
 
 /// One IP set: how both languages call it, its name's ending, its family.
@@ -125,13 +127,8 @@ impl Setup {
         format!("s3://{}/{LEDGER}", self.ledger_bucket())
     }
 
-    /// `aws`, or what the ARNs of other partitions have there.
     pub(crate) fn partition(&self) -> &'static str {
-        match self.region.split('-').next() {
-            Some("cn") => "aws-cn",
-            Some("us") if self.region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        }
+        partition(&self.region)
     }
 
     /// The ARN of one of our roles; known before it is made, because its name is ours.
@@ -154,5 +151,14 @@ impl Setup {
     pub(crate) fn log_group_arn(&self, of: &str) -> String {
         let (partition, region) = (self.partition(), &self.region);
         format!("arn:{partition}:logs:{region}:{}:log-group:{}", self.account, self.log_group(of))
+    }
+}
+
+/// What the ARNs of a region have in second place: `aws`, or that of another partition.
+pub fn partition(region: &str) -> &'static str {
+    match region.split('-').next() {
+        Some("cn") => "aws-cn",
+        Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
     }
 }

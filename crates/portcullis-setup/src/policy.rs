@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 use crate::answers::{Mode, Runner, Setup};
 use crate::names::{
     ACCESS, APPLY_ROLE, CANARY_V4, CANARY_V6, CLUSTER, EXECUTION_ROLE, EXPIRE_ROLE, EXPIRE_TASK,
-    FAILED, LEDGER, LEDGERS, LOGS, READ_ROLE, RUNNER_ROLE, SCAN_TASK, V4, V6, WAF_LOGS,
+    FAILED, LEDGER, LEDGERS, LOGS, READ_ROLE, RULE_GROUP, RUNNER_ROLE, SCAN_TASK, STREAM, V4, V6,
+    WAF_LOGS, WEB_ACL,
 };
 use crate::text::{Attribute, Text};
 
@@ -77,6 +78,14 @@ pub(crate) fn roles(setup: &Setup) -> Vec<Role> {
             managed: None,
         },
     ];
+    roles.push(Role {
+        name: "doctor",
+        cloudformation: "DoctorRole",
+        description: "portcullis doctor: looks at every part, changes nothing",
+        trust: trusting_users(setup, None),
+        policy: doctor(setup),
+        managed: None,
+    });
     if let Runner::Fargate { image, .. } = &setup.runner {
         roles.push(Role {
             name: "runner",
@@ -131,6 +140,31 @@ fn read() -> Value {
         list_ledger(),
         read_ledger(),
     ])
+}
+
+/// What `doctor` asks. A web ACL that was there before is known by nobody here, and AWS WAF
+/// shows it to whoever may ask for the stage's.
+fn doctor(setup: &Setup) -> Value {
+    let stage = Text::from(setup.stage_arn().as_str());
+    let mut statements = vec![
+        allow("ReadStage", &["apigateway:GET"], std::slice::from_ref(&stage)),
+        allow("ReadStream", &["firehose:DescribeDeliveryStream"], &[STREAM.into()]),
+        allow("ReadSets", &["wafv2:GetIPSet"], &all_sets()),
+        list_ledger(),
+        allow(
+            "ReadLedger",
+            &["s3:GetObject"],
+            &[ledger("/ledger.json"), ledger("/HALT"), ledger("/state/history.heartbeat")],
+        ),
+    ];
+    let firewall = &["wafv2:GetWebACLForResource"];
+    if setup.has_web_acl {
+        statements.push(allow("ReadFirewall", firewall, &[stage]));
+        statements.push(allow("ReadRules", &["wafv2:GetRuleGroup"], &[RULE_GROUP.into()]));
+    } else {
+        statements.push(allow("ReadFirewall", firewall, &[stage, WEB_ACL.into()]));
+    }
+    document(&statements)
 }
 
 fn apply(mode: Mode) -> Value {

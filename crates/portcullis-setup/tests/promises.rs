@@ -140,6 +140,25 @@ fn the_three_roles_may_do_what_their_commands_do_and_no_more() {
 }
 
 #[test]
+fn the_doctor_looks_at_every_part_and_can_change_none() {
+    for answers in variants() {
+        let allowed = allowed(&template(&written(&answers)), "DoctorRole");
+        let mut expected = vec![
+            "apigateway:GET",
+            "firehose:DescribeDeliveryStream",
+            "s3:GetObject",
+            "s3:ListBucket",
+            "wafv2:GetIPSet",
+            "wafv2:GetWebACLForResource",
+        ];
+        if answers.has_web_acl {
+            expected.push("wafv2:GetRuleGroup");
+        }
+        assert_eq!(allowed, expected.into_iter().map(str::to_owned).collect());
+    }
+}
+
+#[test]
 fn a_canary_cannot_change_a_set_that_blocks() {
     let changed = |mode| {
         let template = template(&written(&Answers { mode, ..answers() }));

@@ -1,5 +1,6 @@
 //! The command line, as clap reads it. Nothing here acts.
 
+mod doctor;
 mod export;
 mod remediation;
 mod review;
@@ -29,6 +30,7 @@ use crate::exit;
 use crate::output::json::Secrets;
 use crate::span;
 
+pub use doctor::Doctor;
 pub use export::Export;
 pub use remediation::{
     Apply, Audit, ByHand, Changing, Expire, Ledger, Manner, Pardon, Promote, Protected, Reached,
@@ -138,6 +140,8 @@ pub enum Command {
     Pardon(Pardon),
     /// Show what is blocked, until when, and where sets and ledger differ.
     Status(Status),
+    /// Check every part of the pipeline on AWS, and say what to mend. Changes nothing.
+    Doctor(Doctor),
     /// Show or check the account of every change.
     #[command(subcommand)]
     Audit(Audit),

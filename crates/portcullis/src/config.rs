@@ -165,6 +165,8 @@ pub struct TargetSettings {
     pub ledger: Option<String>,
     /// How far it is trusted.
     pub mode: Option<Mode>,
+    /// The stage that is protected, `API/STAGE`, for `doctor`.
+    pub stage: Option<String>,
     /// A profile of the AWS configuration.
     pub profile: Option<String>,
     /// A role to assume.
@@ -173,6 +175,13 @@ pub struct TargetSettings {
     pub endpoint_url: Option<String>,
     /// Least time between two updates, in milliseconds.
     pub update_interval_ms: Option<u64>,
+}
+
+impl ScanSettings {
+    /// Proxies behind which the client is looked for.
+    pub fn trusted_proxies(&self) -> &[IpNet] {
+        &self.trusted_proxies
+    }
 }
 
 impl TargetSettings {
@@ -241,6 +250,11 @@ impl Configuration {
                 *ledger = directory.join(&ledger).to_string_lossy().into_owned();
             }
         }
+    }
+
+    /// Where `run` and `watch` keep what they found, and beside it their heartbeat.
+    pub fn state(&self) -> Option<&str> {
+        self.source.state.as_deref()
     }
 
     /// The targets, in the order of the file.
@@ -373,7 +387,7 @@ mod tests {
              portcullis.toml:3:1: unknown key `regoin`\n    \
              3 | regoin = \"eu-west-1\"\n      \
              | ^^^^^^ expected one of `name`, `account`, `region`, `scope`, `sets`, `canary-sets`, \
-             `ledger`, `mode`, `profile`, `assume-role`, `endpoint-url`, `update-interval-ms`\n\
+             `ledger`, `mode`, `stage`, `profile`, `assume-role`, `endpoint-url`, `update-interval-ms`\n\
              hint: did you mean `region`?",
         );
     }

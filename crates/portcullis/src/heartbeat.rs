@@ -39,6 +39,12 @@ impl Heartbeat {
         format!("{state}.heartbeat")
     }
 
+    /// Reads it. What cannot be understood is as if nothing had ever run.
+    pub async fn load(document: &Document) -> Result<Self, StoreError> {
+        let stored = document.load().await?;
+        Ok(stored.map(|(content, _)| Self::parse(&content)).unwrap_or_default())
+    }
+
     /// Changes it, and gives what it is then. Of two that change it at once, both changes
     /// are kept.
     pub async fn update(

@@ -37,9 +37,15 @@ pub struct Remote {
     /// The sets that plans are made for in this mode.
     pub set_names: Vec<String>,
     /// Sets that a blocking rule uses.
-    blocking: Vec<String>,
+    pub blocking: Vec<String>,
     /// Sets that a counting rule uses.
-    canary: Vec<String>,
+    pub canary: Vec<String>,
+    /// The stage that is protected, `API/STAGE`, if the configuration names it.
+    pub stage: Option<String>,
+    /// How AWS is reached.
+    pub connection: Connection,
+    /// Where the ledger is: `s3://BUCKET/PREFIX`, or a directory.
+    pub ledger_location: String,
     /// The IP sets.
     pub sets: WafIpSets,
     /// The ledger.
@@ -101,6 +107,9 @@ impl Remote {
             set_names,
             blocking,
             canary,
+            stage: settings.stage,
+            connection,
+            ledger_location: ledger,
             sets,
             store,
             is_on_this_machine,

@@ -17,7 +17,7 @@ mod sqs;
 mod told;
 mod waf;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -75,6 +75,8 @@ struct World {
     injected: u64,
     hold: Option<hold::Order>,
     needed: BTreeSet<Permission>,
+    /// Answers that a test gives, by call.
+    replies: BTreeMap<String, (u16, String)>,
 }
 
 struct Shared {
@@ -251,6 +253,13 @@ impl FakeAws {
         locked(&self.shared.world).s3.content(bucket, key).map(<[u8]>::to_vec)
     }
 
+    /// Answers every call of this name with a status and a body from now on: for services
+    /// that are read only, of which a test says what they hold. `DescribeDeliveryStream`,
+    /// `GET /restapis/a1b2c3d4e5/stages/prod`, `POST /` for STS.
+    pub fn reply(&self, call: &str, status: u16, body: &str) {
+        locked(&self.shared.world).replies.insert(call.to_owned(), (status, body.to_owned()));
+    }
+
     /// The permissions that the calls needed since this was last asked.
     pub fn take_permissions(&self) -> BTreeSet<Permission> {
         std::mem::take(&mut locked(&self.shared.world).needed)
@@ -346,6 +355,10 @@ fn serve(shared: &Shared, head: &Parts, body: &[u8], shows_old: bool) -> Respons
     let mut world = locked(&shared.world);
     if let Some(response) = world.told.call(head, body) {
         return response;
+    }
+    if let Some((status, body)) = world.replies.get(&call_name(head)) {
+        let status = StatusCode::from_u16(*status).expect("the test gives a status");
+        return plain(status, body);
     }
     match waf_target(head) {
         Some(target) if target.starts_with("AmazonSQS.") => {

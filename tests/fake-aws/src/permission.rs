@@ -12,15 +12,25 @@ pub type Permission = (String, String);
 /// Notes the permission that a call needs.
 pub(crate) fn note(needed: &mut BTreeSet<Permission>, head: &Parts, body: &[u8]) {
     let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
-    if let Some((_, operation)) = target.and_then(|target| target.rsplit_once('.')) {
+    if let Some((service, operation)) = target.and_then(|target| target.rsplit_once('.')) {
+        let service = if service.starts_with("Firehose") { "firehose" } else { "wafv2" };
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         if let Some(url) = body["QueueUrl"].as_str() {
             let action = format!("sqs:{}", operation.trim_end_matches("Batch"));
             needed.insert((action, url.rsplit('/').next().unwrap_or_default().to_owned()));
             return;
         }
-        let name = body["Name"].as_str().unwrap_or("*");
-        needed.insert((format!("wafv2:{operation}"), name.to_owned()));
+        let named = ["Name", "DeliveryStreamName", "ResourceArn", "ARN"];
+        let name = named.iter().find_map(|key| body[*key].as_str()).unwrap_or("*");
+        needed.insert((format!("{service}:{operation}"), name.to_owned()));
+        return;
+    }
+    // Who asks who he is needs no permission.
+    if head.method == Method::POST && body.starts_with(b"Action=GetCallerIdentity") {
+        return;
+    }
+    if head.uri.path().starts_with("/restapis/") {
+        needed.insert((format!("apigateway:{}", head.method), head.uri.path().to_owned()));
         return;
     }
     if let Some(arn) = crate::told::topic(head, body) {
@@ -30,7 +40,7 @@ pub(crate) fn note(needed: &mut BTreeSet<Permission>, head: &Parts, body: &[u8])
     let path = head.uri.path().trim_start_matches('/');
     let is_bucket = path.split_once('/').is_none_or(|(_, key)| key.is_empty());
     let action = match (&head.method, is_bucket) {
-        (&Method::GET, true) => "s3:ListBucket",
+        (&Method::GET | &Method::HEAD, true) => "s3:ListBucket",
         (&Method::GET | &Method::HEAD, false) => "s3:GetObject",
         (&Method::PUT, false) => "s3:PutObject",
         (&Method::DELETE, false) => "s3:DeleteObject",

@@ -10,6 +10,7 @@ use std::io;
 
 use portcullis_detection::{Rule, RuleSet};
 use portcullis_ingest::{Field, FieldSet, LogFormat, PRESETS};
+use portcullis_setup::doctor::Grade;
 
 use super::{inert, load_rules, print};
 use crate::args::Formats;
@@ -124,6 +125,20 @@ fn check(format: &LogFormat, rules: &RuleSet, terminal: &Terminal) -> Result<Exi
     let _ = writeln!(text, "\n{heading}\n{}", template.trim_end());
     print(text.as_bytes())?;
     Ok(Exit::Found)
+}
+
+/// What a format comes to, for `doctor`.
+pub(super) fn grade(format: &LogFormat, rules: &RuleSet) -> Grade {
+    let recommended = LogFormat::preset(RECOMMENDED).expect("the recommended preset exists");
+    let verdict = Verdict::of(format, &recommended, rules);
+    let total = rules.rules().len();
+    Grade {
+        gives: format.fields(),
+        curable: verdict.curable.iter().map(|(lack, rules)| (lack.clone(), rules.len())).collect(),
+        seeing: total - verdict.blind(),
+        rules: total,
+        problems: format.warnings(),
+    }
 }
 
 /// What a format comes to.

@@ -9,6 +9,7 @@ mod calibrate;
 mod changing;
 mod classify;
 mod decode;
+mod doctor;
 mod explain;
 mod export;
 mod formats;
@@ -92,6 +93,7 @@ pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::ReleaseAll(release) => withdraw::release_all(release, configuration, terminal),
         Command::Pardon(pardon) => withdraw::pardon(pardon, configuration, terminal),
         Command::Status(status) => status::run(status, configuration, terminal),
+        Command::Doctor(doctor) => doctor::run(doctor, configuration, terminal),
         Command::Audit(audit) => audit::run(audit, configuration, terminal),
         Command::Ledger(ledger) => ledger::run(ledger, configuration, terminal),
         Command::Report(report) => report::run(report, configuration, global, terminal),
