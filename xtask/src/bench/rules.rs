@@ -139,8 +139,7 @@ fn write_rules(directory: &Path, number: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// The same rule under another name, without its examples.
+/// The same rule under another name.
 fn twin(text: &str, stem: &str) -> String {
-    let rule = text.split("\n[[example]]").next().unwrap_or(text);
-    rule.replacen(&format!("/{stem}\""), &format!("/{stem}-twin\""), 1) + "\n"
+    text.replacen(&format!("/{stem}\""), &format!("/{stem}-twin\""), 1)
 }
