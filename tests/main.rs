@@ -23,6 +23,7 @@ mod moto;
 mod oracle;
 mod plan;
 mod promote;
+mod query;
 mod remediation;
 mod report;
 mod review;

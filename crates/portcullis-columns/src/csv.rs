@@ -42,6 +42,17 @@ fn cell(kind: Kind, value: Value<'_>) -> Cow<'_, str> {
     }
 }
 
+/// Rows of words under headings, every cell guarded.
+#[cfg(feature = "query")]
+pub(crate) fn csv_of(headings: &[String], rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    let memory = "writing to memory does not fail";
+    for row in std::iter::once(headings.to_vec()).chain(rows) {
+        out.write_record(row.iter().map(|cell| guarded(cell).as_bytes().to_vec())).expect(memory);
+    }
+    out.into_inner().expect(memory)
+}
+
 /// A cell that no spreadsheet takes for a formula. Full-width signs count too: some fold
 /// them. One apostrophe taken away gives the text back.
 fn guarded(cell: &str) -> Cow<'_, str> {

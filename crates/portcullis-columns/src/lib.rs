@@ -5,6 +5,9 @@
 //! [`csv`], and with the scripts that let DuckDB and Athena read them. Every output is made
 //! from the one [`Schema`], so they cannot disagree.
 //!
+//! With the feature `query`, questions in SQL are answered over the same tables ([`query`]),
+//! by polars. It is a feature because it doubles what there is to compile.
+//!
 //! Requests come without end and memory does not: a [`Table`] is a batch, rows are added to
 //! it, and a full one is written as a row group and dropped. What a client wrote passes
 //! through the same gate as everywhere, [`portcullis_review::shown`]: secrets are hidden and
@@ -19,6 +22,8 @@ mod parquet;
 mod requests;
 mod schema;
 mod scripts;
+#[cfg(feature = "query")]
+mod sql;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -29,4 +34,6 @@ pub use parquet::Parquet;
 pub use requests::{Judged, push_request};
 pub use schema::{Column, DETECTIONS, Kind, OFFENDERS, REQUESTS, SCHEMA_VERSION, Schema};
 pub use scripts::{athena, duckdb};
+#[cfg(feature = "query")]
+pub use sql::{Answer, Cell, SqlError, harmless, mentioned, query};
 pub use table::{Row, Table, Value};

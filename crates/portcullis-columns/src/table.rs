@@ -33,6 +33,8 @@ pub(crate) enum Present {
     /// Numbers, and times in milliseconds.
     Integer(Vec<i64>),
     Boolean(Vec<bool>),
+    /// Of a column that is not kept.
+    Nothing,
 }
 
 /// One value of a column.
@@ -82,6 +84,7 @@ impl Values {
             }
             (Present::Integer(numbers), Present::Integer(more)) => numbers.extend_from_slice(more),
             (Present::Boolean(values), Present::Boolean(more)) => values.extend_from_slice(more),
+            (Present::Nothing, Present::Nothing) => {}
             _ => unreachable!("columns of one schema are of one type"),
         }
     }
@@ -103,6 +106,7 @@ impl Values {
                 }
                 Present::Integer(numbers) => Value::Integer(numbers[at]),
                 Present::Boolean(values) => Value::Boolean(values[at]),
+                Present::Nothing => unreachable!("a column that is not kept has no levels"),
             }
         })
     }
@@ -113,6 +117,17 @@ impl Table {
     pub fn new(schema: &'static Schema) -> Self {
         let columns = schema.columns.iter().map(|column| Values::new(column.kind)).collect();
         Self { schema, columns, rows: 0, bytes: schema.columns.len() * size_of::<Values>() }
+    }
+
+    /// A table without rows that keeps nothing but columns of these names.
+    pub fn of(schema: &'static Schema, names: &[&str]) -> Self {
+        let mut table = Self::new(schema);
+        for (column, values) in schema.columns.iter().zip(&mut table.columns) {
+            if !names.contains(&column.name) {
+                values.present = Present::Nothing;
+            }
+        }
+        table
     }
 
     /// What the columns are.
@@ -145,9 +160,10 @@ impl Table {
         Row { table: self, column: 0 }
     }
 
-    /// Every column with its values.
+    /// Every column that is kept, with its values.
     pub(crate) fn columns(&self) -> impl Iterator<Item = (&'static Column, &Values)> {
-        self.schema.columns.iter().zip(&self.columns)
+        let columns = self.schema.columns.iter().zip(&self.columns);
+        columns.filter(|(_, values)| !matches!(values.present, Present::Nothing))
     }
 
     /// The values of the column of that name.
@@ -170,14 +186,17 @@ pub struct Row<'t> {
 impl Row<'_> {
     fn push(mut self, value: Value<'_>) -> Self {
         let table = &mut *self.table;
-        table.bytes += size_of::<i16>()
-            + match value {
-                Value::Absent => 0,
-                Value::Text(text) => text.len() + size_of::<usize>(),
-                Value::Integer(_) => size_of::<i64>(),
-                Value::Boolean(_) => 1,
-            };
-        table.columns[self.column].push(value);
+        let values = &mut table.columns[self.column];
+        if !matches!(values.present, Present::Nothing) {
+            table.bytes += size_of::<i16>()
+                + match value {
+                    Value::Absent => 0,
+                    Value::Text(text) => text.len() + size_of::<usize>(),
+                    Value::Integer(_) => size_of::<i64>(),
+                    Value::Boolean(_) => 1,
+                };
+            values.push(value);
+        }
         self.column += 1;
         self
     }

@@ -2,6 +2,8 @@
 
 mod doctor;
 mod export;
+#[cfg(feature = "query")]
+mod query;
 mod remediation;
 mod review;
 mod run;
@@ -32,6 +34,8 @@ use crate::span;
 
 pub use doctor::Doctor;
 pub use export::Export;
+#[cfg(feature = "query")]
+pub use query::{Query, QueryOutput};
 pub use remediation::{
     Apply, Audit, ByHand, Changing, Expire, Ledger, Manner, Pardon, Promote, Protected, Reached,
     ReleaseAll, Rollback, Shape, Status, TargetOptions,
@@ -154,6 +158,9 @@ pub enum Command {
     Export(Export),
     /// Review the offenders on a page of your own: decide about each, and save the plan.
     Review(Review),
+    /// Ask about requests, detections and offenders in SQL.
+    #[cfg(feature = "query")]
+    Query(Query),
     /// Show what a change of rules would add and drop over logs, and whom it would harm.
     Backtest(Backtest),
     /// Measure honest clients by the rate rules, and choose thresholds that spare them.

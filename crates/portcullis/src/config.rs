@@ -321,6 +321,8 @@ impl Configuration {
             Command::Report(report) => Some(&mut report.plan.crawlers),
             Command::Export(export) => Some(&mut export.crawlers),
             Command::Review(review) => Some(&mut review.plan.crawlers),
+            #[cfg(feature = "query")]
+            Command::Query(query) => Some(&mut query.crawlers),
             _ => None,
         };
         if let Some(crawlers) = crawlers.filter(|crawlers| crawlers.files.is_empty()) {
@@ -336,6 +338,8 @@ impl Configuration {
             Command::Report(report) => (Some(&mut report.logs), Some(&mut report.plan.rules)),
             Command::Export(export) => (Some(&mut export.logs), Some(&mut export.rules)),
             Command::Review(review) => (Some(&mut review.logs), Some(&mut review.plan.rules)),
+            #[cfg(feature = "query")]
+            Command::Query(query) => (Some(&mut query.logs), Some(&mut query.rules)),
             _ => (None, None),
         };
         if let Some(rules) = rules

@@ -1,6 +1,6 @@
 //! `portcullis export`: everything as Parquet, for whoever asks questions of their own.
 
-use portcullis_columns::{DETECTIONS, OFFENDERS, athena, detections, duckdb, offenders};
+use portcullis_columns::{DETECTIONS, OFFENDERS, REQUESTS, athena, detections, duckdb, offenders};
 use portcullis_detection::Findings;
 
 use super::{Page, Prepared, inert, load_judgement, print, tell};
@@ -29,7 +29,8 @@ pub(super) fn run(
         failed(&error).hint("an export replaces an earlier one, and nothing else")
     })?;
 
-    let done = prepared.reading().export(&rules, &mut directory);
+    let columns: Vec<&str> = REQUESTS.columns.iter().map(|column| column.name).collect();
+    let done = prepared.reading().export(&rules, &columns, &mut directory);
     prepared.progress.finish();
     let written = done.and_then(|(found, tally)| {
         directory.end_requests()?;

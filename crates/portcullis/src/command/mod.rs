@@ -22,6 +22,8 @@ mod lists;
 mod man;
 mod plan;
 mod promote;
+#[cfg(feature = "query")]
+mod query;
 mod report;
 mod review;
 mod round;
@@ -99,6 +101,8 @@ pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Report(report) => report::run(report, configuration, global, terminal),
         Command::Export(export) => export::run(export, global, terminal),
         Command::Review(review) => review::run(review, configuration, global, terminal),
+        #[cfg(feature = "query")]
+        Command::Query(query) => query::run(query, global, terminal),
         Command::Backtest(backtest) => backtest::run(backtest, global, terminal),
         Command::Calibrate(calibrate) => calibrate::run(calibrate, global, terminal),
         Command::Rules(rules) => rules::run(rules, global, terminal),

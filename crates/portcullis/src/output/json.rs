@@ -42,9 +42,8 @@ impl<'b> Object<'b> {
             self.out.push(b',');
         }
         self.is_empty = false;
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+        write_string(self.out, name);
+        self.out.push(b':');
     }
 
     /// Writes text from a log; absent stays absent.
@@ -71,6 +70,20 @@ impl<'b> Object<'b> {
     pub fn number(&mut self, name: &str, number: impl Into<u64>) {
         self.name(name);
         let _ = write!(self.out, "{}", number.into());
+    }
+
+    /// Writes a number by its `Display`.
+    #[cfg(feature = "query")]
+    pub fn literal(&mut self, name: &str, number: impl fmt::Display) {
+        self.name(name);
+        let _ = write!(self.out, "{number}");
+    }
+
+    /// Writes `null`.
+    #[cfg(feature = "query")]
+    pub fn null(&mut self, name: &str) {
+        self.name(name);
+        self.out.extend_from_slice(b"null");
     }
 
     /// Writes `true` or `false`.

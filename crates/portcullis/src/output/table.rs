@@ -4,6 +4,7 @@
 //! left and wraps inside it; where too little is left, it stands on its own lines below
 //! the row. Cells are text of our own or escaped already: nothing here cleans them.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -50,14 +51,15 @@ impl Cell {
 /// Rows of cells under titles.
 #[derive(Debug)]
 pub struct Table {
-    columns: Vec<(&'static str, Align)>,
+    columns: Vec<(Cow<'static, str>, Align)>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
     /// A table with these columns and no row.
-    pub fn new(columns: impl IntoIterator<Item = (&'static str, Align)>) -> Self {
-        Self { columns: columns.into_iter().collect(), rows: Vec::new() }
+    pub fn new<T: Into<Cow<'static, str>>>(columns: impl IntoIterator<Item = (T, Align)>) -> Self {
+        let columns = columns.into_iter().map(|(title, align)| (title.into(), align));
+        Self { columns: columns.collect(), rows: Vec::new() }
     }
 
     /// Adds a row; it has one cell for each column.
@@ -90,7 +92,7 @@ impl Table {
         };
 
         let titles: Vec<Cell> =
-            self.columns.iter().map(|(title, _)| Cell::styled(*title, HEADING)).collect();
+            self.columns.iter().map(|(title, _)| Cell::styled(title.as_ref(), HEADING)).collect();
         for row in std::iter::once(&titles).chain(&self.rows) {
             let mut line = String::new();
             for (column, width) in widths.iter().enumerate() {
