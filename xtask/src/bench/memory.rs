@@ -8,7 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command as Process;
 
 use serde::Serialize;
@@ -40,12 +40,8 @@ pub(super) struct Arguments {
     /// Threads of the scan
     #[arg(long, default_value_t = 2)]
     threads: u32,
-    /// Measure this program instead of building the workspace's
-    #[arg(long, value_name = "PROGRAM")]
-    binary: Option<PathBuf>,
-    /// Write the figures to a file, too
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    subject: super::Subject,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,10 +67,7 @@ struct Figures {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => super::build()?,
-    };
+    let binary = arguments.subject.program()?;
     let machine = machine::describe();
     println!("{machine}");
     println!("--memory {}, {} threads", arguments.memory, arguments.threads);
@@ -107,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
             logs.push(figures);
         }
     }
-    if let Some(file) = &arguments.json {
+    if let Some(file) = &arguments.subject.json {
         let (memory, threads) = (arguments.memory.clone(), arguments.threads);
         let report = Report { schema_version: 1, machine, memory, threads, logs };
         firehose::write_json(file, &report)?;

@@ -72,12 +72,25 @@ struct ScanArguments {
     /// Measure only these logs
     #[arg(long, value_enum)]
     only: Vec<Log>,
+    #[command(flatten)]
+    subject: Subject,
+}
+
+/// The program that is measured, and where its figures go.
+#[derive(Debug, clap::Args)]
+struct Subject {
     /// Measure this program instead of building the workspace's
     #[arg(long, value_name = "PROGRAM")]
     binary: Option<PathBuf>,
     /// Write the figures to a file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+impl Subject {
+    fn program(&self) -> Result<PathBuf, String> {
+        self.binary.as_ref().map_or_else(build, |binary| Ok(binary.clone()))
+    }
 }
 
 /// A log to measure with.
@@ -148,10 +161,7 @@ struct LogFigures {
 }
 
 fn scan(arguments: &ScanArguments) -> Result<(), String> {
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => build()?,
-    };
+    let binary = arguments.subject.program()?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = arguments.threads.map_or(cores, |threads| threads as usize);
     let machine = machine::describe();
@@ -165,7 +175,7 @@ fn scan(arguments: &ScanArguments) -> Result<(), String> {
             logs.push(figures);
         }
     }
-    if let Some(file) = &arguments.json {
+    if let Some(file) = &arguments.subject.json {
         firehose::write_json(file, &Figures { schema_version: 1, machine, threads, logs })?;
     }
     Ok(())

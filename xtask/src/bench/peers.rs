@@ -45,12 +45,8 @@ pub(super) struct Arguments {
     /// Measured runs of each program; one more warms up
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Measure this program instead of building the workspace's
-    #[arg(long, value_name = "PROGRAM")]
-    binary: Option<PathBuf>,
-    /// Write the figures to a file, too
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    subject: super::Subject,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,10 +137,7 @@ fn peers(binary: &Path, file: &Path, objects: &Path, query: &Path) -> Vec<Peer> 
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => super::build()?,
-    };
+    let binary = arguments.subject.program()?;
     let (objects, manifest) = generated("peers", "combined", arguments.bytes)?;
     let paths: Vec<PathBuf> =
         manifest.objects.iter().map(|object| objects.join(&object.key)).collect();
@@ -204,7 +197,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
     if !not_installed.is_empty() {
         println!("not installed, so not measured: {}", not_installed.join(", "));
     }
-    if let Some(json) = &arguments.json {
+    if let Some(json) = &arguments.subject.json {
         let report = Report {
             schema_version: 1,
             machine,

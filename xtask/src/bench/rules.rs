@@ -5,7 +5,7 @@
 //! them as new rules would, but add no literals.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command as Process;
 
 use serde::Serialize;
@@ -28,12 +28,8 @@ pub(super) struct Arguments {
     /// Threads of the scan
     #[arg(long, default_value_t = 2)]
     threads: u32,
-    /// Measure this program instead of building the workspace's
-    #[arg(long, value_name = "PROGRAM")]
-    binary: Option<PathBuf>,
-    /// Write the figures to a file, too
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    subject: super::Subject,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,10 +50,7 @@ struct Figures {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => super::build()?,
-    };
+    let binary = arguments.subject.program()?;
     let (directory, manifest) = generated("json", Log::Json.format(), arguments.bytes)?;
     let home = workspace::target().join("bench").join("rules");
     let mut sets = Vec::new();
@@ -96,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         Figures { rules, times, to_fewest }
     });
     let numbers = figures.collect();
-    if let Some(json) = &arguments.json {
+    if let Some(json) = &arguments.subject.json {
         let (text_bytes, threads) = (manifest.text_bytes, arguments.threads);
         let report = Report { schema_version: 1, machine, text_bytes, threads, numbers };
         firehose::write_json(json, &report)?;

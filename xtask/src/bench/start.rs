@@ -3,7 +3,6 @@
 //! An operator asks for a version, and a schedule scans a single object, far more often than
 //! anybody scans a day.
 
-use std::path::PathBuf;
 use std::process::Command as Process;
 
 use serde::Serialize;
@@ -17,12 +16,8 @@ pub(super) struct Arguments {
     /// Measured runs; one more warms up
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Measure this program instead of building the workspace's
-    #[arg(long, value_name = "PROGRAM")]
-    binary: Option<PathBuf>,
-    /// Write the figures to a file, too
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    subject: super::Subject,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,10 +36,7 @@ struct Figures {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
-    let binary = match &arguments.binary {
-        Some(binary) => binary.clone(),
-        None => super::build()?,
-    };
+    let binary = arguments.subject.program()?;
     let objects = workspace::root().join("datasets").join("firehose").join("recommended");
     let mut objects = workspace::files_below(&objects)?;
     objects.sort();
@@ -80,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         Figures { command, times }
     });
     let commands = figures.collect();
-    if let Some(json) = &arguments.json {
+    if let Some(json) = &arguments.subject.json {
         let report = Report { schema_version: 1, machine, program_bytes, commands };
         firehose::write_json(json, &report)?;
     }
