@@ -7,13 +7,9 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY . .
 RUN cargo build --release --locked --package portcullis \
-    && install -D -m 0755 target/release/portcullis /out/usr/bin/portcullis \
-    && install -d -m 0700 -o 65532 -g 65532 /out/plan
+    && install -D -m 0755 target/release/portcullis /out/usr/bin/portcullis
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /out/usr/bin/portcullis /usr/bin/portcullis
-# ECS gives a volume the owner that its place has in the image.
-COPY --from=build --chown=65532:65532 /out/plan /plan
-VOLUME ["/plan"]
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/portcullis"]

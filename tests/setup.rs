@@ -8,7 +8,10 @@ use fake_aws::Permission;
 use serde_json::Value;
 
 use crate::support::{Files, Ran, attacks, gzip, honest, portcullis};
-use crate::target::{AT, REGION, World, with_dummy_credentials};
+use crate::target::{REGION, World, with_dummy_credentials};
+
+/// While the tests' traffic is fresh, so that the brakes have nothing against it.
+const AT: &str = "2025-11-04T09:20:00Z";
 
 const FARGATE: [&str; 16] = [
     "init",
@@ -83,7 +86,17 @@ struct Built {
 }
 
 impl Built {
-    fn new() -> Self {
+    fn new(mode: &str) -> Self {
+        let built = Self::silent(mode);
+        let log = attacks("203.0.113.9", 20) + &honest("198.51.100.7", 40);
+        // Without a date, by which `run` would pass over what is older than its lookback.
+        let key = "access/1.gz";
+        built.world.fake.put_object(&built.logs(), key, &gzip(log.as_bytes()));
+        built
+    }
+
+    /// The same without any log.
+    fn silent(mode: &str) -> Self {
         let world = World::new("observe");
         let mut arns = Vec::new();
         for (ending, family) in
@@ -96,63 +109,76 @@ impl Built {
             arns.push(format!("arn:aws:wafv2:{REGION}:{account}:regional/ipset/{name}/{id}"));
         }
         let out = format!("--out={}", world.files.path("setup"));
-        portcullis(with(&[&out])).run().expect_code(0);
+        let mode = format!("--mode={mode}");
+        let options = FARGATE.into_iter().filter(|option| *option != "--mode=enforce");
+        portcullis(options.chain([&*out, &*mode])).run().expect_code(0);
         let template = world.files.path("setup/cloudformation/portcullis.json");
         let template = fs::read(template).expect("it was written");
         let template: Value = serde_json::from_slice(&template).expect("JSON");
-        let bucket = |id: &str| -> String {
-            let name = &template["Resources"][id]["Properties"]["BucketName"];
-            name.as_str().expect("a name").to_owned()
-        };
-        world.fake.create_bucket(&bucket("LedgerBucket"));
-        world.fake.create_bucket(&bucket("LogsBucket"));
-        let log = attacks("203.0.113.9", 20) + &honest("198.51.100.7", 40);
-        let key =
-            "access/2025/11/04/09/amazon-apigateway-portcullis-prod-1-2025-11-04-09-12-00-x.gz";
-        world.fake.put_object(&bucket("LogsBucket"), key, &gzip(log.as_bytes()));
-        Self { world, template, sets: [arns[..2].join(","), arns[2..].join(",")] }
+        let built = Self { world, template, sets: [arns[..2].join(","), arns[2..].join(",")] };
+        built.world.fake.create_bucket(&built.ledgers());
+        built.world.fake.create_bucket(&built.logs());
+        built
+    }
+
+    fn bucket(&self, id: &str) -> String {
+        self.properties(id)["BucketName"].as_str().expect("a name").to_owned()
+    }
+
+    fn logs(&self) -> String {
+        self.bucket("LogsBucket")
+    }
+
+    fn ledgers(&self) -> String {
+        self.bucket("LedgerBucket")
     }
 
     fn properties(&self, resource: &str) -> &Value {
         &self.template["Resources"][resource]["Properties"]
     }
 
-    /// Runs a scheduled container with the words of its definition, the plan in a directory
-    /// of the test.
+    /// Runs a scheduled container with the words and roles of its definition, while the
+    /// traffic is fresh.
     fn run(&self, container: &Value) -> Ran {
         let words = container["Command"].as_array().expect("words");
-        let plan = self.world.files.path("plan.json");
-        let mut words: Vec<&str> =
-            words.iter().map(|word| word.as_str().expect("a word")).collect();
-        for word in &mut words {
-            if *word == "/plan/plan.json" {
-                *word = &plan;
-            }
+        let words = words.iter().map(|word| word.as_str().expect("a word"));
+        let mut run = with_dummy_credentials(portcullis(words.chain(["--at", AT])));
+        for variable in container["Environment"].as_array().expect("variables") {
+            let (name, value) = (variable["Name"].as_str().expect("a name"), &variable["Value"]);
+            run = match value["Fn::GetAtt"][0].as_str() {
+                Some(role) => run.env(name, &format!("arn:aws:iam::1:role/{}", self.role(role))),
+                None if name == "PORTCULLIS_REGION" => {
+                    run.env(name, value.as_str().expect("a region"))
+                }
+                None => run,
+            };
         }
-        if words[0] == "plan" {
-            words.extend(["--to", AT]);
-        }
-        words.extend(["--at", AT]);
-        let region = container["Environment"]
-            .as_array()
-            .and_then(|all| all.iter().find(|variable| variable["Name"] == "PORTCULLIS_REGION"))
-            .and_then(|variable| variable["Value"].as_str())
-            .expect("a region");
-        with_dummy_credentials(portcullis(words))
-            .env("PORTCULLIS_REGION", region)
-            .env("PORTCULLIS_CONFIG", &self.world.files.path("setup/portcullis.toml"))
+        run.env("PORTCULLIS_CONFIG", &self.world.files.path("setup/portcullis.toml"))
             .env("PORTCULLIS_ENDPOINT_URL", &self.world.fake.url())
             .env("PORTCULLIS_SETS", &self.sets[0])
             .env("PORTCULLIS_CANARY_SETS", &self.sets[1])
             .run()
-            .expect_code(0)
     }
 
-    /// Holds the output against the pattern that the alarm counts.
-    fn seen(&self, metric: &str, ran: &Ran) {
-        let pattern = self.properties(metric)["FilterPattern"].as_str().expect("a pattern");
-        let text = ran.text();
-        assert!(text.contains(pattern.trim_matches('"')), "{pattern} is not in: {text}");
+    /// The name of a role of the template.
+    fn role(&self, id: &str) -> &str {
+        self.properties(id)["RoleName"].as_str().expect("a name")
+    }
+
+    fn container(&self, task: &str) -> Value {
+        let containers = self.properties(task)["ContainerDefinitions"].as_array();
+        let [container] = &containers.expect("containers")[..] else { panic!("one container") };
+        container.clone()
+    }
+
+    /// Holds what calls needed against what their role allows; gives the actions of both.
+    fn check(&self, role: &str, needed: &BTreeSet<Permission>) -> [BTreeSet<String>; 2] {
+        let allowed = self.allowed(role);
+        for one in needed {
+            let is_allowed = allowed.iter().any(|allowed| covers(allowed, one));
+            assert!(is_allowed, "{role} needs {one:?} and has {allowed:#?}");
+        }
+        [needed, &allowed].map(|set| set.iter().map(|(action, _)| action.clone()).collect())
     }
 
     /// What a role is allowed: actions with names of sets, of buckets, or of keys whose end
@@ -194,59 +220,88 @@ fn covers(allowed: &Permission, needed: &Permission) -> bool {
     allowed.0 == needed.0 && resource
 }
 
+/// What the alarm looks for in the summary of a run, as CloudWatch Logs would.
+fn is_counted(built: &Built, ran: &Ran) -> bool {
+    let pattern = "{ ($.exit = 0 || $.exit = 3) && $.analysis.requests > 0 }";
+    assert_eq!(built.properties("ScanMetric")["FilterPattern"], pattern);
+    let summary = ran.json();
+    assert_eq!(summary["exit"].as_u64(), ran.code.and_then(|code| u64::try_from(code).ok()));
+    let is_well = summary["exit"] == 0 || summary["exit"] == 3;
+    is_well && summary["analysis"]["requests"].as_u64().is_some_and(|requests| requests > 0)
+}
+
 #[test]
-fn the_scheduled_words_run_are_seen_by_the_alarm_and_need_what_their_roles_allow() {
-    let built = Built::new();
+fn a_scheduled_run_needs_of_each_role_what_it_allows() {
+    let built = Built::new("enforce");
     let fake = &built.world.fake;
-    let containers = |task: &str| {
-        let containers = &built.properties(task)["ContainerDefinitions"];
-        containers.as_array().expect("containers").clone()
-    };
-    let check = |role: &str| {
-        let (needed, allowed) = (fake.take_permissions(), built.allowed(role));
-        assert!(!needed.is_empty());
-        for one in &needed {
-            let is_allowed = allowed.iter().any(|allowed| covers(allowed, one));
-            assert!(is_allowed, "{role} needs {one:?} and has {allowed:#?}");
-        }
-        let actions = |set: &BTreeSet<Permission>| -> BTreeSet<String> {
-            set.iter().map(|(action, _)| action.clone()).collect()
-        };
-        (actions(&needed), actions(&allowed))
-    };
-
-    let [reading, applying] = &containers("ScanTask")[..] else { panic!("two containers") };
+    let [read, apply] = ["ReadRole", "ApplyRole"].map(|id| built.role(id).to_owned());
     fake.take_permissions();
-    let planned = built.run(reading);
-    let (needed, allowed) = check("ReadRole");
-    assert_eq!(needed, allowed);
-    // Where nothing is applied, the plan itself is what the alarm looks for.
-    let out = format!("--out={}", built.world.files.path("observed"));
-    let options = FARGATE.iter().copied().filter(|option| *option != "--mode=enforce");
-    portcullis(options.chain(["--mode=observe", &out])).run().expect_code(0);
-    let observed = built.world.files.path("observed/cloudformation/portcullis.json");
-    let observed = fs::read(observed).expect("it was written");
-    let observed: Value = serde_json::from_slice(&observed).expect("JSON");
-    let pattern = &observed["Resources"]["ScanMetric"]["Properties"]["FilterPattern"];
-    let term = pattern.as_str().expect("a pattern").trim_matches('"');
-    assert!(planned.text().lines().any(|line| line.starts_with(term)), "{}", planned.text());
-
-    let applied = built.run(applying);
-    built.seen("ScanMetric", &applied);
+    let ran = built.run(&built.container("ScanTask")).expect_code(0);
+    assert!(is_counted(&built, &ran), "{}", ran.text());
     assert_eq!(built.world.held("portcullis-prod-v4"), ["203.0.113.9/32".to_owned()].into());
-    let (mut needed, allowed) = check("ApplyRole");
+    let needed = fake.take_permissions_by_caller();
+    let [reading, allowed] = built.check("ReadRole", &needed[&read]);
+    // Looking at sets is for the modes that change none, and for `status`.
+    assert_eq!(allowed.difference(&reading).collect::<Vec<_>>(), ["wafv2:GetIPSet"]);
+    let [mut applying, allowed] = built.check("ApplyRole", &needed[&apply]);
     // Without it, S3 says 403 and not 404 of a ledger that is not there yet.
-    needed.insert("s3:ListBucket".to_owned());
-    assert_eq!(needed, allowed);
+    applying.insert("s3:ListBucket".to_owned());
+    assert_eq!(applying, allowed);
+    // The task itself makes no call but to become one of the two.
+    let others: BTreeSet<_> =
+        needed.iter().filter(|(who, _)| **who != read && **who != apply).collect();
+    let own: BTreeSet<Permission> = others.into_iter().flat_map(|(_, of)| of.clone()).collect();
+    let assumed = [&apply, &read].map(|role| ("sts:AssumeRole".to_owned(), role.clone()));
+    assert_eq!(own, assumed.into());
+    // What is kept is three objects, and the role may write each of them.
+    let written = |set: &BTreeSet<Permission>| -> BTreeSet<String> {
+        let writes = set.iter().filter(|(action, _)| action == "s3:PutObject");
+        writes.map(|(_, key)| key.clone()).collect()
+    };
+    assert_eq!(written(&needed[&read]), written(&built.allowed("ReadRole")));
+    assert_eq!(written(&needed[&read]).len(), 3);
 
-    let expired = built.run(&containers("ExpireTask")[0]);
-    built.seen("ExpireMetric", &expired);
-    check("ExpireRole");
+    let expired = built.run(&built.container("ExpireTask")).expect_code(0);
+    let pattern = built.properties("ExpireMetric")["FilterPattern"].as_str().expect("a pattern");
+    let text = expired.text();
+    assert!(text.contains(pattern.trim_matches('"')), "{pattern} is not in: {text}");
+    let needed = fake.take_permissions();
+    assert!(!needed.is_empty());
+    built.check("ExpireRole", &needed);
+
+    // A brake is no good end, and a log that fell silent protects nobody.
+    let halt = format!("{}/ledger/HALT", built.ledgers());
+    let (bucket, key) = halt.split_once('/').expect("a bucket and a key");
+    fake.put_object(bucket, key, b"maintenance");
+    fake.put_object(&built.logs(), "access/2.gz", &gzip(attacks("203.0.113.10", 20).as_bytes()));
+    let halted = built.run(&built.container("ScanTask")).expect_code(4);
+    assert!(!is_counted(&built, &halted), "{}", halted.text());
+}
+
+#[test]
+fn a_scheduled_run_that_changes_nothing_needs_all_of_the_role_that_reads() {
+    let built = Built::new("observe");
+    let read = built.role("ReadRole").to_owned();
+    built.world.fake.take_permissions();
+    let ran = built.run(&built.container("ScanTask")).expect_code(0);
+    assert!(is_counted(&built, &ran), "{}", ran.text());
+    assert!(built.world.held("portcullis-prod-v4").is_empty());
+    let needed = built.world.fake.take_permissions_by_caller();
+    let [reading, allowed] = built.check("ReadRole", &needed[&read]);
+    assert_eq!(reading, allowed);
+    assert!(!needed.contains_key(built.role("ApplyRole")), "{needed:#?}");
+}
+
+#[test]
+fn a_scheduled_run_over_a_silent_log_is_not_counted() {
+    let built = Built::silent("enforce");
+    let ran = built.run(&built.container("ScanTask"));
+    assert!(!is_counted(&built, &ran), "{}", ran.text());
 }
 
 #[test]
 fn a_set_of_another_account_or_region_is_refused_by_its_arn() {
-    let built = Built::new();
+    let built = Built::silent("enforce");
     for (given, reason) in [
         ("arn:aws:wafv2:eu-west-1:999999999999:regional/ipset/x/y", "999999999999/eu-west-1"),
         ("arn:aws:wafv2:us-east-2:111122223333:regional/ipset/x/y", "111122223333/us-east-2"),

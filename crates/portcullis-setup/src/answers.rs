@@ -40,7 +40,7 @@ pub struct Answers {
     pub keep_days: u32,
     /// Minutes between two runs.
     pub every_minutes: u32,
-    /// Hours of logs that each run looks at.
+    /// Hours of logs over which each run decides.
     pub since_hours: u32,
     /// What runs the program.
     pub runner: RunnerAnswers,
@@ -239,6 +239,14 @@ impl Setup {
             since_hours: answers.since_hours,
             runner,
         })
+    }
+}
+
+impl Setup {
+    /// How long a run may take: four fifths of the time to the next, so that the two do not
+    /// meet. A whole number, because every accepted schedule is a multiple of 5.
+    pub(crate) const fn deadline_minutes(&self) -> u32 {
+        self.every_minutes / 5 * 4
     }
 }
 

@@ -40,11 +40,14 @@ fn configuration(setup: &Setup) -> String {
         "# Networks of yours and of your partners.\n\
          never-block = [\"never-block.txt\"]\n\
          \n\
-         # What `portcullis run` and `portcullis watch` read. State, lock and heartbeat lie beside\n\
-         # the ledger; whoever runs them needs s3:PutObject there.\n\
+         # What `portcullis run` reads. What it read is kept below the ledger, with a lock and a\n\
+         # heartbeat beside it; the role that reads logs may write these three and nothing else.\n\
+         # Reading ends at three quarters of the deadline, which is shorter than the schedule.\n\
          [source]\n\
          location = \"{}\"\n\
-         state = \"{}/state/history\"\n\
+         state = \"{}\"\n\
+         lookback = \"{}h\"\n\
+         deadline = \"{}m\"\n\
          \n\
          [[target]]\n\
          name = \"{name}\"\n\
@@ -61,7 +64,9 @@ fn configuration(setup: &Setup) -> String {
          # What `portcullis doctor` looks at.\n\
          stage = \"{api_id}/{stage}\"\n",
         setup.log_location(),
-        setup.ledger_location(),
+        setup.state_location(),
+        setup.since_hours,
+        setup.deadline_minutes(),
         names(false),
         names(true),
         setup.ledger_location(),

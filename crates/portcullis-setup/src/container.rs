@@ -1,13 +1,10 @@
 //! What runs on a schedule: two tasks of containers, their image, and how it shows that
 //! they ran well.
 //!
-//! The program has no shell beside it in its image, and one container runs one command.
-//! So the task that scans has a container for each: `plan` writes a file to a volume, and
-//! `apply` starts when `plan` has ended. If `plan` failed there is no file, and `apply`
-//! fails too; if it read only a part of the logs, `apply` has a brake for that. Each
-//! command assumes the one role it needs, so that what reads hostile logs cannot change a
-//! set. `expire` is a task of its own with a role of its own: blocks must end even when no
-//! log can be read.
+//! One task does all that a schedule has to do but end blocks: `run` reads what is new and
+//! decides. It reads logs and keeps its state as one role, and changes sets as another, where
+//! the mode lets it change any. `expire` is a task of its own with a role of its own: blocks
+//! must end even when no log can be read, and whatever becomes of the other task.
 //!
 //! A run that ends well says so in one line, which a metric counts. The alarm rings when
 //! nothing was counted: it sees runs that failed and runs that never were alike.
@@ -15,7 +12,7 @@
 use serde_json::{Value, json};
 
 use crate::answers::{Mode, Setup};
-use crate::names::{APPLY_ROLE, CANARY_V4, CANARY_V6, PLAN_DIRECTORY, READ_ROLE, V4, V6};
+use crate::names::{APPLY_ROLE, CANARY_V4, CANARY_V6, READ_ROLE, V4, V6};
 use crate::text::{Attribute, Text};
 use crate::{File, Runner};
 
@@ -29,8 +26,6 @@ pub(crate) struct Task {
     pub(crate) role: Attribute,
     /// Minutes of delay within its period, so that the two do not meet.
     pub(crate) containers: Value,
-    /// Whether there is a volume for the plan.
-    pub(crate) has_volume: bool,
     /// What a line says of a run that ended well, as a filter pattern of CloudWatch Logs.
     pub(crate) success: String,
     /// Task definition.
@@ -49,29 +44,14 @@ pub(crate) fn fargate(setup: &Setup) -> Option<Fargate<'_>> {
     let Runner::Fargate { image, subnets, security_groups } = &setup.runner else {
         return None;
     };
-    let plan = format!("{PLAN_DIRECTORY}/plan.json");
-    let since = format!("{}h", setup.since_hours);
-    let location = setup.log_location();
-    let reading = container(
+    let running = container(
         setup,
         image,
-        "plan",
-        Some(READ_ROLE),
-        &["plan", &location, "--since", &since, "--target", &setup.name, "--out", &plan],
+        "run",
+        &run_roles(setup),
+        &["run", "--target", &setup.name, "--no-expire", "--output", "json"],
     );
-    let applying = container(
-        setup,
-        image,
-        "apply",
-        Some(APPLY_ROLE),
-        &["apply", &plan, "--target", &setup.name],
-    );
-    let (scan, success) = if setup.mode.applies() {
-        (one_after_the_other(reading, applying), carried_out(setup))
-    } else {
-        (json!([reading]), planned())
-    };
-    let expiring = container(setup, image, "expire", None, &["expire", "--target", &setup.name]);
+    let expiring = container(setup, image, "expire", &[], &["expire", "--target", &setup.name]);
     Some(Fargate {
         subnets,
         security_groups,
@@ -80,9 +60,8 @@ pub(crate) fn fargate(setup: &Setup) -> Option<Fargate<'_>> {
                 name: "scan",
                 cloudformation: "Scan",
                 role: crate::names::RUNNER_ROLE,
-                containers: scan,
-                has_volume: true,
-                success,
+                containers: json!([running]),
+                success: RUN_SUCCESS.to_owned(),
                 definition: crate::names::SCAN_TASK,
             },
             Task {
@@ -90,7 +69,6 @@ pub(crate) fn fargate(setup: &Setup) -> Option<Fargate<'_>> {
                 cloudformation: "Expire",
                 role: crate::names::EXPIRE_ROLE,
                 containers: json!([expiring]),
-                has_volume: false,
                 success: carried_out(setup),
                 definition: crate::names::EXPIRE_TASK,
             },
@@ -98,21 +76,24 @@ pub(crate) fn fargate(setup: &Setup) -> Option<Fargate<'_>> {
     })
 }
 
-/// `apply` and `expire` end with a line of this in it.
+/// What `run` says of itself at its end, when it did all that it should, but for logs that
+/// could not be read or are left for the next run. Without any request in the lookback the
+/// log has fallen silent, and nobody is protected by a run that ended well.
+const RUN_SUCCESS: &str = "{ ($.exit = 0 || $.exit = 3) && $.analysis.requests > 0 }";
+
+/// `expire` ends with a line of this in it.
 fn carried_out(setup: &Setup) -> String {
     format!("\"carried out on {} (\"", setup.name)
 }
 
-/// `plan` ends with the plan's hash.
-fn planned() -> String {
-    "\"hash \"".to_owned()
-}
-
-/// The second starts when the first has ended, however it ended.
-fn one_after_the_other(mut first: Value, mut second: Value) -> Value {
-    first["essential"] = json!(false);
-    second["dependsOn"] = json!([{"containerName": first["name"], "condition": "COMPLETE"}]);
-    json!([first, second])
+/// The roles of `run`, by the variables that name them: one for logs and state, another for
+/// the target. Where no set is changed, the first does for both.
+fn run_roles(setup: &Setup) -> Vec<(&'static str, Attribute)> {
+    if setup.mode.applies() {
+        vec![("PORTCULLIS_ASSUME_ROLE", APPLY_ROLE), ("PORTCULLIS_SOURCE_ROLE", READ_ROLE)]
+    } else {
+        vec![("PORTCULLIS_ASSUME_ROLE", READ_ROLE)]
+    }
 }
 
 /// A container as both languages have it; CloudFormation capitalises the keys.
@@ -120,13 +101,11 @@ fn container(
     setup: &Setup,
     image: &str,
     name: &str,
-    role: Option<Attribute>,
+    roles: &[(&'static str, Attribute)],
     command: &[&str],
 ) -> Value {
-    let mut environment: Vec<(&str, Text)> = Vec::new();
-    if let Some(role) = role {
-        environment.push(("PORTCULLIS_ASSUME_ROLE", role.into()));
-    }
+    let mut environment: Vec<(&str, Text)> =
+        roles.iter().map(|(variable, role)| (*variable, (*role).into())).collect();
     // ARNs hold the ids of the sets, so that nobody needs to list them.
     environment.push(("PORTCULLIS_CANARY_SETS", Text::from(CANARY_V4) + "," + CANARY_V6));
     environment.push(("PORTCULLIS_REGION", Text::from(setup.region.as_str())));
@@ -136,7 +115,7 @@ fn container(
         .map(|(name, value)| json!({"name": name, "value": value}))
         .collect();
     let group = if name == "expire" { "expire" } else { "scan" };
-    let mut container = json!({
+    json!({
         "name": name,
         "image": image,
         "essential": true,
@@ -151,13 +130,7 @@ fn container(
                 "awslogs-stream-prefix": name,
             },
         },
-    });
-    if name != "expire" {
-        container["mountPoints"] = json!([{
-            "sourceVolume": "plan", "containerPath": PLAN_DIRECTORY, "readOnly": name == "apply",
-        }]);
-    }
-    container
+    })
 }
 
 /// Seconds without a run that ended well after which the alarm rings: three runs missed.
@@ -171,7 +144,7 @@ pub(crate) fn files(setup: &Setup) -> Vec<File> {
         return Vec::new();
     }
     let mode = match setup.mode {
-        Mode::Observe | Mode::Suggest => "plans",
+        Mode::Observe | Mode::Suggest => "plans and changes no set",
         Mode::Canary | Mode::Enforce => "plans and applies",
     };
     let version = env!("CARGO_PKG_VERSION");

@@ -1,13 +1,12 @@
 //! The schedule on a machine of one's own: systemd, cron, and a job of a build server.
 //!
-//! All three run the same sequence: `plan`, and where the mode says so `apply` with the
-//! plan just made, each as the one role it needs; and `expire` by itself, which must run
-//! even when no log can be read. An exit of 3 from `plan` means that a part of the logs was
-//! not covered: the plan is valid, and `apply` has a brake for it.
+//! All three run the same two commands: `run` without ending what is over, as the role that
+//! reads logs and, where the mode lets it change sets, as the one that changes them; and
+//! `expire` by itself, which must run even when no log can be read. `run` has a lock of its
+//! own. An exit of 3 means that a part of the logs was not covered, or is left for the next
+//! run: the rest is done.
 //!
 //! cron reads `%` as a line feed and systemd reads `%` and `$`: no answer holds either.
-
-use std::fmt::Write as _;
 
 use crate::File;
 use crate::answers::Setup;
@@ -27,14 +26,24 @@ pub(crate) fn files(setup: &Setup) -> Vec<File> {
     ]
 }
 
-/// The commands, with `PLAN` where the plan is kept between them.
-fn plan_command(setup: &Setup, plan: &str) -> String {
-    let (location, name) = (setup.log_location(), &setup.name);
-    format!("plan {location} --since {}h --target {name} --out {plan}", setup.since_hours)
+fn run_command(setup: &Setup) -> String {
+    format!("run --target {} --no-expire", setup.name)
 }
 
-fn apply_command(setup: &Setup, plan: &str) -> String {
-    format!("apply {plan} --target {}", setup.name)
+/// The roles of `run`, by the option that names each. What changes no set needs one only.
+fn run_roles(setup: &Setup) -> Vec<(&'static str, String)> {
+    if setup.mode.applies() {
+        vec![("source-role", setup.role_arn("read")), ("assume-role", setup.role_arn("apply"))]
+    } else {
+        vec![("assume-role", setup.role_arn("read"))]
+    }
+}
+
+/// `run` with its roles as options.
+fn run_with_roles(setup: &Setup) -> String {
+    let roles = run_roles(setup);
+    let roles = roles.iter().map(|(option, role)| format!(" --{option} {role}"));
+    run_command(setup) + &roles.collect::<String>()
 }
 
 fn expire_command(setup: &Setup) -> String {
@@ -75,29 +84,14 @@ After=network-online.target
 ";
 
 fn scan_service(setup: &Setup) -> String {
-    let plan = "${RUNTIME_DIRECTORY}/plan.json";
-    let role = |ending: &str| format!("--assume-role {}", setup.role_arn(ending));
-    let mut commands = format!(
-        "# 3 means that a part of the logs was not covered; the plan is valid.\n\
-         SuccessExitStatus=3\n\
-         ExecStart=/usr/bin/portcullis {} {}\n",
-        plan_command(setup, plan),
-        role("read")
-    );
-    if setup.mode.applies() {
-        let _ = writeln!(
-            commands,
-            "ExecStart=/usr/bin/portcullis {} {}",
-            apply_command(setup, plan),
-            role("apply")
-        );
-    }
     format!(
         "[Unit]\nDescription=Portcullis looks for attackers in the logs of {name}\n{UNIT}\n\
          [Service]\nType=oneshot\nTimeoutStartSec={timeout}min\n\
-         # Made anew for each run, so that no old plan is ever applied.\n\
-         RuntimeDirectory=portcullis-scan\n{commands}\
+         # 3 means that a part of the logs was not covered, or is left for the next run.\n\
+         SuccessExitStatus=3\n\
+         ExecStart=/usr/bin/portcullis {}\n\
          Environment=PORTCULLIS_REGION={region}\n{CONFINED}",
+        run_with_roles(setup),
         name = setup.name,
         region = setup.region,
         timeout = setup.every_minutes,
@@ -133,58 +127,37 @@ fn cron(setup: &Setup) -> String {
             (first..60).step_by(setup.every_minutes as usize).map(|m| m.to_string()).collect();
         times.join(",")
     };
-    let plan = "/run/portcullis/plan.json";
-    let role = |ending: &str| setup.role_arn(ending);
     let environment = "set -a; . /etc/portcullis/environment";
-    // One run at a time; a run that still goes on is left alone.
-    let lock = "flock --nonblock /run/portcullis/scan.lock";
-    let mut scan =
-        format!("portcullis {} --assume-role {}", plan_command(setup, plan), role("read"));
-    if setup.mode.applies() {
-        let _ = write!(
-            scan,
-            "; case $? in 0|3) portcullis {} --assume-role {};; esac",
-            apply_command(setup, plan),
-            role("apply")
-        );
-    }
     format!(
-        "# For /etc/cron.d/portcullis. The user portcullis owns /run/portcullis; the file\n\
-         # /etc/portcullis/environment sets PORTCULLIS_SETS and PORTCULLIS_CANARY_SETS.\n\
+        "# For /etc/cron.d/portcullis. The file /etc/portcullis/environment sets\n\
+         # PORTCULLIS_SETS and PORTCULLIS_CANARY_SETS. A run that another one holds up ends.\n\
          SHELL=/bin/sh\n\
          PATH=/usr/bin:/bin\n\
          PORTCULLIS_CONFIG=/etc/portcullis/portcullis.toml\n\
          PORTCULLIS_REGION={region}\n\
-         {} * * * * portcullis {lock} sh -c '{environment}; rm -f {plan}; {scan}'\n\
+         {} * * * * portcullis {environment}; portcullis {}\n\
          {} * * * * portcullis {environment}; portcullis {} --assume-role {}\n",
         minutes(0),
+        run_with_roles(setup),
         minutes(2),
         expire_command(setup),
-        role("expire"),
+        setup.role_arn("expire"),
         region = setup.region,
     )
 }
 
 fn github(setup: &Setup) -> String {
-    let plan = "${{ runner.temp }}/plan.json";
-    let mut steps = format!(
-        "      # 3 means that a part of the logs was not covered; the plan is valid.\n\
+    let roles = run_roles(setup).into_iter().map(|(option, role)| {
+        let variable = option.replace('-', "_").to_uppercase();
+        format!("          PORTCULLIS_{variable}: {role}\n")
+    });
+    let steps = format!(
+        "      # 3 means that a part of the logs was not covered, or is left for the next run.\n\
          \x20     - run: portcullis {} || test $? -eq 3\n\
-         \x20       env:\n\
-         \x20         PORTCULLIS_ASSUME_ROLE: {}\n",
-        plan_command(setup, plan),
-        setup.role_arn("read"),
+         \x20       env:\n{}",
+        run_command(setup),
+        roles.collect::<String>(),
     );
-    if setup.mode.applies() {
-        let _ = write!(
-            steps,
-            "      - run: portcullis {}\n\
-             \x20       env:\n\
-             \x20         PORTCULLIS_ASSUME_ROLE: {}\n",
-            apply_command(setup, plan),
-            setup.role_arn("apply"),
-        );
-    }
     let trusted = &setup.trusted[0];
     format!(
         "# An example for .github/workflows/portcullis.yml, on a runner that has the program on\n\

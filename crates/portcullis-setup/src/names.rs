@@ -17,8 +17,8 @@ pub(crate) const ACCESS: &str = "access/";
 pub(crate) const FAILED: &str = "failed/";
 /// Where the ledger is in its bucket.
 pub(crate) const LEDGER: &str = "ledger";
-/// Where the container keeps the plan between two commands.
-pub(crate) const PLAN_DIRECTORY: &str = "/plan";
+/// Where `run` keeps what it read, below the ledger; its lock and heartbeat lie beside it.
+pub(crate) const STATE: &str = "/state/history";
 
 macro_rules! attributes {
     ($($name:ident = $terraform:literal, $cloudformation:literal;)*) => {
@@ -125,6 +125,11 @@ impl Setup {
     /// Where the program keeps its ledger.
     pub(crate) fn ledger_location(&self) -> String {
         format!("s3://{}/{LEDGER}", self.ledger_bucket())
+    }
+
+    /// Where the program keeps what it read.
+    pub(crate) fn state_location(&self) -> String {
+        self.ledger_location() + STATE
     }
 
     pub(crate) fn partition(&self) -> &'static str {

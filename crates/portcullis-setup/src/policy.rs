@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 use crate::answers::{Mode, Runner, Setup};
 use crate::names::{
     ACCESS, APPLY_ROLE, CANARY_V4, CANARY_V6, CLUSTER, EXECUTION_ROLE, EXPIRE_ROLE, EXPIRE_TASK,
-    FAILED, LEDGER, LEDGERS, LOGS, READ_ROLE, RULE_GROUP, RUNNER_ROLE, SCAN_TASK, STREAM, V4, V6,
-    WAF_LOGS, WEB_ACL,
+    FAILED, LEDGER, LEDGERS, LOGS, READ_ROLE, RULE_GROUP, RUNNER_ROLE, SCAN_TASK, STATE, STREAM,
+    V4, V6, WAF_LOGS, WEB_ACL,
 };
 use crate::text::{Attribute, Text};
 
@@ -56,7 +56,7 @@ pub(crate) fn roles(setup: &Setup) -> Vec<Role> {
         Role {
             name: "read",
             cloudformation: "ReadRole",
-            description: "portcullis scan, plan, status: reads logs, sets and ledger",
+            description: "portcullis run, scan, plan, status: reads logs, sets and ledger, keeps the state",
             trust: trusting_users(setup, Some(RUNNER_ROLE)),
             policy: read(),
             managed: None,
@@ -64,7 +64,7 @@ pub(crate) fn roles(setup: &Setup) -> Vec<Role> {
         Role {
             name: "apply",
             cloudformation: "ApplyRole",
-            description: "portcullis apply: changes the sets of the mode",
+            description: "portcullis run and apply: changes the sets of the mode",
             trust: trusting_users(setup, Some(RUNNER_ROLE)),
             policy: apply(setup.mode),
             managed: None,
@@ -139,6 +139,7 @@ fn read() -> Value {
         allow("ReadSets", &["wafv2:GetIPSet"], &all_sets()),
         list_ledger(),
         read_ledger(),
+        allow("KeepState", &["s3:GetObject", "s3:PutObject"], &state()),
     ])
 }
 
@@ -154,7 +155,7 @@ fn doctor(setup: &Setup) -> Value {
         allow(
             "ReadLedger",
             &["s3:GetObject"],
-            &[ledger("/ledger.json"), ledger("/HALT"), ledger("/state/history.heartbeat")],
+            &[ledger("/ledger.json"), ledger("/HALT"), ledger(STATE) + ".heartbeat"],
         ),
     ];
     let firewall = &["wafv2:GetWebACLForResource"];
@@ -165,6 +166,11 @@ fn doctor(setup: &Setup) -> Value {
         statements.push(allow("ReadFirewall", firewall, &[stage, WEB_ACL.into()]));
     }
     document(&statements)
+}
+
+/// What was read, the lock of whoever reads, and the heartbeat.
+fn state() -> [Text; 3] {
+    ["", ".run", ".heartbeat"].map(|ending| ledger(STATE) + ending)
 }
 
 fn apply(mode: Mode) -> Value {

@@ -132,7 +132,7 @@ fn the_three_roles_may_do_what_their_commands_do_and_no_more() {
         let expected: BTreeSet<String> = expected.iter().map(|&action| action.to_owned()).collect();
         assert_eq!(allowed(&template, role), expected, "{role}");
     };
-    check("ReadRole", &["s3:GetObject", "s3:ListBucket", "wafv2:GetIPSet"]);
+    check("ReadRole", &["s3:GetObject", "s3:ListBucket", "s3:PutObject", "wafv2:GetIPSet"]);
     let changing =
         ["s3:GetObject", "s3:ListBucket", "s3:PutObject", "wafv2:GetIPSet", "wafv2:UpdateIPSet"];
     check("ApplyRole", &changing);
@@ -189,6 +189,44 @@ fn what_changes_sets_sees_no_log_and_cannot_release_the_kill_switch() {
                 .collect::<Vec<_>>();
             assert!(!writing.is_empty());
             assert!(writing.iter().all(|key| !key.contains("HALT")), "{writing:?}");
+        }
+    }
+}
+
+#[test]
+fn what_reads_logs_writes_its_state_and_nothing_else() {
+    for answers in variants() {
+        let template = template(&written(&answers));
+        let policy = &template["Resources"]["ReadRolePolicy"]["Properties"]["PolicyDocument"];
+        let writing: Vec<String> = objects(policy)
+            .into_iter()
+            .filter(|part| part.get("Action").is_some_and(|a| a.to_string().contains("Put")))
+            .flat_map(|statement| texts(&statement["Resource"]))
+            .collect();
+        let state = "${LedgerBucket.Arn}/ledger/state/history";
+        assert_eq!(writing, ["", ".run", ".heartbeat"].map(|ending| format!("{state}{ending}")));
+    }
+}
+
+#[test]
+fn every_schedule_runs_by_the_source_of_the_configuration_and_ends_before_the_next() {
+    for every_minutes in [5, 10, 15, 20, 30, 60] {
+        let trusted = vec!["arn:aws:iam::111122223333:role/scanner".to_owned()];
+        for mode in Mode::ALL {
+            let answers = Answers { every_minutes, mode, trusted: trusted.clone(), ..answers() };
+            let files = written(&answers);
+            let find = |path: &str| &files.iter().find(|file| file.path == path).expect("it").text;
+            let deadline = format!("deadline = \"{}m\"\n", every_minutes * 4 / 5);
+            assert!(find("portcullis.toml").contains(&deadline), "{deadline}");
+            for path in
+                ["host/portcullis-scan.service", "host/portcullis.cron", "host/github-action.yml"]
+            {
+                let text = find(path);
+                assert!(text.contains("portcullis run --target prod --no-expire"), "{text}");
+                assert!(!text.contains("portcullis plan"), "{text}");
+                let changes = matches!(mode, Mode::Canary | Mode::Enforce);
+                assert_eq!(text.contains("role/portcullis-prod-apply"), changes, "{text}");
+            }
         }
     }
 }

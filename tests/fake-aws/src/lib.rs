@@ -14,6 +14,7 @@ mod hold;
 mod permission;
 mod s3;
 mod sqs;
+mod sts;
 mod told;
 mod waf;
 
@@ -74,7 +75,8 @@ struct World {
     calls: u64,
     injected: u64,
     hold: Option<hold::Order>,
-    needed: BTreeSet<Permission>,
+    /// By the key of the caller.
+    needed: BTreeMap<String, BTreeSet<Permission>>,
     /// Answers that a test gives, by call.
     replies: BTreeMap<String, (u16, String)>,
 }
@@ -262,6 +264,11 @@ impl FakeAws {
 
     /// The permissions that the calls needed since this was last asked.
     pub fn take_permissions(&self) -> BTreeSet<Permission> {
+        self.take_permissions_by_caller().into_values().flatten().collect()
+    }
+
+    /// The same for each caller: by the key it has, or by the name of the role it assumed.
+    pub fn take_permissions_by_caller(&self) -> BTreeMap<String, BTreeSet<Permission>> {
         std::mem::take(&mut locked(&self.shared.world).needed)
     }
 
@@ -305,7 +312,11 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         return plain(StatusCode::BAD_REQUEST, "the request ended early");
     };
     let is_waf = waf_target(&head).is_some();
-    permission::note(&mut locked(&shared.world).needed, &head, &body);
+    {
+        let who = scope(&head.headers, 0);
+        let needed = &mut locked(&shared.world).needed;
+        permission::note(needed.entry(who).or_default(), &head, &body);
+    }
     if waf_target(&head) == Some("AmazonSQS.ReceiveMessage") {
         // As long as a poll of a queue takes that has nothing.
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -353,7 +364,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 fn serve(shared: &Shared, head: &Parts, body: &[u8], shows_old: bool) -> Response {
     let options = *locked(&shared.options);
     let mut world = locked(&shared.world);
-    if let Some(response) = world.told.call(head, body) {
+    if let Some(response) = sts::call(head, body).or_else(|| world.told.call(head, body)) {
         return response;
     }
     if let Some((status, body)) = world.replies.get(&call_name(head)) {
@@ -392,11 +403,16 @@ fn call_name(head: &Parts) -> String {
     }
 }
 
-/// The region that the request was signed for: `Credential=ID/DATE/REGION/SERVICE/...`.
+/// The region that the request was signed for.
 fn region(headers: &axum::http::HeaderMap) -> String {
+    scope(headers, 2)
+}
+
+/// A part of what the request was signed with: `Credential=ID/DATE/REGION/SERVICE/...`.
+fn scope(headers: &axum::http::HeaderMap, part: usize) -> String {
     let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
     let scope = authorization.and_then(|text| text.split("Credential=").nth(1));
-    scope.and_then(|scope| scope.split('/').nth(2)).unwrap_or_default().to_owned()
+    scope.and_then(|scope| scope.split('/').nth(part)).unwrap_or_default().to_owned()
 }
 
 fn plain(status: StatusCode, text: &str) -> Response {

@@ -33,6 +33,10 @@ pub(crate) fn note(needed: &mut BTreeSet<Permission>, head: &Parts, body: &[u8])
         needed.insert((format!("apigateway:{}", head.method), head.uri.path().to_owned()));
         return;
     }
+    if let Some(role) = crate::sts::role(head, body) {
+        needed.insert(("sts:AssumeRole".to_owned(), role));
+        return;
+    }
     if let Some(arn) = crate::told::topic(head, body) {
         needed.insert(("sns:Publish".to_owned(), arn));
         return;

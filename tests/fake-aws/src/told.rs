@@ -40,7 +40,7 @@ pub(crate) fn topic(head: &Parts, body: &[u8]) -> Option<String> {
 }
 
 /// A parameter of a form.
-fn parameter(body: &[u8], name: &str) -> Option<String> {
+pub(crate) fn parameter(body: &[u8], name: &str) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let value = text.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))?;
     let mut bytes = Vec::new();

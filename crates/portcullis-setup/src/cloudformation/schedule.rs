@@ -38,7 +38,7 @@ pub(super) fn schedule(resources: &mut Map<String, Value>, setup: &Setup) {
 }
 
 fn definition(setup: &Setup, task: &Task) -> Value {
-    let mut properties = json!({
+    let properties = json!({
         "Family": setup.named(task.name),
         "RequiresCompatibilities": ["FARGATE"],
         "NetworkMode": "awsvpc",
@@ -48,9 +48,6 @@ fn definition(setup: &Setup, task: &Task) -> Value {
         "TaskRoleArn": task.role,
         "ContainerDefinitions": capitalised(&task.containers),
     });
-    if task.has_volume {
-        properties["Volumes"] = json!([{"Name": "plan"}]);
-    }
     json!({
         "Type": "AWS::ECS::TaskDefinition",
         "DependsOn": format!("{}LogGroup", task.cloudformation),

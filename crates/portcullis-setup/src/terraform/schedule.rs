@@ -46,9 +46,6 @@ fn write_task(file: &mut Body, setup: &Setup, task: &Task) {
         body.refer("execution_role_arn", EXECUTION_ROLE);
         body.refer("task_role_arn", task.role);
         body.document("container_definitions", &task.containers);
-        if task.has_volume {
-            body.block("volume", &[], |body| body.set("name", "plan"));
-        }
     });
 }
 

@@ -74,8 +74,9 @@ pub struct Init {
     /// Minutes between two runs: 5, 10, 15, 20, 30 or 60.
     #[arg(long, value_name = "MINUTES", default_value = "15")]
     pub every: u32,
-    /// Hours of logs that each run looks at.
-    #[arg(long, value_name = "HOURS", default_value = "6")]
+    /// Hours of logs over which each run decides, 1 to 48; each object is read once. Firehose
+    /// tries for 24 hours to deliver.
+    #[arg(long, value_name = "HOURS", default_value = "25")]
     pub since: u32,
     /// Days that logs are kept.
     #[arg(long, value_name = "DAYS", default_value = "30")]
