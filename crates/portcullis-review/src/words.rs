@@ -1,7 +1,7 @@
 //! Numbers, names and logged text as people read them.
 
 use ipnet::IpNet;
-use portcullis_detection::{Category, RateFigure};
+use portcullis_detection::{Category, Detection, RateFigure};
 use portcullis_ingest::{Timestamp, Untrusted, redacted};
 
 /// A count: `1,234,567`.
@@ -59,6 +59,14 @@ pub fn source(source: IpNet) -> String {
 /// A rate's figures: `412 requests in 60 s, limit 100`.
 pub fn rate_in_words(rate: &RateFigure) -> String {
     rate.in_words(count)
+}
+
+/// How often a rule fired: in requests, or for a rate by its figures.
+pub(crate) fn times(detection: &Detection) -> String {
+    match &detection.rate {
+        Some(rate) => rate_in_words(rate),
+        None => counted(detection.requests, "request", "requests"),
+    }
 }
 
 /// What a client wrote, fit to be shown: secrets hidden, nothing left that acts on a

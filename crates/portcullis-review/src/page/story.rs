@@ -12,7 +12,7 @@ use super::{Frame, Here, Query, Review, source_path};
 use crate::chart::{HEIGHT, round_up, stacked};
 use crate::report::offender::{Action, action, became, collateral, outcome, sentence};
 use crate::report::{shown_name, traffic::ticks};
-use crate::words::{count, counted, length, minute, rate_in_words, shown, source};
+use crate::words::{count, counted, length, minute, shown, source, times};
 
 /// Characters of a logged text shown.
 const TEXT: usize = 400;
@@ -390,10 +390,7 @@ fn rule(detection: &Detection) -> RuleView {
         id: detection.rule.to_string(),
         title: detection.title.to_string(),
         severity: detection.severity.name(),
-        times: match &detection.rate {
-            Some(rate) => rate_in_words(rate),
-            None => counted(detection.requests, "request", "requests"),
-        },
+        times: times(detection),
         points: count(detection.points.into()),
         suggests: detection.suggests.is_some(),
         seen,

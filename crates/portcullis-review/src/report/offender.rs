@@ -9,7 +9,7 @@ use portcullis_remediation::{Decision, Outcome as Planned, Withheld};
 
 use super::TEXT;
 use crate::chart::stacked;
-use crate::words::{count, counted, period, rate_in_words, share, shown, source};
+use crate::words::{count, counted, period, share, shown, source, times};
 
 /// Rules shown; the others are counted.
 const RULES: usize = 8;
@@ -255,10 +255,7 @@ fn rule(detection: &Detection) -> RuleView {
         id: detection.rule.to_string(),
         title: detection.title.to_string(),
         severity: detection.severity.name(),
-        times: match &detection.rate {
-            Some(rate) => rate_in_words(rate),
-            None => counted(detection.requests, "request", "requests"),
-        },
+        times: times(detection),
         points: count(detection.points.into()),
     }
 }
