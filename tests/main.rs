@@ -21,6 +21,7 @@ mod ledger;
 mod lint;
 mod moto;
 mod oracle;
+mod pipeline;
 mod plan;
 mod promote;
 mod query;

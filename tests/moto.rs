@@ -15,14 +15,14 @@ use serde_json::Value;
 use crate::support::{Files, Run, portcullis, workspace};
 use crate::target::{V4, V6, with_dummy_credentials};
 
-const REGION: &str = "eu-west-1";
+pub const REGION: &str = "eu-west-1";
 
 /// moto's own account, and another one that is reached by a role.
-const ACCOUNT: &str = "123456789012";
+pub const ACCOUNT: &str = "123456789012";
 const OTHER_ACCOUNT: &str = "111122223333";
 
 /// While the dataset's attacks are fresh.
-const AT: &str = "2026-03-02T12:00:00Z";
+pub const AT: &str = "2026-03-02T12:00:00Z";
 const LATER: &str = "2026-03-02T13:10:00Z";
 
 /// Python with moto and boto3, which `cargo xtask moto` installs.
@@ -39,13 +39,13 @@ pub fn python() -> PathBuf {
 }
 
 /// moto's server, which stops when this is dropped.
-struct Moto {
+pub struct Moto {
     server: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Moto {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let port = {
             let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
             free.local_addr().expect("it is bound").port()
@@ -68,19 +68,25 @@ impl Moto {
     /// What boto3 answers.
     #[track_caller]
     fn witness(&self, words: &[&str]) -> Value {
+        self.script("witness.py", words)
+    }
+
+    /// What a script of `tests/moto` prints.
+    #[track_caller]
+    pub fn script(&self, name: &str, words: &[&str]) -> Value {
         let output = Command::new(python())
-            .arg(workspace().join("tests/moto/witness.py"))
+            .arg(workspace().join("tests/moto").join(name))
             .args([self.url.as_str(), REGION])
             .args(words)
             .output()
-            .expect("the witness starts");
+            .expect("the script starts");
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{words:?}: {error}");
-        serde_json::from_slice(&output.stdout).expect("the witness prints JSON")
+        assert!(output.status.success(), "{name} {words:?}: {error}");
+        serde_json::from_slice(&output.stdout).expect("the script prints JSON")
     }
 
     #[track_caller]
-    fn addresses(&self, words: &[&str]) -> Vec<String> {
+    pub fn addresses(&self, words: &[&str]) -> Vec<String> {
         let shown = self.witness(words);
         let addresses = shown["addresses"].as_array().expect("a list").iter();
         addresses.map(|address| address.as_str().expect("a text").to_owned()).collect()

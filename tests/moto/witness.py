@@ -1,9 +1,10 @@
-"""Looks at IP sets with boto3, a client that shares no code with the program.
+"""Looks at IP sets and queues with boto3, a client that shares no code with the program.
 
     witness.py ENDPOINT REGION [--role ARN] create NAME IPV4|IPV6 [ADDRESS...]
     witness.py ENDPOINT REGION [--role ARN] edit NAME ADDRESS...
     witness.py ENDPOINT REGION [--role ARN] show NAME
     witness.py ENDPOINT REGION bucket NAME
+    witness.py ENDPOINT REGION messages QUEUE
 
 Prints one document of JSON.
 """
@@ -53,6 +54,12 @@ def main(endpoint, region, *words):
             Bucket=name, CreateBucketConfiguration=place
         )
         return {}
+    if command == "messages":
+        sqs = client("sqs", endpoint, region)
+        counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
+        return {"messages": sum(int(told[count]) for count in counts)}
     waf = client("wafv2", endpoint, region, keys)
     if command == "create":
         summary = waf.create_ip_set(
@@ -76,7 +83,7 @@ def main(endpoint, region, *words):
         answer = found(waf, name)
     return {
         "addresses": sorted(answer["IPSet"]["Addresses"]),
-        "description": answer["IPSet"]["Description"],
+        "description": answer["IPSet"].get("Description"),
     }
 
 

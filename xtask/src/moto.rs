@@ -7,5 +7,5 @@ use crate::process::{cargo, python};
 pub(crate) fn run() -> Result<(), String> {
     python("moto", "tests/moto/requirements.txt")?;
     let tests = ["test", "--workspace", "--test", "e2e", "--", "--ignored"];
-    cargo(&[&tests[..], &["moto::", "export::"]].concat(), &[])
+    cargo(&[&tests[..], &["moto::", "pipeline::", "export::"]].concat(), &[])
 }
