@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use ipnet::IpNet;
 use portcullis_ingest::{Request, Timestamp, UntrustedBuf};
 
+use crate::background::Background;
 use crate::correlation::Correlation;
 use crate::coverage::Coverage;
 use crate::offender::{Change, Detection, Ground, Standing};
@@ -106,6 +107,8 @@ pub struct Account {
     pub rates: Vec<RateCount>,
     /// Its requests by time.
     pub timeline: Timeline,
+    /// What is known of it besides its requests.
+    pub background: Background,
 }
 
 /// How near a source came to the threshold of a rate rule.

@@ -37,6 +37,8 @@ named! {
         NothingButAttacks = "nothing-but-attacks",
         /// Says to be a crawler, and is not.
         FalseCrawler = "false-crawler",
+        /// Rules fired, and a reputation list names it.
+        Listed = "listed",
     }
 }
 
@@ -52,6 +54,8 @@ pub(crate) struct Facts {
     pub(crate) rules: usize,
     /// Categories of those.
     pub(crate) categories: usize,
+    /// All rules that fired, those about the agent and those that only suggest included.
+    pub(crate) rules_of_any_kind: usize,
     /// Rate rules that fired.
     pub(crate) rates: usize,
     pub(crate) requests: u64,
@@ -59,6 +63,8 @@ pub(crate) struct Facts {
     pub(crate) good_requests: u64,
     /// Requests whose agent names a crawler that does not ask from there.
     pub(crate) false_claims: u64,
+    /// Whether a reputation list names it.
+    pub(crate) listed: bool,
 }
 
 impl Facts {
@@ -74,7 +80,7 @@ impl Correlation {
         match self {
             Self::ScannerThatProbes | Self::ManyKinds => 50,
             Self::ProbesAndRate => 30,
-            Self::NothingButAttacks | Self::FalseCrawler => 20,
+            Self::NothingButAttacks | Self::FalseCrawler | Self::Listed => 20,
         }
     }
 
@@ -95,7 +101,15 @@ impl Correlation {
                 "it says to be a crawler, and its address is not among those that the crawler's \
                  operator publishes"
             }
+            Self::Listed => "rules fired, and a reputation list that the operator gave names it",
         }
+    }
+
+    /// What is only said of a source, by itself or by others, in points: it counts as one
+    /// observed rule, however much is said.
+    pub(crate) fn hearsay(correlations: &[Self]) -> u32 {
+        let said = correlations.iter().filter(|of| matches!(of, Self::FalseCrawler | Self::Listed));
+        said.map(|of| of.points()).max().unwrap_or(0)
     }
 
     /// Whether it makes an offender of a source by itself.
@@ -113,6 +127,7 @@ impl Correlation {
             }
             Self::ProbesAndRate => facts.rules >= LEAST_RULES && facts.rates > 0,
             Self::FalseCrawler => facts.false_claims > 0,
+            Self::Listed => facts.listed && facts.rules_of_any_kind > 0,
             Self::NothingButAttacks => {
                 facts.requests >= LEAST_REQUESTS && facts.flagged_requests == facts.requests
             }
@@ -156,6 +171,15 @@ mod tests {
         check(both, &[Correlation::ProbesAndRate]);
         check(Facts { rules: 2, ..both }, &[]);
         check(Facts { rates: 0, ..both }, &[]);
+    }
+
+    #[test]
+    fn a_list_adds_to_a_rule_and_is_nothing_without_one() {
+        let listed = Facts { listed: true, rules_of_any_kind: 1, ..Facts::default() };
+        check(listed, &[Correlation::Listed]);
+        check(Facts { rules_of_any_kind: 0, ..listed }, &[]);
+        let twice = [Correlation::FalseCrawler, Correlation::Listed];
+        assert_eq!(Correlation::hearsay(&twice), Correlation::hearsay(&twice[..1]));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! about an offender is left to remediation.
 
 mod account;
+mod background;
 mod calibrate;
 mod compare;
 mod correlation;
@@ -36,6 +37,7 @@ mod traffic;
 mod view;
 
 pub use account::{Account, Answer, AskedRequest, Question, RateCount};
+pub use background::{Background, Backgrounds, Network};
 pub use calibrate::{Budget, Calibration, Measured};
 pub use compare::{Comparison, Difference, RuleChange, RuleDifference, SourceDifference, Totals};
 pub use correlation::Correlation;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use portcullis_ingest::{Timestamp, UntrustedBuf};
 
+use crate::background::Background;
 use crate::correlation::Correlation;
 use crate::coverage::Coverage;
 use crate::forgery::Forgery;
@@ -103,6 +104,8 @@ pub struct Offender {
     pub first: Option<Timestamp>,
     /// Time of the last request.
     pub last: Option<Timestamp>,
+    /// What is known of it besides its requests.
+    pub background: Background,
 }
 
 /// One rule that fired on a source.
@@ -291,8 +294,8 @@ pub(crate) struct Figures<'w> {
     pub(crate) score: u32,
     /// Whether a correlation is a ground by itself.
     pub(crate) correlated: bool,
-    /// Whether it only says to be a crawler, which counts as one observed rule.
-    pub(crate) false_crawler: bool,
+    /// What is only said of it; see [`Correlation::hearsay`].
+    pub(crate) hearsay: u32,
     /// Whether it is one.
     pub(crate) is_crawler: bool,
     pub(crate) flagged_requests: u64,
@@ -437,11 +440,10 @@ impl Figures<'_> {
     }
 
     fn many_rules(&self, counted: Counted) -> bool {
-        let claim = if self.false_crawler { Correlation::FalseCrawler.points() } else { 0 };
         let of_rules = self.weights(counted).map(|weight| weight.rule_points);
-        let rules = self.weights(counted).count() + usize::from(self.false_crawler);
+        let rules = self.weights(counted).count() + usize::from(self.hearsay > 0);
         rules >= LEAST_OBSERVED_RULES
-            && of_rules.sum::<u32>() + claim >= BLOCK_LEVEL
+            && of_rules.sum::<u32>() + self.hearsay >= BLOCK_LEVEL
             && !self.is_answered()
     }
 
@@ -489,7 +491,8 @@ mod tests {
         fn a_change_that_is_named_is_the_least_that_changes_the_standing(
             weights in proptest::collection::vec(weight(), 0..5),
             (flagged, good, other) in (0..4_u64, 0..500_u64, 0..200_u64),
-            (scanner_probes, is_crawler, false_crawler) in any::<(bool, bool, bool)>(),
+            (scanner_probes, is_crawler) in any::<(bool, bool)>(),
+            (false_crawler, listed) in any::<(bool, bool)>(),
         ) {
             let of_rules: u32 = weights
                 .iter()
@@ -497,8 +500,11 @@ mod tests {
                 .sum();
             let correlated = scanner_probes && good == 0 && weights.len() > 1;
             let of_correlation = Correlation::ScannerThatProbes.points();
-            let of_claim = Correlation::FalseCrawler.points() * u32::from(false_crawler);
-            let score = of_rules + of_claim + if correlated { of_correlation } else { 0 };
+            let said = [(Correlation::FalseCrawler, false_crawler), (Correlation::Listed, listed)];
+            let said: Vec<Correlation> =
+                said.into_iter().filter_map(|(one, holds)| holds.then_some(one)).collect();
+            let of_hearsay: u32 = said.iter().map(|one| one.points()).sum();
+            let score = of_rules + of_hearsay + if correlated { of_correlation } else { 0 };
             let mut with_attack = weights.clone();
             with_attack.push(Weight {
                 rule_points: BLOCK_LEVEL,
@@ -512,7 +518,7 @@ mod tests {
             let figures = Figures {
                 score,
                 correlated,
-                false_crawler,
+                hearsay: Correlation::hearsay(&said),
                 is_crawler,
                 flagged_requests: flagged,
                 good_requests: good,

@@ -330,7 +330,8 @@ impl<'r> Scan<'r> {
         let account = source.map(|(key, source)| {
             let remembered = self.sketch.estimate(sketch_key(&key));
             let names = &self.objects.names;
-            source.judge(self.rules, names, remembered).account(key, self.rules, names, timeline)
+            let judged = source.judge(key, self.rules, names, remembered);
+            judged.account(key, self.rules, names, timeline)
         });
         Some(Answer { coverage: self.coverage.clone(), request, account })
     }
@@ -363,7 +364,7 @@ impl<'r> Scan<'r> {
                 continue;
             }
             let remembered = self.sketch.estimate(sketch_key(&key));
-            let judged = source.judge(self.rules, &self.objects.names, remembered);
+            let judged = source.judge(key, self.rules, &self.objects.names, remembered);
             let list = match judged.standing() {
                 Standing::Offender => &mut findings.offenders,
                 Standing::Watched => &mut findings.watched,

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use portcullis_ingest::{Request, Untrusted, source_network};
 
 use crate::account::{Account, RateCount};
+use crate::background::Background;
 use crate::correlation::{Correlation, Facts, correlations};
 use crate::crawler::Claim;
 use crate::level::Category;
@@ -319,6 +320,7 @@ impl Source {
     /// What is remembered of its forgotten requests speaks for it.
     pub(crate) fn judge(
         mut self,
+        key: SourceKey,
         rules: &RuleSet,
         objects: &[Arc<str>],
         remembered: Remembered,
@@ -342,6 +344,7 @@ impl Source {
             forgotten,
             grounds,
             correlations: Vec::new(),
+            background: rules.background(key.network()),
         };
         judged.correlations = judged.correlated();
         judged
@@ -423,6 +426,7 @@ pub(crate) struct Judged {
     forgotten: u64,
     grounds: Grounds,
     correlations: Vec<Correlation>,
+    background: Background,
 }
 
 impl Judged {
@@ -438,18 +442,20 @@ impl Judged {
             probes: self.marks.probes.hashes().len(),
             rules: signatures.count(),
             categories: categories.len(),
+            rules_of_any_kind: weights.len(),
             rates: weights.iter().filter(in_full).count(),
             requests: self.source.requests,
             flagged_requests: self.marks.flagged,
             good_requests: self.source.good,
             false_claims: self.marks.false_claims,
+            listed: !self.background.listed.is_empty(),
         })
     }
 
     fn figures(&self) -> Figures<'_> {
         Figures {
             score: self.score(),
-            false_crawler: self.correlations.contains(&Correlation::FalseCrawler),
+            hearsay: Correlation::hearsay(&self.correlations),
             is_crawler: self.is_crawler,
             correlated: self.correlations.iter().any(|correlation| correlation.is_ground()),
             flagged_requests: self.marks.flagged,
@@ -495,6 +501,7 @@ impl Judged {
             last: span.last,
             detections: self.grounds.detections,
             correlations: self.correlations,
+            background: self.background,
         })
     }
 
@@ -535,6 +542,7 @@ impl Judged {
             last: self.source.span.last,
             detections: self.grounds.detections,
             correlations: self.correlations,
+            background: self.background,
         }
     }
 }

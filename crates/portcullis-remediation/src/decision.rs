@@ -103,6 +103,7 @@ impl Withheld {
         match self {
             Self::Protected(Protection::Reserved { .. }) => "reserved",
             Self::Protected(Protection::NeverBlock { .. }) => "never-block",
+            Self::Protected(Protection::Asset { .. }) => "asset",
             Self::Protected(Protection::Aws { .. }) => "aws-range",
             Self::WrongWidth { .. } => "wrong-width",
             Self::NoSet { .. } => "no-set",

@@ -33,6 +33,7 @@ mod ledger;
 mod ledger_file;
 mod memory;
 mod merge;
+mod network_list;
 mod note;
 mod plan;
 mod plan_file;
@@ -72,14 +73,13 @@ pub use ledger::{
 pub use ledger_file::LedgerError;
 pub use memory::{MemoryIpSets, MemoryLedger};
 pub use merge::MergeLimits;
+pub use network_list::{Assets, NetworkListError, NetworkListErrorKind, ReputationList};
 pub use note::Note;
 pub use plan::{Plan, plan, plan_changes, plan_reviewed};
 pub use policy::BlockPolicy;
 pub use prefix::{PrefixError, parse_address_or_network, parse_network};
 pub use promote::{Held, Probation, Promotion, promote};
-pub use protect::{
-    NeverBlock, NeverBlockError, NeverBlockErrorKind, Protection, RESERVED, Reserved,
-};
+pub use protect::{NeverBlock, Protection, RESERVED, Reserved};
 pub use rebuild::Rebuilt;
 pub use ruling::{Ruled, Ruling, RulingError, Rulings, RulingsError, Undecided, parse_source};
 pub use sets_file::{SetsError, SetsErrorKind};

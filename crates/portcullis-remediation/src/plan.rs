@@ -175,7 +175,10 @@ pub fn plan_reviewed(
         decisions.push(Decision { source, grounds: suspect.grounds, outcome });
     }
 
-    let changes = news.map(|news| news.changes(findings, current, &decisions));
+    let mut changes = news.map(|news| news.changes(findings, current, &decisions));
+    if let Some(changes) = &mut changes {
+        changes.figures.origin = origin(findings, &decisions);
+    }
     let mut notes = notes(&target, limit, &decisions, never_block, now);
     let known: BTreeSet<IpNet> = decisions.iter().map(|decision| decision.source).collect();
     let unseen = rulings.iter().filter(|(source, _)| !known.contains(source)).count();
@@ -198,6 +201,28 @@ pub fn plan_reviewed(
         rulings: rulings.clone(),
     };
     plan.weighed(findings)
+}
+
+/// The network that most additions come from, where it is known of any: a plan that shuts
+/// out one provider's customers is for a person to judge.
+fn origin(findings: &Findings, decisions: &[Decision]) -> Option<Origin> {
+    let all = findings.offenders.iter().chain(&findings.watched);
+    let networks: BTreeMap<IpNet, u32> = all
+        .filter_map(|offender| {
+            Some((offender.source.trunc(), offender.background.network.as_ref()?.number))
+        })
+        .collect();
+    let mut additions: BTreeMap<u32, u64> = BTreeMap::new();
+    for decision in decisions {
+        if let (Outcome::Add { .. }, Some(number)) =
+            (&decision.outcome, networks.get(&decision.source))
+        {
+            *additions.entry(*number).or_default() += 1;
+        }
+    }
+    let most =
+        additions.into_iter().max_by_key(|(number, additions)| (*additions, Reverse(*number)));
+    most.map(|(number, additions)| Origin { name: format!("AS{number}"), additions })
 }
 
 /// One of the findings on its way through the questions.
@@ -437,15 +462,6 @@ impl Plan {
         self
     }
 
-    /// The same plan with where most of its additions come from, for the brakes.
-    #[must_use]
-    pub fn with_origin(mut self, origin: Origin) -> Self {
-        if let Some(changes) = &mut self.changes {
-            changes.figures.origin = Some(origin);
-        }
-        self
-    }
-
     /// The same plan with the hashes of what it was made with.
     #[must_use]
     pub fn with_digests(mut self, digests: Digests) -> Self {
@@ -456,6 +472,8 @@ impl Plan {
     }
 }
 
+#[cfg(test)]
+mod background_tests;
 #[cfg(test)]
 mod reviewed_tests;
 #[cfg(test)]

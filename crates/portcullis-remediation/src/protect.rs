@@ -9,14 +9,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use crate::aws_ranges::{AwsRange, AwsRanges, day};
-use crate::input::{InputError, Places};
-use crate::prefix::{PrefixError, parse_address_or_network};
+use crate::network_list::{self, Assets, Entries, NetworkListError, Ranges, Shape};
 
 /// A range that no one on the internet may be the source of, or that stands for a
 /// whole crowd of senders.
@@ -86,6 +84,13 @@ pub enum Protection {
         /// The operator's note beside it.
         note: Option<Arc<str>>,
     },
+    /// It overlaps a network of the operator's own.
+    Asset {
+        /// The network.
+        entry: IpNet,
+        /// What the operator calls it.
+        name: Option<Arc<str>>,
+    },
     /// It overlaps a range of an AWS service that speaks for everybody.
     Aws {
         /// The range as AWS publishes it.
@@ -101,12 +106,14 @@ impl Protection {
         match self {
             Self::Reserved { entry, .. }
             | Self::NeverBlock { entry, .. }
+            | Self::Asset { entry, .. }
             | Self::Aws { entry, .. } => *entry,
         }
     }
 }
 
 /// `reserved 10.0.0.0/8, private (RFC 1918)`, `never-block 198.51.100.0/24 (head office)`,
+/// `own asset 198.51.100.7/32 (build server)`,
 /// `AWS CLOUDFRONT 13.32.0.0/15 (published 2024-09-13)`.
 impl fmt::Display for Protection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,26 +123,14 @@ impl fmt::Display for Protection {
                 write!(f, "never-block {entry} ({note})")
             }
             Self::NeverBlock { entry, note: None } => write!(f, "never-block {entry}"),
+            Self::Asset { entry, name: Some(name) } => write!(f, "own asset {entry} ({name})"),
+            Self::Asset { entry, name: None } => write!(f, "own asset {entry}"),
             Self::Aws { entry, range: AwsRange { service, published } } => {
                 write!(f, "AWS {service} {entry} (published {})", day(*published))
             }
         }
     }
 }
-
-/// What can be wrong in a line of a never-block list.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NeverBlockErrorKind {
-    /// Not an address or network that can be compared.
-    #[error(transparent)]
-    Prefix(#[from] PrefixError),
-    /// The note would do something to a terminal.
-    #[error("the note holds a control character; write plain text")]
-    Note,
-}
-
-/// One thing that is wrong in a never-block list, and where.
-pub type NeverBlockError = InputError<NeverBlockErrorKind>;
 
 /// Networks that are never blocked: reserved ranges, the operator's list, and AWS
 /// services.
@@ -145,6 +140,7 @@ pub type NeverBlockError = InputError<NeverBlockErrorKind>;
 pub struct NeverBlock {
     reserved: Ranges<&'static str>,
     operator: Ranges<Option<Arc<str>>>,
+    assets: Ranges<Option<Arc<str>>>,
     aws: Ranges<AwsRange>,
     aws_ranges: AwsRanges,
     /// How many different networks the operator listed.
@@ -157,12 +153,13 @@ impl NeverBlock {
         Self::new(BTreeMap::new())
     }
 
-    fn new(operator: BTreeMap<IpNet, Option<Arc<str>>>) -> Self {
+    fn new(operator: Entries) -> Self {
         let entries = operator.len();
         let aws_ranges = AwsRanges::built_in();
         Self {
             reserved: reserved_ranges(),
             operator: Ranges::new(operator),
+            assets: Ranges::new(Entries::new()),
             aws: Ranges::new(aws_ranges.ranges().clone()),
             aws_ranges,
             entries,
@@ -176,6 +173,13 @@ impl NeverBlock {
         Self { aws, aws_ranges, ..self }
     }
 
+    /// The same list with the operator's own networks: whoever sits there is looked for and
+    /// spoken to, not shut out.
+    #[must_use]
+    pub fn with_assets(self, assets: &Assets) -> Self {
+        Self { assets: Ranges::new(assets.0.clone()), ..self }
+    }
+
     /// What is built in and the operator's list `text`: one address or network a
     /// line, then, if wanted, white space and a note; `#` begins a comment.
     ///
@@ -187,29 +191,8 @@ impl NeverBlock {
     ///
     /// Fails with every line that is wrong: a list that protects less than it seems to
     /// is worse than none. `file` is the name that errors carry.
-    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<NeverBlockError>> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut places = Places::new(text);
-        let mut entries = BTreeMap::new();
-        let mut errors = Vec::new();
-        let mut line_start = 0;
-        for line in text.split_inclusive('\n') {
-            match parse_line(line) {
-                Ok(None) => {}
-                // The first of two equal entries keeps its note.
-                Ok(Some((network, note))) => {
-                    entries.entry(network).or_insert(note);
-                }
-                Err((offset, kind)) => {
-                    let (line, column) = places.of(line_start + offset);
-                    errors.push(InputError { file: file.to_owned(), line, column, kind });
-                }
-            }
-            line_start += line.len();
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
+    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<NetworkListError>> {
+        let entries = network_list::parse(file, text, Shape::Notes)?;
         Ok(Self::new(entries))
     }
 
@@ -224,13 +207,17 @@ impl NeverBlock {
     }
 
     /// Why `network` is not to be blocked, if it overlaps a protected network in
-    /// either direction: reserved first, then the operator's list, then AWS.
+    /// either direction: reserved first, then the operator's list, then the operator's own
+    /// networks, then AWS.
     pub fn protection(&self, network: IpNet) -> Option<Protection> {
         if let Some((entry, purpose)) = self.reserved.overlapping(network) {
             return Some(Protection::Reserved { entry, purpose });
         }
         if let Some((entry, note)) = self.operator.overlapping(network) {
             return Some(Protection::NeverBlock { entry, note: note.clone() });
+        }
+        if let Some((entry, name)) = self.assets.overlapping(network) {
+            return Some(Protection::Asset { entry, name: name.clone() });
         }
         let (entry, range) = self.aws.overlapping(network)?;
         Some(Protection::Aws { entry, range: *range })
@@ -244,68 +231,10 @@ fn reserved_ranges() -> Ranges<&'static str> {
     Ranges::new(RESERVED.iter().map(|range| (network(range), range.purpose)).collect())
 }
 
-/// A network of the operator's list and the note beside it.
-type Entry = (IpNet, Option<Arc<str>>);
-
-/// The network and note of one line, or where in the line it went wrong.
-fn parse_line(line: &str) -> Result<Option<Entry>, (usize, NeverBlockErrorKind)> {
-    let content = line.split('#').next().unwrap_or_default();
-    let start = content.len() - content.trim_start().len();
-    let content = content.trim();
-    if content.is_empty() {
-        return Ok(None);
-    }
-    let (entry, note) = content.split_once(char::is_whitespace).unwrap_or((content, ""));
-    let network = parse_address_or_network(entry).map_err(|kind| (start, kind.into()))?;
-    let note = note.trim();
-    let is_control = |character: char| character.is_control() && character != '\t';
-    if let Some(control) = note.find(is_control) {
-        let note_start = content.len() - note.len();
-        return Err((start + note_start + control, NeverBlockErrorKind::Note));
-    }
-    Ok(Some((network, (!note.is_empty()).then(|| note.into()))))
-}
-
-/// Networks with a value each, ready for one binary search per question.
-///
-/// Two networks are either apart or one holds the other. Only the widest are kept,
-/// since whatever overlaps a network inside a wider one overlaps the wider one too;
-/// those that remain are apart, so their ends rise with their starts.
-#[derive(Debug, Clone)]
-struct Ranges<Value> {
-    /// Sorted; IPv4 before IPv6, no two overlap.
-    widest: Vec<(IpNet, Value)>,
-}
-
-impl<Value> Ranges<Value> {
-    /// `networks` must be canonical. Their order, by address and then by length, puts
-    /// each directly after the network that holds it.
-    fn new(networks: BTreeMap<IpNet, Value>) -> Self {
-        let mut widest: Vec<(IpNet, Value)> = Vec::with_capacity(networks.len());
-        for (network, value) in networks {
-            if !widest.last().is_some_and(|(wider, _)| wider.contains(&network)) {
-                widest.push((network, value));
-            }
-        }
-        Self { widest }
-    }
-
-    /// The last network that begins before `network` ends overlaps it, or none does.
-    fn overlapping(&self, network: IpNet) -> Option<(IpNet, &Value)> {
-        let (first, last) = (network.network(), network.broadcast());
-        let after = self.widest.partition_point(|(entry, _)| start(entry) <= last);
-        let (entry, value) = &self.widest[after.checked_sub(1)?];
-        // An IPv4 end is below any IPv6 start, as the order of `IpAddr` has it.
-        (entry.broadcast() >= first).then_some((*entry, value))
-    }
-}
-
-fn start(network: &IpNet) -> IpAddr {
-    network.network()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::testing::{network, one_a_line};
     use proptest::prelude::*;
@@ -319,7 +248,9 @@ mod tests {
         let list = parse(list);
         let found = list.protection(network(asked)).map(|protection| match protection {
             Protection::Reserved { entry, purpose } => (entry.to_string(), Some(purpose.into())),
-            Protection::NeverBlock { entry, note } => (entry.to_string(), note),
+            Protection::NeverBlock { entry, note } | Protection::Asset { entry, name: note } => {
+                (entry.to_string(), note)
+            }
             Protection::Aws { entry, range } => {
                 (entry.to_string(), Some(range.service.name().into()))
             }

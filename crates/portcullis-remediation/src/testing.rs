@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use portcullis_detection::{
-    Category, Confidence, Coverage, Detection, Evidence, Findings, Ground, Offender, Outcomes,
-    Severity, points, source_points,
+    Background, Category, Confidence, Coverage, Detection, Evidence, Findings, Ground, Offender,
+    Outcomes, Severity, points, source_points,
 };
 use portcullis_ingest::{Timestamp, UntrustedBuf};
 
@@ -48,6 +48,7 @@ pub(crate) fn offender(source: &str) -> Offender {
         principals: 0,
         first: Timestamp::from_epoch_ms(1_762_243_200_000),
         last: Timestamp::from_epoch_ms(1_762_243_260_000),
+        background: Background::default(),
     }
 }
 

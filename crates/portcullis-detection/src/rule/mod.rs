@@ -19,6 +19,7 @@ mod spot;
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use portcullis_ingest::{Field, FieldSet, Request};
 
 pub use condition::{Conditions, StatusSet};
@@ -27,6 +28,7 @@ pub use example::{Example, ExampleFailure, ExampleRequest, ExampleStep};
 pub(crate) use pattern::Patterns;
 pub(crate) use spot::{Spot, write_caret};
 
+use crate::background::{Background, Backgrounds};
 use crate::crawler::Crawlers;
 use crate::level::{Category, Confidence, Severity, named, points};
 use crate::rate::{Key, RatePlan};
@@ -418,6 +420,7 @@ pub struct RuleSet {
     rates: RatePlan,
     digest: RuleDigest,
     crawlers: Crawlers,
+    backgrounds: Option<Arc<dyn Backgrounds>>,
 }
 
 impl RuleSet {
@@ -457,7 +460,8 @@ impl RuleSet {
         let engine = Engine::new(&rules);
         let rates = RatePlan::new(&rules);
         let digest = RuleDigest::of(rules.iter().map(|rule| (rule.id(), rule.source())));
-        Self { rules, engine, rates, digest, crawlers: Crawlers::default() }
+        let crawlers = Crawlers::default();
+        Self { rules, engine, rates, digest, crawlers, backgrounds: None }
     }
 
     /// The same rules, with crawlers to tell from those who only say that they are. States of
@@ -472,6 +476,18 @@ impl RuleSet {
             }
         }
         Self { digest, crawlers, ..self }
+    }
+
+    /// The same rules, with what is known of sources from elsewhere. It is asked for when all
+    /// requests were seen, so that states of scans with and without it are the same.
+    #[must_use]
+    pub fn with_backgrounds(self, backgrounds: Arc<dyn Backgrounds>) -> Self {
+        Self { backgrounds: Some(backgrounds), ..self }
+    }
+
+    /// What is known of a source from elsewhere.
+    pub(crate) fn background(&self, source: IpNet) -> Background {
+        self.backgrounds.as_deref().map_or_else(Background::default, |known| known.of(source))
     }
 
     pub(crate) const fn crawlers(&self) -> &Crawlers {

@@ -19,7 +19,8 @@ use std::cell::{Cell, RefCell};
 
 use ipnet::IpNet;
 use portcullis_detection::{
-    Category, Confidence, Detection, Evidence, Findings, Ground, Offender, Outcomes, Severity,
+    Background, Category, Confidence, Detection, Evidence, Findings, Ground, Offender, Outcomes,
+    Severity,
 };
 use portcullis_ingest::{Timestamp, UntrustedBuf};
 use portcullis_remediation::{
@@ -326,5 +327,6 @@ fn offender(source: &str, score: u32, last_ms: i64) -> Offender {
         principals: 0,
         first: last,
         last,
+        background: Background::default(),
     }
 }
