@@ -14,6 +14,7 @@ mod doctor;
 mod exit_codes;
 mod explain;
 mod export;
+mod findings_file;
 mod formats;
 mod keeping;
 mod kill_loop;

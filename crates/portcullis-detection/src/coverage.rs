@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use portcullis_ingest::{Field, FieldSet, RejectReason};
+use portcullis_ingest::{Field, FieldSet, ObjectReport, RejectReason};
 
 use crate::memory::Forgotten;
 use crate::rule::RuleSet;
@@ -90,6 +90,28 @@ pub struct ObjectSeen<'a> {
     pub duplicates: u64,
     /// Why it is incomplete; `None` when it was read to its end.
     pub incomplete: Option<&'a str>,
+}
+
+impl<'a> ObjectSeen<'a> {
+    /// What a report tells of an object, of which so many records are left out as twins of
+    /// others.
+    pub fn new(
+        object: &'a str,
+        report: &'a ObjectReport,
+        duplicates: u64,
+        incomplete: Option<&'a str>,
+    ) -> Self {
+        Self {
+            object,
+            format: report.format.as_deref().or((report.records == 0).then_some("empty")),
+            fields: report.fields,
+            records: report.records,
+            text_bytes: report.text_bytes,
+            outside_span: 0,
+            duplicates,
+            incomplete,
+        }
+    }
 }
 
 impl Coverage {

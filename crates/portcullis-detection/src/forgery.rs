@@ -177,50 +177,53 @@ impl Kind {
 }
 
 fn forgery(reason: RejectReason, kind: Kind) -> Forgery {
-    let (severity, confidence, title, explanation) = match reason {
-        RejectReason::Forged => (
-            Severity::High,
-            Confidence::Medium,
-            "a trusted field written twice",
-            "The address, time, status or id stands twice in one record with different values. \
+    Forgery::of(reason, kind.records, kind.first, kind.last)
+}
+
+impl Forgery {
+    /// Records that were refused for that reason.
+    pub(crate) fn of(
+        reason: RejectReason,
+        records: u64,
+        evidence: Vec<ForgedRecord>,
+        last: ForgedRecord,
+    ) -> Self {
+        let (severity, confidence, title, explanation) = match reason {
+            RejectReason::Forged => (
+                Severity::High,
+                Confidence::Medium,
+                "a trusted field written twice",
+                "The address, time, status or id stands twice in one record with different values. \
              A client whose text ends its own quotes can add a field so; which of the two the \
              gateway wrote cannot be told. A template that gives two variables one name does \
              the same on every record.",
-        ),
-        RejectReason::Smuggled => (
-            Severity::High,
-            Confidence::Medium,
-            "a record written inside a value",
-            "A value holds the end of its record and the beginning of another, so that two \
+            ),
+            RejectReason::Smuggled => (
+                Severity::High,
+                Confidence::Medium,
+                "a record written inside a value",
+                "A value holds the end of its record and the beginning of another, so that two \
              records seem to stand where one does. A client that writes it can make up a \
              request of anybody's. Neither is read.",
-        ),
-        RejectReason::Shifted => (
-            Severity::Medium,
-            Confidence::Low,
-            "separators written inside a value",
-            "The record's fixed text and its outer values are in place, but no way of cutting \
+            ),
+            RejectReason::Shifted => (
+                Severity::Medium,
+                Confidence::Low,
+                "separators written inside a value",
+                "The record's fixed text and its outer values are in place, but no way of cutting \
              what stands between gives each field a value of its type. A client that writes \
              the format's own separators shifts the columns so; so does a template that \
              changed while the object was written.",
-        ),
-        _ => (
-            Severity::Medium,
-            Confidence::Low,
-            "a record with two readings",
-            "The record can be cut in more than one way, and the ways disagree in a field. A \
+            ),
+            _ => (
+                Severity::Medium,
+                Confidence::Low,
+                "a record with two readings",
+                "The record can be cut in more than one way, and the ways disagree in a field. A \
              client that writes the format's own separators causes it, on purpose or because \
              the format does not quote what clients send; a JSON format does.",
-        ),
-    };
-    Forgery {
-        reason,
-        title,
-        explanation,
-        severity,
-        confidence,
-        records: kind.records,
-        evidence: kind.first,
-        last: kind.last,
+            ),
+        };
+        Self { reason, title, explanation, severity, confidence, records, evidence, last }
     }
 }

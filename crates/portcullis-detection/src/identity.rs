@@ -13,7 +13,7 @@
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
 use foldhash::fast::FixedState;
-use portcullis_ingest::{Request, Timestamp, Untrusted};
+use portcullis_ingest::{Reject, Request, Sink, Timestamp, Untrusted};
 
 /// Lengths of the ids that the gateway makes. Those seen have 15 or 16 characters.
 const LENGTHS: std::ops::RangeInclusive<usize> = 12..=24;
@@ -35,6 +35,53 @@ pub fn identity(request: &Request<'_>) -> Option<u64> {
         text.map(Untrusted::bytes).hash(&mut hasher);
     }
     Some(hasher.finish())
+}
+
+/// Identities of an object's records, in their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identities(pub Vec<u64>);
+
+/// Passes requests on, gathers their identities, and leaves out those that are twins.
+pub struct Once<'s, S> {
+    sink: &'s mut S,
+    /// Places of the records to leave out, sorted.
+    left_out: &'s [usize],
+    /// How many identities are wanted; those of later records are not gathered.
+    most: usize,
+    /// Of all records that have one, in their order.
+    pub identities: Identities,
+    /// How many records were left out.
+    pub duplicates: u64,
+}
+
+impl<'s, S> Once<'s, S> {
+    /// Leaves those out; `most` is 0 when both of two twins are to count.
+    pub fn new(sink: &'s mut S, most: usize, left_out: &'s [usize]) -> Self {
+        Self { sink, left_out, most, identities: Identities::default(), duplicates: 0 }
+    }
+}
+
+impl<S: Sink> Sink for Once<'_, S> {
+    fn request(&mut self, request: &Request<'_>) {
+        if self.identities.0.len() < self.most
+            && let Some(identity) = identity(request)
+        {
+            let place = self.identities.0.len();
+            self.identities.0.push(identity);
+            if let Some((first, rest)) = self.left_out.split_first()
+                && *first == place
+            {
+                self.left_out = rest;
+                self.duplicates += 1;
+                return;
+            }
+        }
+        self.sink.request(request);
+    }
+
+    fn reject(&mut self, reject: &Reject<'_>) {
+        self.sink.reject(reject);
+    }
 }
 
 fn is_of_the_gateway(id: &[u8]) -> bool {

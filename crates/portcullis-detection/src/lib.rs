@@ -9,12 +9,14 @@
 //! about an offender is left to remediation.
 
 mod account;
+mod audit;
 mod background;
 mod calibrate;
 mod compare;
 mod correlation;
 mod coverage;
 mod crawler;
+pub mod document;
 mod forgery;
 mod identity;
 mod level;
@@ -31,12 +33,14 @@ mod source;
 mod state;
 mod suspect;
 mod tally;
+mod task;
 mod timeline;
 mod tokens;
 mod traffic;
 mod view;
 
 pub use account::{Account, Answer, AskedRequest, Question, RateCount};
+pub use audit::{Audit, AuditedObject, Disagreement, Names};
 pub use background::{Background, Backgrounds, Network};
 pub use calibrate::{Budget, Calibration, Measured};
 pub use compare::{Comparison, Difference, RuleChange, RuleDifference, SourceDifference, Totals};
@@ -44,7 +48,7 @@ pub use correlation::Correlation;
 pub use coverage::{BlindRule, Coverage, ObjectSeen};
 pub use crawler::{CrawlerError, Crawlers};
 pub use forgery::{ForgedRecord, Forgery};
-pub use identity::identity;
+pub use identity::{Identities, Once, identity};
 pub use level::{
     BLOCK_LEVEL, Category, Confidence, Severity, points, repetition, request_score, source_points,
 };
@@ -65,6 +69,7 @@ pub use scan::Scan;
 pub use signature::{Census, Classifier, Hit, MAX_TEXT_BYTES, Verdict, Work};
 pub use state::{RuleDigest, StateError, StateKey};
 pub use suspect::{Contributor, Suspect};
+pub use task::{MapTask, Reading, ReduceTask, Row, Twins, identities};
 pub use timeline::{Axis, Counts, Timeline};
 pub use tokens::Tokens;
 pub use traffic::{SourceTraffic, Traffic};

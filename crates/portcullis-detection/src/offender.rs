@@ -15,8 +15,9 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use portcullis_ingest::{Timestamp, UntrustedBuf};
+use portcullis_ingest::{RejectReason, Timestamp, UntrustedBuf};
 
+use crate::audit::Audit;
 use crate::background::Background;
 use crate::correlation::Correlation;
 use crate::coverage::Coverage;
@@ -66,6 +67,27 @@ pub struct Findings {
     pub forgeries: Vec<Forgery>,
     /// What all sources did well, if somebody asked for it: [`crate::Scan::traffic`].
     pub traffic: Option<Traffic>,
+    /// Requests of all sources together, of those that nothing speaks against too.
+    pub requests_of_sources: u64,
+    /// What the findings are held against before they are acted on, if somebody counted; see
+    /// [`Findings::accept`].
+    pub audit: Option<Audit>,
+}
+
+impl Findings {
+    /// Puts everything in its order.
+    pub(crate) fn sort(&mut self) {
+        for list in [&mut self.offenders, &mut self.watched] {
+            list.sort_by(|a, b| b.score.cmp(&a.score).then(a.source.cmp(&b.source)));
+        }
+        self.suspects.sort_by(|a, b| {
+            let place = |suspect: &Suspect| (suspect.key, suspect.value.clone());
+            b.score.cmp(&a.score).then_with(|| place(a).cmp(&place(b)))
+        });
+        self.forgeries.sort_by_key(|forgery| {
+            RejectReason::ALL.iter().position(|reason| *reason == forgery.reason)
+        });
+    }
 }
 
 /// A source and what speaks against it.

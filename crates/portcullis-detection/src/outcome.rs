@@ -63,6 +63,10 @@ impl Outcomes {
         answered + failed + attempt + blocked + unknown
     }
 
+    pub(crate) fn set(&mut self, outcome: Outcome, requests: u64) {
+        self.0[outcome as usize] = requests;
+    }
+
     pub(crate) fn add(&mut self, outcome: Outcome) {
         self.0[outcome as usize] += 1;
     }

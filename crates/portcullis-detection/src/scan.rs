@@ -25,7 +25,6 @@ use crate::rate::{Bursts, Group, GroupKey, Growth, Key, is_blocked};
 use crate::rule::RuleSet;
 use crate::signature::{Classifier, Verdict};
 use crate::source::{Grounds, Source, SourceKey};
-use crate::suspect::Suspect;
 use crate::traffic::Traffic;
 
 /// When memory is short, clients of more entries than the first are cut first, and of more
@@ -174,6 +173,16 @@ impl<'r> Scan<'r> {
     /// Takes in what reading one object gave.
     pub fn object(&mut self, object: &ObjectSeen<'_>) {
         self.coverage.add_object(self.rules, object);
+    }
+
+    /// Bytes that are kept of clients.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.kept_bytes + self.table_bytes()
+    }
+
+    /// What was looked at so far.
+    pub const fn coverage(&self) -> &Coverage {
+        &self.coverage
     }
 
     /// Takes in everything another scan with the same rules saw.
@@ -360,6 +369,7 @@ impl<'r> Scan<'r> {
         let forgeries = self.forgeries.finish();
         let mut findings = Findings { coverage: self.coverage, forgeries, ..Findings::default() };
         for (key, source) in self.sources.drain() {
+            findings.requests_of_sources += source.requests();
             if source.is_plainly_quiet(self.rules) {
                 continue;
             }
@@ -372,19 +382,13 @@ impl<'r> Scan<'r> {
             };
             list.extend(judged.offender(key));
         }
-        for list in [&mut findings.offenders, &mut findings.watched] {
-            list.sort_by(|a, b| b.score.cmp(&a.score).then(a.source.cmp(&b.source)));
-        }
         for (key, group) in self.groups.drain() {
             let forgotten = self.sketch.estimate(sketch_key(&key)).counted;
             let names = &self.objects.names;
             let grounds = Grounds::of_rates(self.rules, key.by, &group.counts, forgotten, names);
             findings.suspects.extend(group.suspect(&key, self.rules.rates(), grounds));
         }
-        findings.suspects.sort_by(|a, b| {
-            let place = |suspect: &Suspect| (suspect.key, suspect.value.clone());
-            b.score.cmp(&a.score).then_with(|| place(a).cmp(&place(b)))
-        });
+        findings.sort();
         findings
     }
 

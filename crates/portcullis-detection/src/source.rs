@@ -223,6 +223,11 @@ impl Source {
         self.requests <= FEW_REQUESTS && self.principals.hashes().len() <= FEW_PRINCIPALS
     }
 
+    /// All its requests.
+    pub(crate) const fn requests(&self) -> u64 {
+        self.requests
+    }
+
     /// What is remembered of it when it is forgotten.
     pub(crate) const fn remembered(&self) -> Remembered {
         Remembered { counted: 0, requests: self.requests, good: self.good }

@@ -1,6 +1,5 @@
 //! Numbers, names and logged text as people read them.
 
-use ipnet::IpNet;
 use portcullis_detection::{Category, Detection, RateFigure};
 use portcullis_ingest::{Timestamp, Untrusted, redacted};
 
@@ -47,14 +46,7 @@ pub(crate) fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// A source: an address, or a network when it is more than one.
-pub fn source(source: IpNet) -> String {
-    if source.prefix_len() == source.max_prefix_len() {
-        source.addr().to_string()
-    } else {
-        source.to_string()
-    }
-}
+pub use portcullis_detection::document::source_name as source;
 
 /// A rate's figures: `412 requests in 60 s, limit 100`.
 pub fn rate_in_words(rate: &RateFigure) -> String {

@@ -416,6 +416,10 @@ pub struct Scan {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub crawlers: CrawlerRanges,
+    /// Find what `plan` would: what stands in half an object is set aside, and JSON tells what
+    /// all sources did well, which a plan weighs.
+    #[arg(long)]
+    pub for_plan: bool,
     /// End with code 2 when there are offenders (at or above --fail-on).
     #[arg(long)]
     pub exit_code: bool,
@@ -560,6 +564,9 @@ client, or with that id, is in the logs.";
 /// `portcullis plan`.
 #[derive(Debug, Args)]
 #[command(after_long_help = exit::HELP)]
+#[command(mut_arg("locations", |locations| {
+    locations.required(false).required_unless_present("findings").conflicts_with("findings")
+}))]
 pub struct Plan {
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -567,6 +574,11 @@ pub struct Plan {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub keeping: Keeping,
+    /// Plan on findings that were written before, instead of on logs: the JSON of `scan
+    /// --for-plan -o json`, or of a job on Apache Spark. They are refused unless every listed
+    /// object was read once and the sums over objects and over sources agree.
+    #[arg(long, value_name = "FILE", conflicts_with = "state")]
+    pub findings: Option<PathBuf>,
     /// The IP sets as they are now, a JSON file. Without it and without --target the plan
     /// starts from two empty sets, one for IPv4 and one for IPv6.
     #[arg(long, value_name = "FILE", conflicts_with = "target")]

@@ -14,8 +14,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use portcullis_detection::identity;
-use portcullis_ingest::{Reject, Request, Sink};
+use portcullis_detection::Identities;
 
 /// Bytes of memory for each identity kept: in a table, and in the order of coming.
 const BYTES_EACH: u64 = 32;
@@ -41,10 +40,6 @@ struct State<Finished> {
     /// Whether a thread panicked, so that its object never comes.
     broken: bool,
 }
-
-/// Identities of an object's records, in their order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identities(pub Vec<u64>);
 
 /// An object whose turn has come.
 pub struct Due<Finished> {
@@ -164,49 +159,6 @@ impl Window {
                 self.known.remove(&identity);
             }
         }
-    }
-}
-
-/// Passes requests on, gathers their identities, and leaves out those that are twins.
-pub struct Once<'s, S> {
-    sink: &'s mut S,
-    /// Places of the records to leave out, sorted.
-    left_out: &'s [usize],
-    /// How many identities are wanted; those of later records are not gathered.
-    most: usize,
-    /// Of all records that have one, in their order.
-    pub identities: Identities,
-    /// How many records were left out.
-    pub duplicates: u64,
-}
-
-impl<'s, S> Once<'s, S> {
-    /// Leaves those out; `most` is 0 when both of two twins are to count.
-    pub fn new(sink: &'s mut S, most: usize, left_out: &'s [usize]) -> Self {
-        Self { sink, left_out, most, identities: Identities::default(), duplicates: 0 }
-    }
-}
-
-impl<S: Sink> Sink for Once<'_, S> {
-    fn request(&mut self, request: &Request<'_>) {
-        if self.identities.0.len() < self.most
-            && let Some(identity) = identity(request)
-        {
-            let place = self.identities.0.len();
-            self.identities.0.push(identity);
-            if let Some((first, rest)) = self.left_out.split_first()
-                && *first == place
-            {
-                self.left_out = rest;
-                self.duplicates += 1;
-                return;
-            }
-        }
-        self.sink.request(request);
-    }
-
-    fn reject(&mut self, reject: &Reject<'_>) {
-        self.sink.reject(reject);
     }
 }
 

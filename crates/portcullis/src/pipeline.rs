@@ -8,18 +8,19 @@
 mod export;
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use portcullis_detection::{
-    Answer, Calibration, Findings, ObjectSeen, Overview, Question, RuleSet, Scan, Traffic,
+    Answer, AuditedObject, Calibration, Findings, Identities, ObjectSeen, Once, Overview, Question,
+    RuleSet, Scan, Traffic,
 };
 use portcullis_ingest::{
     LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
 };
 
-use crate::duplicates::{Duplicates, Identities, Once};
+use crate::duplicates::Duplicates;
 use crate::failure::Failure;
 use crate::joining::{Batch, Joined, Joining, Object, Role};
 use crate::location::Input;
@@ -156,7 +157,12 @@ impl Reading<'_> {
     /// Looks for offenders in all objects.
     pub fn findings(&self, rules: &RuleSet, purpose: Purpose<'_>) -> (Findings, Tally) {
         let (done, tally) = self.scanned(rules, purpose);
-        (decided(done.scan, done.provisional, purpose), tally)
+        let listed = self.inputs.len() + self.joining.map_or(0, |joining| joining.inputs.len());
+        let findings = decided(done.scan, done.provisional, purpose);
+        if purpose != Purpose::Block {
+            return (findings, tally);
+        }
+        (findings.with_audit(listed as u64, done.audited), tally)
     }
 
     /// Gathers from all objects what is to be kept. `known` are the identities of records that
@@ -184,7 +190,7 @@ impl Reading<'_> {
         let answer = done.scan.answer();
         let (mut findings, overview) = done.scan.overview();
         if let Some(provisional) = done.provisional {
-            add_provisional(&mut findings, provisional.finish());
+            findings.add_set_aside(provisional.finish());
         }
         findings.traffic = Some(traffic);
         Surveyed { findings, overview, answer, tally }
@@ -359,8 +365,7 @@ impl Reading<'_> {
         left_out: &[usize],
     ) -> Alone<'rules> {
         let wanted = AtomicBool::new(false);
-        let mut observe = Observe(&mut scan);
-        let mut once = Once::new(&mut observe, most, left_out);
+        let mut once = Once::new(&mut scan, most, left_out);
         let report = self.read(object, &wanted, &mut once);
         let Once { identities, duplicates, .. } = once;
         Alone { scan, report, identities, duplicates }
@@ -486,6 +491,8 @@ struct Scanned<'rules> {
     hours: BTreeMap<i64, Scan<'rules>>,
     /// By the object's place among the inputs.
     reports: Vec<(usize, Report)>,
+    /// What became of the objects, but of those that are kept.
+    audited: Vec<AuditedObject>,
     /// Of the records that count, by their object's place.
     identities: BTreeMap<usize, Vec<u64>>,
     /// Objects with records that do not.
@@ -499,6 +506,7 @@ impl<'rules> Scanned<'rules> {
             provisional: None,
             hours: BTreeMap::new(),
             reports: Vec::new(),
+            audited: Vec::new(),
             identities: BTreeMap::new(),
             with_twins: BTreeSet::new(),
         }
@@ -507,6 +515,7 @@ impl<'rules> Scanned<'rules> {
     /// Takes in an object, as far as it counts for the purpose.
     fn take(&mut self, object: &Object<'_>, read: Alone<'rules>, purpose: Purpose<'_>) {
         let Alone { mut scan, report, duplicates, .. } = read;
+        let (requests, rejects) = (scan.coverage().requests, scan.coverage().rejected());
         let shows = matches!(purpose, Purpose::Show | Purpose::Answer(_));
         let is_whole = report.incomplete().is_none();
         match purpose {
@@ -515,7 +524,10 @@ impl<'rules> Scanned<'rules> {
                 merge_into(&mut self.hours, hours[object.number], scan);
             }
             _ => {
-                report.tell(object.input, duplicates, |seen| self.scan.object(seen));
+                report.tell(object.input, duplicates, |seen| {
+                    self.scan.object(seen);
+                    self.audited.push(AuditedObject::new(seen, requests, rejects));
+                });
                 match &mut self.provisional {
                     _ if is_whole || shows => self.scan.merge(scan),
                     Some(provisional) => provisional.merge(scan),
@@ -537,6 +549,7 @@ impl<'rules> Scanned<'rules> {
             merge_into(&mut self.hours, hour, theirs);
         }
         self.reports.append(&mut other.reports);
+        self.audited.append(&mut other.audited);
         self.identities.append(&mut other.identities);
         self.with_twins.append(&mut other.with_twins);
     }
@@ -554,7 +567,7 @@ pub fn decided(scan: Scan<'_>, provisional: Option<Scan<'_>>, purpose: Purpose<'
     let traffic = (purpose == Purpose::Block).then(|| traffic(&scan, provisional.as_ref()));
     let mut findings = scan.finish();
     if let Some(provisional) = provisional {
-        add_provisional(&mut findings, provisional.finish());
+        findings.add_set_aside(provisional.finish());
     }
     findings.traffic = traffic;
     findings
@@ -565,22 +578,6 @@ fn traffic(scan: &Scan<'_>, provisional: Option<&Scan<'_>>) -> Traffic {
     let mut traffic = scan.traffic();
     traffic.merge(provisional.map(Scan::traffic).unwrap_or_default());
     traffic
-}
-
-/// Adds the offenders that only objects which ended early speak against, so that a plan
-/// can say why it leaves them alone; and what was read of those objects.
-fn add_provisional(findings: &mut Findings, provisional: Findings) {
-    // A plan names sources, and a forgery or a suspect is none.
-    let Findings { offenders, watched, coverage, forgeries: _, suspects: _, traffic: _ } = findings;
-    let known: HashSet<_> =
-        offenders.iter().chain(&*watched).map(|offender| offender.source).collect();
-    let unknown = provisional.offenders.into_iter();
-    offenders.extend(unknown.filter(|offender| !known.contains(&offender.source)));
-    coverage.requests += provisional.coverage.requests;
-    coverage.forgotten.merge(provisional.coverage.forgotten);
-    for (sum, count) in coverage.rejects.iter_mut().zip(provisional.coverage.rejects) {
-        *sum += count;
-    }
 }
 
 /// What became of one object.
@@ -606,29 +603,8 @@ impl Report {
             Self::Read(report, outside) => (report, *outside),
             Self::Unreadable(_) => (&nothing, 0),
         };
-        told(&ObjectSeen {
-            object: &input.name,
-            format: report.format.as_deref().or((report.records == 0).then_some("empty")),
-            fields: report.fields,
-            records: report.records,
-            text_bytes: report.text_bytes,
-            outside_span,
-            duplicates,
-            incomplete: incomplete.as_deref(),
-        });
-    }
-}
-
-/// Looks for offenders.
-struct Observe<'s, 'rules>(&'s mut Scan<'rules>);
-
-impl Sink for Observe<'_, '_> {
-    fn request(&mut self, request: &Request<'_>) {
-        self.0.observe(request);
-    }
-
-    fn reject(&mut self, reject: &Reject<'_>) {
-        self.0.observe_reject(reject);
+        let seen = ObjectSeen::new(&input.name, report, duplicates, incomplete.as_deref());
+        told(&ObjectSeen { outside_span, ..seen });
     }
 }
 

@@ -12,6 +12,7 @@ mod decode;
 mod doctor;
 mod explain;
 mod export;
+mod findings_file;
 mod formats;
 mod import_sigma;
 mod init;

@@ -19,6 +19,7 @@ use portcullis_remediation::{
     plan_reviewed,
 };
 
+use super::findings_file;
 use super::keeping::{self, Found};
 use super::lists::{Lists, bad_input};
 use super::{Page, inert, load_judgement, print, read_option_file, tell};
@@ -40,7 +41,6 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let now = time_of(arguments.at.as_deref())?;
-    let rules = load_judgement(arguments.rules.as_deref(), &arguments.crawlers)?;
     let lists = Lists::read(Some(&arguments.protected), configuration)?;
     let base = match &arguments.target.target {
         Some(_) => {
@@ -52,14 +52,10 @@ pub(super) fn run(
         Some(path) => read_decisions(path)?,
         None => Rulings::default(),
     };
-    let read = (&arguments.logs, &arguments.keeping);
-    let Found { findings, tally, prepared } =
-        keeping::findings(&rules, Purpose::Block, read, global, terminal)?;
-    let page = match arguments.output {
-        PlanOutput::Human => Page::Shown,
-        PlanOutput::Json => Page::None,
+    let (findings, exit) = match &arguments.findings {
+        Some(path) => findings_file::accepted(path)?,
+        None => found(arguments, global, terminal)?,
     };
-    let gaps = tell(&tally, page, terminal);
     let plan = base.plan(&findings, &lists, configuration, &rulings, now);
     tell_blind(&findings, &plan, terminal);
 
@@ -72,7 +68,25 @@ pub(super) fn run(
     };
     let changes =
         if arguments.detailed_exitcode && plan.has_changes() { Exit::Found } else { Exit::Done };
-    Ok(prepared.exit.or_worse(gaps).or_worse(changes))
+    Ok(exit.or_worse(changes))
+}
+
+/// What the logs show, and what is worse than done about them.
+fn found(
+    arguments: &Plan,
+    global: &Global,
+    terminal: &Terminal,
+) -> Result<(Findings, Exit), Failure> {
+    let rules = load_judgement(arguments.rules.as_deref(), &arguments.crawlers)?;
+    let read = (&arguments.logs, &arguments.keeping);
+    let Found { findings, tally, prepared } =
+        keeping::findings(&rules, Purpose::Block, read, global, terminal)?;
+    let page = match arguments.output {
+        PlanOutput::Human => Page::Shown,
+        PlanOutput::Json => Page::None,
+    };
+    let gaps = tell(&tally, page, terminal);
+    Ok((findings, prepared.exit.or_worse(gaps)))
 }
 
 /// What a plan starts from.

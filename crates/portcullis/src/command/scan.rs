@@ -16,9 +16,10 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
     let rules = load_judgement(arguments.rules.as_deref(), &arguments.crawlers)?;
+    let purpose = if arguments.for_plan { Purpose::Block } else { Purpose::Show };
     let read = (&arguments.logs, &arguments.keeping);
     let Found { findings, tally, prepared } =
-        keeping::findings(&rules, Purpose::Show, read, global, terminal)?;
+        keeping::findings(&rules, purpose, read, global, terminal)?;
 
     let secrets = arguments.logs.secrets();
     let mut out = Vec::new();

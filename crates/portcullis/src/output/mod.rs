@@ -6,8 +6,6 @@ pub mod applied;
 pub mod backtest;
 pub mod bench;
 pub mod calibrate;
-pub mod findings;
-pub mod json;
 pub mod lint;
 pub mod metrics;
 pub mod notice;
@@ -24,6 +22,7 @@ use anstyle::Style;
 use portcullis_detection::{Coverage, Severity};
 use portcullis_review::gaps;
 
+pub use portcullis_detection::document::{self as findings, json};
 pub use portcullis_review::{counted, rate_in_words, source};
 
 use crate::terminal::{ATTENTION, BAD, FAINT, HEADING, Painted};

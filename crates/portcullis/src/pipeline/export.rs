@@ -13,11 +13,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use portcullis_columns::{Judged, REQUESTS, Table, push_request};
-use portcullis_detection::{Findings, RuleSet, Scan};
+use portcullis_detection::{Findings, Identities, Once, RuleSet, Scan};
 use portcullis_ingest::{Reject, Request, Sink};
 
 use super::{Batch, Object, Purpose, Reading, Role, Tally, decided};
-use crate::duplicates::{Duplicates, Identities, Once};
+use crate::duplicates::Duplicates;
 use crate::ordered::{Chunks, Take, in_order};
 use crate::progress::Progress;
 

@@ -1,20 +1,21 @@
-//! What a scan found, as JSON.
+//! Writing what a scan found.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portcullis_detection::{
-    BlindRule, Correlation, Coverage, Detection, Evidence, Findings, ForgedRecord, Forgery,
-    Offender, Outcomes, Suspect,
-};
+use ipnet::IpNet;
 use portcullis_ingest::{Joined, RejectReason};
 
-use crate::output::json::{Object, Secrets};
-use crate::output::source;
-
-/// Version of the documents' shape. Fields may be added under one version; none is
-/// taken away or changes its meaning.
-const SCHEMA_VERSION: u32 = 1;
+use super::json::{Object, Secrets};
+use super::{SCHEMA_VERSION, source_name};
+use crate::audit::{Audit, AuditedObject};
+use crate::correlation::Correlation;
+use crate::coverage::{BlindRule, Coverage};
+use crate::forgery::{ForgedRecord, Forgery};
+use crate::offender::{Detection, Evidence, Findings, Offender};
+use crate::outcome::Outcomes;
+use crate::suspect::Suspect;
+use crate::traffic::SourceTraffic;
 
 /// Appends the whole document to `out`.
 pub fn write_document(
@@ -30,7 +31,46 @@ pub fn write_document(
     document.objects("watched", &findings.watched, offender);
     document.objects("suspects", &findings.suspects, suspect);
     document.objects("suspected_forgeries", &findings.forgeries, forgery);
+    if let Some(of) = &findings.audit {
+        document.object("audit", |object| audit(object, of));
+    }
+    if let Some(of) = &findings.traffic {
+        document.objects("traffic", of.sources(), traffic);
+    }
     document.close();
+}
+
+fn audit(object: &mut Object<'_>, audit: &Audit) {
+    object.number("listed", audit.listed);
+    object.number("requests_of_sources", audit.requests_of_sources);
+    object.objects("objects", &audit.objects, audited);
+}
+
+pub(super) fn audited(object: &mut Object<'_>, audited: &AuditedObject) {
+    object.text("object", &audited.object);
+    if let Some(format) = &audited.format {
+        object.text("format", format);
+    }
+    object.number("records", audited.records);
+    object.number("requests", audited.requests);
+    object.number("rejects", audited.rejects);
+    object.number("duplicates", audited.duplicates);
+    object.number("outside_span", audited.outside_span);
+    object.number("text_bytes", audited.text_bytes);
+    if let Some(reason) = &audited.incomplete {
+        object.text("incomplete", reason);
+    }
+}
+
+pub(super) fn traffic(object: &mut Object<'_>, (source, traffic): (IpNet, &SourceTraffic)) {
+    object.text("source", &source_name(source));
+    object.number("good_requests", traffic.good_requests);
+    if !traffic.principals.is_empty() {
+        // Not every reader of JSON holds 64 bits.
+        let principals: Vec<String> =
+            traffic.principals.iter().map(|principal| format!("{principal:016x}")).collect();
+        object.texts("principals", principals.iter().map(String::as_str));
+    }
 }
 
 /// Appends one offender as one line, without its line feed.
@@ -67,6 +107,7 @@ pub fn coverage(object: &mut Object<'_>, coverage: &Coverage, joined: Option<Joi
     object.number("flagged_without_client", coverage.flagged_without_client);
     object.number("requests_without_time", coverage.requests_without_time);
     object.number("requests_blocked_by_waf", coverage.requests_blocked_by_waf);
+    object.number("objects_blind_to_blocks", coverage.objects_blind_to_blocks);
     object.number("truncated_fields", coverage.truncated_fields);
     object.object("formats", |object| {
         for (format, objects) in &coverage.formats {
@@ -99,9 +140,9 @@ pub fn coverage(object: &mut Object<'_>, coverage: &Coverage, joined: Option<Joi
     }
 }
 
-fn offender(object: &mut Object<'_>, offender: &Offender) {
+pub(super) fn offender(object: &mut Object<'_>, offender: &Offender) {
     let detections = &offender.detections;
-    object.text("source", &source(offender.source));
+    object.text("source", &source_name(offender.source));
     object.number("score", offender.score);
     object.text("severity", offender.severity.name());
     object.texts("categories", offender.categories.iter().map(|category| category.name()));
@@ -123,7 +164,7 @@ fn offender(object: &mut Object<'_>, offender: &Offender) {
     object.objects("detections", detections, detection);
 }
 
-fn suspect(object: &mut Object<'_>, suspect: &Suspect) {
+pub(super) fn suspect(object: &mut Object<'_>, suspect: &Suspect) {
     object.text("key", suspect.key.name());
     object.untrusted("value", Some(suspect.value.as_untrusted()));
     object.number("score", suspect.score);
@@ -133,7 +174,7 @@ fn suspect(object: &mut Object<'_>, suspect: &Suspect) {
     object.number("requests", suspect.requests);
     object.number("clients", suspect.clients);
     object.objects("contributors", &suspect.contributors, |object, contributor| {
-        object.text("source", &source(contributor.source));
+        object.text("source", &source_name(contributor.source));
         object.number("requests", contributor.requests);
     });
     object.display("first", suspect.first);
@@ -177,7 +218,7 @@ pub fn correlation(object: &mut Object<'_>, correlation: Correlation) {
     object.number("points", correlation.points());
 }
 
-fn forgery(object: &mut Object<'_>, forgery: &Forgery) {
+pub(super) fn forgery(object: &mut Object<'_>, forgery: &Forgery) {
     object.text("reason", forgery.reason.name());
     object.text("title", forgery.title);
     object.text("explanation", forgery.explanation);

@@ -65,22 +65,19 @@ impl<'b> Object<'b> {
         write_string(self.out, text);
     }
 
-    /// Writes a value by its `Display`: numbers, addresses in quotes are
-    /// [`Object::display`]'s.
+    /// Writes a whole number.
     pub fn number(&mut self, name: &str, number: impl Into<u64>) {
         self.name(name);
         let _ = write!(self.out, "{}", number.into());
     }
 
     /// Writes a number by its `Display`.
-    #[cfg(feature = "query")]
     pub fn literal(&mut self, name: &str, number: impl fmt::Display) {
         self.name(name);
         let _ = write!(self.out, "{number}");
     }
 
     /// Writes `null`.
-    #[cfg(feature = "query")]
     pub fn null(&mut self, name: &str) {
         self.name(name);
         self.out.extend_from_slice(b"null");
