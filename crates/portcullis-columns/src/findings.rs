@@ -84,6 +84,8 @@ fn push_offender(table: &mut Table, offender: &Offender, standing: Standing) {
     let example = evidence.find(|evidence| evidence.field.is_some());
     let categories = joined(offender.categories.iter().map(|category| category.name()));
     let rules = joined(offender.detections.iter().map(|detection| &*detection.rule));
+    let known = &offender.background;
+    let listed = joined(known.listed.iter().map(|name| &**name));
     let grounds = joined(offender.grounds.iter().map(|ground| ground.name()));
     table
         .row()
@@ -104,6 +106,11 @@ fn push_offender(table: &mut Table, offender: &Offender, standing: Standing) {
         .text(Some(&grounds))
         .text(example.and_then(|evidence| evidence.field))
         .untrusted(example.map(|evidence| evidence.text.as_untrusted()))
+        .text(known.country.as_deref())
+        .integer(known.network.as_ref().map(|network| u64::from(network.number)))
+        .text(known.network.as_ref().and_then(|network| network.name.as_deref()))
+        .text(Some(&*listed).filter(|listed| !listed.is_empty()))
+        .text(known.asset.as_deref())
         .end();
 }
 

@@ -179,6 +179,11 @@ pub const OFFENDERS: Schema = Schema {
         text("grounds", "why it stands so, separated by blanks"),
         text("example_field", "which text the weightiest signature fired on"),
         text("example", "that text, at most 256 bytes around the match"),
+        text("country", "two letters, as a database that was given knows it"),
+        integer("as_number", "", "number of the autonomous system that it is in"),
+        text("as_name", "whose that system is"),
+        text("listed", "reputation lists that name it, separated by blanks"),
+        text("asset", "its name where it is the operator's own"),
     ],
 };
 

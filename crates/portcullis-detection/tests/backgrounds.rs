@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use portcullis_detection::document::json::Secrets;
+use portcullis_detection::document::{read_document, write_document};
 use portcullis_detection::{
-    Account, Background, Backgrounds, Correlation, Ground, Question, RuleSet, Scan, Standing,
+    Account, Background, Backgrounds, Correlation, Ground, Network, Question, RuleSet, Scan,
+    Standing,
 };
 use portcullis_ingest::{Request, Untrusted};
 
@@ -106,4 +109,34 @@ fn two_observed_rules_and_a_list_are_as_three() {
 fn what_is_gathered_does_not_depend_on_what_is_known() {
     let without = RuleSet::load(files()).expect("sound rules");
     assert_eq!(rules().digest(), without.digest());
+}
+
+#[test]
+fn what_is_known_is_written_and_read_as_the_same_bytes_and_nothing_that_acts_is_read() {
+    let rules = rules();
+    let mut scan = Scan::new(&rules);
+    for path in ["/odd", "/odd", "/queer"] {
+        scan.observe(&Request {
+            client: Some(LISTED.parse().expect("an address")),
+            path: Some(Untrusted::new(path.as_bytes())),
+            status: Some(404),
+            ..Request::default()
+        });
+    }
+    let mut findings = scan.finish();
+    let known = &mut findings.offenders[0].background;
+    known.network = Some(Network { number: 64_496, name: Some("Example \\u{1b} Hosting".into()) });
+    known.asset = Some("build server".into());
+    let written = |findings| {
+        let mut text = Vec::new();
+        write_document(&mut text, findings, None, Secrets::Hidden);
+        String::from_utf8(text).expect("JSON is text")
+    };
+    let text = written(&findings);
+    let read = read_document(text.as_bytes()).expect("a document of ours");
+    assert_eq!(read.offenders[0].background, findings.offenders[0].background);
+    assert_eq!(written(&read), text);
+    let hostile = text.replace("build server", "\\u001b[2J");
+    let error = read_document(hostile.as_bytes()).expect_err("it would act on a terminal");
+    assert_eq!(error.to_string(), "`\\u{1b}[2J` is no text that can be printed, in an offender");
 }

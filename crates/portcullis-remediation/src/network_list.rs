@@ -183,6 +183,13 @@ impl Assets {
         Ok(())
     }
 
+    /// Takes in another list; of a network that both have, this one's name stays.
+    pub fn merge(&mut self, other: &Self) {
+        for (network, name) in &other.0 {
+            self.0.entry(*network).or_insert_with(|| name.clone());
+        }
+    }
+
     /// The name of the narrowest network that overlaps the source.
     pub fn name(&self, source: IpNet) -> Option<&Arc<str>> {
         let around = crate::prefix::around(source).rev().find_map(|network| self.0.get(&network));

@@ -7,7 +7,9 @@
 //! Common Schema 8.11, <https://www.elastic.co/guide/en/ecs/8.11/index.html>.
 
 use ipnet::IpNet;
-use portcullis_detection::{Confidence, Detection, Findings, Offender, Outcome, Severity};
+use portcullis_detection::{
+    Background, Confidence, Detection, Findings, Network, Offender, Outcome, Severity,
+};
 use serde_json::{Map, Value, json};
 
 use crate::words::{category, shown, source};
@@ -58,6 +60,9 @@ fn ocsf_event(offender: &Offender, version: &str) -> Value {
             json!({"name": "evidences[].src_endpoint.name", "type_id": 12, "type": "Subnet", "value": source(offender.source)})
         }
     };
+    let known = &offender.background;
+    put(&mut endpoint, "location", known.country.as_deref().map(|code| json!({ "country": code })));
+    put(&mut endpoint, "autonomous_system", known.network.as_ref().map(autonomous_system));
     let mut evidence = object(json!({ "src_endpoint": endpoint }));
     put(&mut evidence, "data", example(offender).map(|(field, text)| json!({ field: text })));
     let severity = match offender.severity {
@@ -71,6 +76,14 @@ fn ocsf_event(offender: &Offender, version: &str) -> Value {
         Confidence::Medium => (2, "Medium"),
         Confidence::High => (3, "High"),
     };
+    let mut unmapped = object(json!({
+        "score": offender.score,
+        "requests": offender.requests,
+        "flagged_requests": offender.flagged_requests,
+        "flagged_answered": offender.outcomes.of(Outcome::Answered),
+        "good_requests": offender.good_requests,
+    }));
+    put_own(&mut unmapped, known);
     json!({
         "activity_id": 1, "activity_name": "Create",
         "category_uid": 2, "category_name": "Findings",
@@ -90,14 +103,21 @@ fn ocsf_event(offender: &Offender, version: &str) -> Value {
         "finding_info": finding,
         "evidences": [evidence],
         "observables": [observable],
-        "unmapped": {
-            "score": offender.score,
-            "requests": offender.requests,
-            "flagged_requests": offender.flagged_requests,
-            "flagged_answered": offender.outcomes.of(Outcome::Answered),
-            "good_requests": offender.good_requests,
-        },
+        "unmapped": unmapped,
     })
+}
+
+fn autonomous_system(network: &Network) -> Value {
+    let mut system = object(json!({ "number": network.number }));
+    put(&mut system, "name", network.name.as_deref());
+    Value::Object(system)
+}
+
+/// What is known of a source and has no field in either schema.
+fn put_own(map: &mut Map<String, Value>, known: &Background) {
+    let listed: Vec<&str> = known.listed.iter().map(|name| &**name).collect();
+    put(map, "listed", (!listed.is_empty()).then_some(listed));
+    put(map, "asset", known.asset.as_deref());
 }
 
 fn analytic(detection: &Detection) -> Value {
@@ -125,6 +145,19 @@ fn ecs_event(offender: &Offender, version: &str) -> Value {
     put(&mut event, "end", time(offender.last));
     let mut from = object(json!({ "address": source(offender.source) }));
     put(&mut from, "ip", address(offender.source));
+    let known = &offender.background;
+    let geo = known.country.as_deref().map(|code| json!({ "country_iso_code": code }));
+    put(&mut from, "geo", geo);
+    put(
+        &mut from,
+        "as",
+        known.network.as_ref().map(|network| {
+            let mut system = object(json!({ "number": network.number }));
+            let name = network.name.as_deref().map(|name| json!({ "name": name }));
+            put(&mut system, "organization", name);
+            Value::Object(system)
+        }),
+    );
     let mut portcullis = object(json!({
         "requests": offender.requests,
         "flagged_requests": offender.flagged_requests,
@@ -133,6 +166,7 @@ fn ecs_event(offender: &Offender, version: &str) -> Value {
         "rules": offender.detections.iter().map(|detection| &*detection.rule).collect::<Vec<_>>(),
         "categories": offender.categories.iter().map(|of| of.name()).collect::<Vec<_>>(),
     }));
+    put_own(&mut portcullis, known);
     put(&mut portcullis, "example", example(offender).map(|(field, text)| json!({ field: text })));
     let mut line = object(json!({
         "ecs": { "version": "8.11.0" },
@@ -237,6 +271,31 @@ mod tests {
         assert_eq!(event["ecs"]["version"], "8.11.0");
         let example = event["portcullis"]["example"]["path"].as_str().expect("a path");
         assert!(example.contains("etc/passwd"), "{example}");
+    }
+
+    #[test]
+    fn what_is_known_of_a_source_is_where_the_schemas_have_it() {
+        let mut found = findings(b"/a");
+        found.offenders[0].background = Background {
+            country: Some("NL".into()),
+            network: Some(Network { number: 64_496, name: Some("Example".into()) }),
+            listed: vec!["drop".into()],
+            asset: Some("build server".into()),
+        };
+        let [ocsf, ecs] =
+            [ocsf(&found, "1"), ecs(&found, "1")].map(|lines| events(&lines).remove(0));
+        for (event, name, value) in [
+            (&ocsf, "/evidences/0/src_endpoint/location/country", json!("NL")),
+            (&ocsf, "/evidences/0/src_endpoint/autonomous_system/number", json!(64_496)),
+            (&ocsf, "/evidences/0/src_endpoint/autonomous_system/name", json!("Example")),
+            (&ocsf, "/unmapped/listed", json!(["drop"])),
+            (&ecs, "/source/geo/country_iso_code", json!("NL")),
+            (&ecs, "/source/as/number", json!(64_496)),
+            (&ecs, "/source/as/organization/name", json!("Example")),
+            (&ecs, "/portcullis/asset", json!("build server")),
+        ] {
+            assert_eq!(event.pointer(name), Some(&value), "{name} in {event}");
+        }
     }
 
     #[test]

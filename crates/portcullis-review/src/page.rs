@@ -116,7 +116,7 @@ impl Review {
         let mut review = Self {
             items,
             places,
-            similar: Similar::new(overview),
+            similar: Similar::new(overview, findings.offenders.iter().chain(&findings.watched)),
             axis: Axis::of(&overview.traffic),
             good: overview.traffic.periods().map(|(_, c)| u64::from(c.good)).sum(),
             saved: rulings.clone(),
@@ -235,6 +235,8 @@ impl Review {
 /// probed.
 fn searched(offender: &Offender, overview: &Overview) -> String {
     let mut text = crate::source(offender.source);
+    text.push('\n');
+    text.push_str(&offender.background.in_words());
     for detection in &offender.detections {
         text.push('\n');
         text.push_str(&detection.rule);

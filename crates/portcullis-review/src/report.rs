@@ -9,6 +9,7 @@
 //! the templates.
 
 pub(crate) mod offender;
+mod places;
 mod summary;
 pub(crate) mod traffic;
 
@@ -24,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::words::{category, count, counted, minute, period, share, shown};
 use offender::OffenderView;
+use places::Places;
 use summary::Summary;
 use traffic::Traffic;
 
@@ -81,6 +83,7 @@ struct Body {
     watched: Vec<OffenderView>,
     filters: Vec<Filter>,
     classes: Vec<Class>,
+    places: Vec<Places>,
     probed: Vec<Probed>,
     probed_note: String,
     sets: Vec<SetChange>,
@@ -155,6 +158,7 @@ impl Body {
             watched: views(&findings.watched),
             filters: filters(findings),
             classes: classes(findings),
+            places: places::places(findings),
             probed: probed(&overview.probed),
             probed_note: probed_note(&overview.probed),
             sets: sets(plan),

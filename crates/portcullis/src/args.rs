@@ -2,6 +2,7 @@
 
 mod doctor;
 mod export;
+mod judgement;
 #[cfg(feature = "query")]
 mod query;
 mod remediation;
@@ -34,6 +35,7 @@ use crate::span;
 
 pub use doctor::Doctor;
 pub use export::Export;
+pub use judgement::{Enrichment, Judgement};
 #[cfg(feature = "query")]
 pub use query::{Query, QueryOutput};
 pub use remediation::{
@@ -410,12 +412,9 @@ pub struct Scan {
     /// Shape of the output.
     #[arg(short, long, value_name = "SHAPE", default_value = "table")]
     pub output: ScanOutput,
-    /// Use the rules of this directory instead of the built-in ones.
-    #[arg(long, value_name = "DIR")]
-    pub rules: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub crawlers: CrawlerRanges,
+    pub judgement: Judgement,
     /// Find what `plan` would: what stands in half an object is set aside, and JSON tells what
     /// all sources did well, which a plan weighs.
     #[arg(long)]
@@ -531,12 +530,9 @@ pub struct Explain {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub logs: Logs,
-    /// Use the rules of this directory instead of the built-in ones.
-    #[arg(long, value_name = "DIR")]
-    pub rules: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub crawlers: CrawlerRanges,
+    pub judgement: Judgement,
     /// Shape of the output.
     #[arg(short, long, value_name = "SHAPE", default_value = "human")]
     pub output: ExplainOutput,
@@ -586,12 +582,9 @@ pub struct Plan {
     /// Networks that are never blocked.
     #[command(flatten)]
     pub protected: Protected,
-    /// Use the rules of this directory instead of the built-in ones.
-    #[arg(long, value_name = "DIR")]
-    pub rules: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub crawlers: CrawlerRanges,
+    pub judgement: Judgement,
     /// Shape of the output.
     #[arg(short, long, value_name = "SHAPE", default_value = "human")]
     pub output: PlanOutput,

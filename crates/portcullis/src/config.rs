@@ -9,6 +9,7 @@
 //! no secret: credentials are found where every AWS tool finds them.
 
 mod diagnosis;
+mod enrichment;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,7 @@ use portcullis_setup::Mode;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
-use crate::args::{Command, Logs, Watched};
+use crate::args::{Command, Judgement, Logs, Watched};
 use crate::failure::Failure;
 use crate::span;
 
@@ -41,6 +42,8 @@ pub struct Configuration {
     source: source::SourceSettings,
     /// Who is told of what they did.
     report: source::ReportSettings,
+    /// What says more of addresses than the logs do.
+    enrichment: enrichment::EnrichmentSettings,
     /// Files of networks that are never blocked.
     pub never_block: Vec<PathBuf>,
     /// A newer `ip-ranges.json` of AWS.
@@ -232,7 +235,7 @@ impl Configuration {
     fn resolve(&mut self, directory: &Path) {
         let lists = self.never_block.iter_mut().chain(&mut self.aws_ranges);
         let crawlers = self.scan.crawler_ranges.values_mut();
-        let told = self.report.files();
+        let told = self.report.files().chain(self.enrichment.files());
         for path in lists.chain(&mut self.scan.rules).chain(crawlers).chain(told) {
             *path = directory.join(&path);
         }
@@ -255,6 +258,11 @@ impl Configuration {
     /// Where `run` and `watch` keep what they found, and beside it their heartbeat.
     pub fn state(&self) -> Option<&str> {
         self.source.state.as_deref()
+    }
+
+    /// Files with the operator's own networks.
+    pub fn assets(&self) -> &[PathBuf] {
+        &self.enrichment.assets
     }
 
     /// The targets, in the order of the file.
@@ -314,39 +322,42 @@ impl Configuration {
             self.source.fill_watch(watch);
             self.fill_watched(&mut watch.watched);
         }
-        let crawlers = match command {
-            Command::Scan(scan) => Some(&mut scan.crawlers),
-            Command::Explain(explain) => Some(&mut explain.crawlers),
-            Command::Plan(plan) => Some(&mut plan.crawlers),
-            Command::Report(report) => Some(&mut report.plan.crawlers),
-            Command::Export(export) => Some(&mut export.crawlers),
-            Command::Review(review) => Some(&mut review.plan.crawlers),
+        let judgement = match command {
+            Command::Scan(scan) => Some(&mut scan.judgement),
+            Command::Explain(explain) => Some(&mut explain.judgement),
+            Command::Plan(plan) => Some(&mut plan.judgement),
+            Command::Report(report) => Some(&mut report.plan.judgement),
+            Command::Export(export) => Some(&mut export.judgement),
+            Command::Review(review) => Some(&mut review.plan.judgement),
             #[cfg(feature = "query")]
-            Command::Query(query) => Some(&mut query.crawlers),
+            Command::Query(query) => Some(&mut query.judgement),
             _ => None,
         };
-        if let Some(crawlers) = crawlers.filter(|crawlers| crawlers.files.is_empty()) {
-            crawlers.files.extend(self.scan.crawler_ranges.clone());
+        if let Some(judgement) = judgement {
+            self.fill_judgement(judgement);
         }
-        let (logs, rules) = match command {
-            Command::Scan(scan) => (Some(&mut scan.logs), Some(&mut scan.rules)),
-            Command::Decode(decode) => (Some(&mut decode.logs), None),
-            Command::Classify(classify) => (Some(&mut classify.logs), Some(&mut classify.rules)),
-            Command::Explain(explain) => (Some(&mut explain.logs), Some(&mut explain.rules)),
-            Command::Plan(plan) => (Some(&mut plan.logs), Some(&mut plan.rules)),
-            Command::Promote(promote) => (Some(&mut promote.logs), Some(&mut promote.rules)),
-            Command::Report(report) => (Some(&mut report.logs), Some(&mut report.plan.rules)),
-            Command::Export(export) => (Some(&mut export.logs), Some(&mut export.rules)),
-            Command::Review(review) => (Some(&mut review.logs), Some(&mut review.plan.rules)),
-            #[cfg(feature = "query")]
-            Command::Query(query) => (Some(&mut query.logs), Some(&mut query.rules)),
-            _ => (None, None),
+        let rules = match command {
+            Command::Classify(classify) => Some(&mut classify.rules),
+            Command::Promote(promote) => Some(&mut promote.rules),
+            _ => None,
         };
-        if let Some(rules) = rules
-            && rules.is_none()
-        {
+        if let Some(rules) = rules.filter(|rules| rules.is_none()) {
             rules.clone_from(&self.scan.rules);
         }
+        let logs = match command {
+            Command::Scan(scan) => Some(&mut scan.logs),
+            Command::Decode(decode) => Some(&mut decode.logs),
+            Command::Classify(classify) => Some(&mut classify.logs),
+            Command::Explain(explain) => Some(&mut explain.logs),
+            Command::Plan(plan) => Some(&mut plan.logs),
+            Command::Promote(promote) => Some(&mut promote.logs),
+            Command::Report(report) => Some(&mut report.logs),
+            Command::Export(export) => Some(&mut export.logs),
+            Command::Review(review) => Some(&mut review.logs),
+            #[cfg(feature = "query")]
+            Command::Query(query) => Some(&mut query.logs),
+            _ => None,
+        };
         let Some(Logs { format, trusted_proxies, max_object_bytes, .. }) = logs else {
             return;
         };
@@ -359,15 +370,20 @@ impl Configuration {
         *max_object_bytes = max_object_bytes.or(self.scan.max_object_bytes);
     }
 
+    fn fill_judgement(&self, judgement: &mut Judgement) {
+        judgement.rules = judgement.rules.take().or_else(|| self.scan.rules.clone());
+        if judgement.crawlers.files.is_empty() {
+            judgement.crawlers.files.extend(self.scan.crawler_ranges.clone());
+        }
+        judgement.enrichment.fill(&self.enrichment.options());
+    }
+
     fn fill_watched(&self, watched: &mut Watched) {
         self.report.fill(&mut watched.reporting);
-        if watched.crawlers.files.is_empty() {
-            watched.crawlers.files.extend(self.scan.crawler_ranges.clone());
-        }
+        self.fill_judgement(&mut watched.judgement);
         if watched.trusted_proxies.is_empty() {
             watched.trusted_proxies.clone_from(&self.scan.trusted_proxies);
         }
-        watched.rules = watched.rules.take().or_else(|| self.scan.rules.clone());
         watched.format = watched.format.take().or_else(|| self.scan.format.clone());
         watched.max_object_bytes = watched.max_object_bytes.or(self.scan.max_object_bytes);
     }

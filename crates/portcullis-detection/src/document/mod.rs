@@ -19,7 +19,9 @@ mod write;
 pub(crate) use parts::parts;
 pub use parts::{Assembly, Part, PartKind};
 pub use read::{DocumentError, read_document};
-pub use write::{correlation, coverage, evidence, outcomes, write_document, write_offender};
+pub use write::{
+    background, correlation, coverage, evidence, outcomes, write_document, write_offender,
+};
 
 use ipnet::IpNet;
 

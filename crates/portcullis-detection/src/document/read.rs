@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use portcullis_ingest::{Field, RejectReason, Timestamp, UntrustedBuf};
+use portcullis_ingest::{Field, RejectReason, Timestamp, UntrustedBuf, is_unsafe_to_print};
 use serde::Deserialize;
 
 use super::SCHEMA_VERSION;
 use crate::audit::{Audit, AuditedObject};
-use crate::background::Background;
+use crate::background::{Background, Network};
 use crate::correlation::Correlation;
 use crate::coverage::{BlindRule, Coverage};
 use crate::forgery::{ForgedRecord, Forgery};
@@ -252,6 +252,12 @@ pub(super) struct OffenderJson {
     grounds: Vec<String>,
     correlations: Vec<CorrelationJson>,
     detections: Vec<DetectionJson>,
+    country: Option<String>,
+    as_number: Option<u32>,
+    as_name: Option<String>,
+    #[serde(default)]
+    listed: Vec<String>,
+    asset: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -287,10 +293,27 @@ impl OffenderJson {
             first: time(self.first)?,
             last: time(self.last)?,
             detections: detections(self.detections, self.evidence)?,
-            // Known from files of whoever asks, and asked for anew where it is needed.
-            background: Background::default(),
+            background: Background {
+                country: self.country.map(plain).transpose()?,
+                network: match (self.as_number, self.as_name) {
+                    (Some(number), name) => {
+                        Some(Network { number, name: name.map(plain).transpose()? })
+                    }
+                    (None, _) => None,
+                },
+                listed: self.listed.into_iter().map(plain).collect::<Read<_>>()?,
+                asset: self.asset.map(plain).transpose()?,
+            },
         })
     }
+}
+
+/// Text of the operator's files, which is fit to be printed when it is written.
+fn plain(text: String) -> Read<Arc<str>> {
+    if text.chars().any(is_unsafe_to_print) {
+        return Err(wrong(&text, "text that can be printed", "an offender"));
+    }
+    Ok(text.into())
 }
 
 fn outcomes(counts: BTreeMap<String, u64>) -> Read<Outcomes> {

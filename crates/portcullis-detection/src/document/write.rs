@@ -9,6 +9,7 @@ use portcullis_ingest::{Joined, RejectReason};
 use super::json::{Object, Secrets};
 use super::{SCHEMA_VERSION, source_name};
 use crate::audit::{Audit, AuditedObject};
+use crate::background::Background;
 use crate::correlation::Correlation;
 use crate::coverage::{BlindRule, Coverage};
 use crate::forgery::{ForgedRecord, Forgery};
@@ -162,6 +163,7 @@ pub(super) fn offender(object: &mut Object<'_>, offender: &Offender) {
     object.texts("grounds", offender.grounds.iter().map(|ground| ground.name()));
     object.objects("correlations", offender.correlations.iter().copied(), correlation);
     object.objects("detections", detections, detection);
+    background(object, &offender.background);
 }
 
 pub(super) fn suspect(object: &mut Object<'_>, suspect: &Suspect) {
@@ -208,6 +210,25 @@ pub fn evidence(object: &mut Object<'_>, (detection, evidence): (&Detection, &Ev
 pub fn outcomes(object: &mut Object<'_>, outcomes: Outcomes) {
     for (outcome, requests) in outcomes.iter() {
         object.number(outcome.name(), requests);
+    }
+}
+
+/// Writes what is known of a source besides its requests.
+pub fn background(object: &mut Object<'_>, known: &Background) {
+    if let Some(country) = &known.country {
+        object.text("country", country);
+    }
+    if let Some(network) = &known.network {
+        object.number("as_number", network.number);
+        if let Some(name) = &network.name {
+            object.text("as_name", name);
+        }
+    }
+    if !known.listed.is_empty() {
+        object.texts("listed", known.listed.iter().map(|name| &**name));
+    }
+    if let Some(asset) = &known.asset {
+        object.text("asset", asset);
     }
 }
 

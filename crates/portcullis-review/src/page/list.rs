@@ -2,6 +2,7 @@
 //! thousand.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use askama::Template;
 use portcullis_detection::{Category, Offender, Severity, Standing};
@@ -23,6 +24,8 @@ struct List<'r> {
     query: &'r Query,
     asked_category: &'static str,
     asked_severity: &'static str,
+    /// Countries that there are; none where none is known.
+    countries: Vec<&'r str>,
     heading: String,
     period: String,
     locations: Vec<String>,
@@ -50,6 +53,8 @@ struct Row {
     address: String,
     severity: &'static str,
     is_watched: bool,
+    /// Where it is and whose; empty where nothing is known.
+    from: String,
     score: String,
     spark: Option<Spark>,
     requests: String,
@@ -120,6 +125,7 @@ impl Review {
             gaps: crate::gaps(&findings.coverage),
             asked_category: query.category.map_or("", Category::name),
             asked_severity: query.severity.map_or("", Severity::name),
+            countries: self.countries(),
             query,
         };
         page.render().expect("writing to memory does not fail")
@@ -161,6 +167,8 @@ impl Review {
         is_shown
             && query.severity.is_none_or(|severity| severity == offender.severity)
             && query.category.is_none_or(|category| offender.categories.contains(&category))
+            && (query.country.is_empty()
+                || offender.background.country.as_deref() == Some(&query.country))
             && (text.is_empty()
                 || item.searched.contains(text)
                 || ruling.is_some_and(|ruling| ruling.note().to_lowercase().contains(text)))
@@ -194,6 +202,14 @@ impl Review {
         there.map(|of| (of.name(), category(*of))).collect()
     }
 
+    /// The countries that there are, in order.
+    fn countries(&self) -> Vec<&str> {
+        let findings = &self.subject.findings;
+        let all = findings.offenders.iter().chain(&findings.watched);
+        let countries = all.filter_map(|offender| offender.background.country.as_deref());
+        countries.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     fn row(&self, at: usize, query: &Query) -> Row {
         let offender = self.offender(at);
         let story = self.subject.overview.stories.get(&offender.source);
@@ -205,6 +221,7 @@ impl Review {
             address: query.address(&source_path(offender.source)),
             severity: offender.severity.name(),
             is_watched: self.items[at].standing == Standing::Watched,
+            from: offender.background.in_words(),
             score: count(offender.score.into()),
             spark: story.zip(self.axis.as_ref()).map(|(story, axis)| spark(story, axis)),
             requests: count(offender.requests),

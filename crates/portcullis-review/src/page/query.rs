@@ -18,6 +18,8 @@ pub struct Query {
     pub(super) text: String,
     pub(super) category: Option<Category>,
     pub(super) severity: Option<Severity>,
+    /// Two letters; empty for any.
+    pub(super) country: String,
     pub(super) show: Show,
     pub(super) sort: Sort,
     /// Whether the order is the other way round than usual.
@@ -95,6 +97,7 @@ impl Query {
                 "q" => query.text = value.trim().chars().take(MOST_TEXT).collect(),
                 "category" => query.category = Category::from_name(&value),
                 "severity" => query.severity = Severity::from_name(&value),
+                "country" if is_country(&value) => query.country = value.into_owned(),
                 "show" => query.show = Show::from_name(&value),
                 "sort" => query.sort = Sort::from_name(&value),
                 "order" => query.reversed = value == "reversed",
@@ -121,6 +124,7 @@ impl Query {
         !self.text.is_empty()
             || self.category.is_some()
             || self.severity.is_some()
+            || !self.country.is_empty()
             || self.show != Show::All
     }
 
@@ -131,6 +135,10 @@ impl Query {
             query => format!("{path}?{query}"),
         }
     }
+}
+
+fn is_country(text: &str) -> bool {
+    text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// As it stands in an address, without the question mark.
@@ -145,6 +153,9 @@ impl fmt::Display for Query {
         }
         if let Some(severity) = self.severity {
             pairs.append_pair("severity", severity.name());
+        }
+        if !self.country.is_empty() {
+            pairs.append_pair("country", &self.country);
         }
         if self.show != Show::default() {
             pairs.append_pair("show", self.show.name());
@@ -171,12 +182,22 @@ mod tests {
         for text in [
             "",
             "q=curl+%2Fa%26b&category=sqli&severity=high&show=undecided&sort=last&order=reversed&page=3",
+            "country=NL&show=left-alone",
             "show=left-alone",
             "sort=source",
         ] {
             assert_eq!(Query::parse(text).to_string(), text);
         }
-        for text in ["page=0", "page=x", "show=everything", "severity=<script>", "x=y", "%ff=%ff"] {
+        for text in [
+            "page=0",
+            "page=x",
+            "show=everything",
+            "severity=<script>",
+            "country=nl",
+            "country=<b>",
+            "x=y",
+            "%ff=%ff",
+        ] {
             assert_eq!(Query::parse(text), Query::default(), "{text}");
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! Whoever attacks from many addresses is one attacker, and a reviewer who decided about
 //! one of them wants to see the others. Addresses of one /24 (IPv4) or /48 (IPv6) often
-//! have one owner; a user agent together with probed paths is the mark of a tool. An agent
+//! have one owner, and those of one autonomous system one provider, where that is known; a user agent together with probed paths is the mark of a tool. An agent
 //! alone says little, since half the world uses the same browser, so it only counts beside a
 //! path. The texts of a story are a sample by hash, the same for all sources, so that those
 //! of two sources can be compared.
@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ipnet::IpNet;
-use portcullis_detection::{Overview, TextCount, Texts};
+use portcullis_detection::{Offender, Overview, TextCount, Texts};
 
 /// Similar sources shown.
 const SHOWN: usize = 12;
@@ -21,6 +21,8 @@ const SHOWN: usize = 12;
 pub(super) struct Alike {
     pub(super) source: IpNet,
     pub(super) is_neighbour: bool,
+    /// Whether both are in one autonomous system.
+    pub(super) same_system: bool,
     pub(super) same_agent: bool,
     /// Probed paths that both have, of those that are kept of the first.
     pub(super) paths: usize,
@@ -30,13 +32,25 @@ pub(super) struct Alike {
 #[derive(Debug, Default)]
 pub(super) struct Similar {
     networks: BTreeMap<IpNet, Vec<IpNet>>,
+    /// Autonomous systems of the sources, and the sources in each.
+    system_of: HashMap<IpNet, u32>,
+    systems: HashMap<u32, Vec<IpNet>>,
     /// By probed path.
     paths: HashMap<Box<[u8]>, Vec<IpNet>>,
 }
 
 impl Similar {
-    pub(super) fn new(overview: &Overview) -> Self {
+    pub(super) fn new<'o>(
+        overview: &Overview,
+        offenders: impl Iterator<Item = &'o Offender>,
+    ) -> Self {
         let mut similar = Self::default();
+        for offender in offenders {
+            if let Some(network) = &offender.background.network {
+                similar.system_of.insert(offender.source, network.number);
+                similar.systems.entry(network.number).or_default().push(offender.source);
+            }
+        }
         for (source, story) in &overview.stories {
             similar.networks.entry(neighbourhood(*source)).or_default().push(*source);
             for path in &story.probed.kept {
@@ -52,7 +66,13 @@ impl Similar {
             return (Vec::new(), 0);
         };
         let mut found: BTreeMap<IpNet, Alike> = BTreeMap::new();
-        let alike = |source| Alike { source, is_neighbour: false, same_agent: false, paths: 0 };
+        let alike = |source| Alike {
+            source,
+            is_neighbour: false,
+            same_system: false,
+            same_agent: false,
+            paths: 0,
+        };
         for path in &story.probed.kept {
             for other in self.paths.get(bytes(path)).into_iter().flatten() {
                 found.entry(*other).or_insert_with(|| alike(*other)).paths += 1;
@@ -66,11 +86,15 @@ impl Similar {
         for other in self.networks.get(&neighbourhood(source)).into_iter().flatten() {
             found.entry(*other).or_insert_with(|| alike(*other)).is_neighbour = true;
         }
+        let system = self.system_of.get(&source);
+        for other in system.and_then(|system| self.systems.get(system)).into_iter().flatten() {
+            found.entry(*other).or_insert_with(|| alike(*other)).same_system = true;
+        }
         found.remove(&source);
         let number = found.len();
         let mut found: Vec<Alike> = found.into_values().collect();
         found.sort_by_key(|alike| {
-            (std::cmp::Reverse((alike.paths, alike.is_neighbour)), alike.source)
+            (std::cmp::Reverse((alike.paths, alike.is_neighbour, alike.same_system)), alike.source)
         });
         found.truncate(SHOWN);
         (found, number)
@@ -96,7 +120,7 @@ fn neighbourhood(source: IpNet) -> IpNet {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_detection::Story;
+    use portcullis_detection::{Background, Network, Story};
     use portcullis_ingest::Untrusted;
 
     use super::*;
@@ -124,17 +148,29 @@ mod tests {
             let story = Story { agents: texts(&[agent]), probed: texts(paths), ..Story::default() };
             overview.stories.insert(source.parse().expect("a network"), story);
         }
-        let similar = Similar::new(&overview);
+        let one = crate::testing::findings(b"/a").offenders.remove(0);
+        let in_one_system = ["203.0.113.9/32", "198.51.100.2/32"].map(|source| Offender {
+            source: source.parse().expect("a network"),
+            background: Background {
+                network: Some(Network { number: 64_496, name: None }),
+                ..Background::default()
+            },
+            ..one.clone()
+        });
+        let similar = Similar::new(&overview, in_one_system.iter());
         let (found, number) = similar.of("203.0.113.9/32".parse().expect("one"), &overview);
         let found: Vec<_> = found
             .iter()
-            .map(|alike| (alike.source.to_string(), alike.paths, alike.is_neighbour))
+            .map(|alike| {
+                (alike.source.to_string(), alike.paths, alike.is_neighbour, alike.same_system)
+            })
             .collect();
         let expected = [
-            ("198.51.100.1/32".to_owned(), 2, false),
-            ("2001:db8::/64".to_owned(), 1, false),
-            ("203.0.113.200/32".to_owned(), 0, true),
+            ("198.51.100.1/32".to_owned(), 2, false, false),
+            ("2001:db8::/64".to_owned(), 1, false, false),
+            ("203.0.113.200/32".to_owned(), 0, true, false),
+            ("198.51.100.2/32".to_owned(), 0, false, true),
         ];
-        assert_eq!((found.as_slice(), number), (&expected[..], 3));
+        assert_eq!((found.as_slice(), number), (&expected[..], 4));
     }
 }

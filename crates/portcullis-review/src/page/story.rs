@@ -35,6 +35,8 @@ struct Page {
     address: String,
     severity: &'static str,
     is_watched: bool,
+    /// Where it is and whose; empty where nothing is known.
+    from: String,
     place: String,
     previous: Option<String>,
     next: Option<String>,
@@ -186,6 +188,7 @@ impl Review {
             address: offender.source.addr().to_string(),
             severity: offender.severity.name(),
             is_watched: self.items[at].standing == Standing::Watched,
+            from: offender.background.in_words(),
             place: here.map_or(String::new(), |here| {
                 format!("{} of {}", count(here as u64 + 1), count(listed.len() as u64))
             }),
@@ -234,6 +237,9 @@ impl Review {
         }
         if alike.is_neighbour {
             why.push(network.to_owned());
+        }
+        if let Some(network) = offender.background.network.as_ref().filter(|_| alike.same_system) {
+            why.push(format!("same AS{}", network.number));
         }
         let ruled = self.ruling(offender.source).and_then(|ruling| ruling.ruled);
         Some(AlikeView {

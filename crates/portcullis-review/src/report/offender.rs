@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 use portcullis_detection::{Axis, Detection, Offender, Outcome, Overview, Story};
-use portcullis_remediation::{Decision, Outcome as Planned, Withheld};
+use portcullis_remediation::{Decision, Outcome as Planned, Protection, Withheld};
 
 use super::TEXT;
 use crate::chart::stacked;
@@ -35,6 +35,8 @@ pub(super) struct OffenderView {
     pub(super) flagged: String,
     pub(super) classes: String,
     pub(super) period: String,
+    /// Where it is and whose; empty where nothing is known.
+    pub(super) from: String,
     pub(super) action: Action,
     pub(super) spark: Option<Spark>,
     /// Attack requests that were answered as if they had worked.
@@ -101,6 +103,7 @@ impl Context<'_> {
                 (Some(first), Some(last)) => period(first, last),
                 _ => "at unknown times".to_owned(),
             },
+            from: offender.background.in_words(),
             action: action(decision),
             spark: story.zip(self.axis).map(|(story, axis)| spark(story, axis)),
             answered: offender.outcomes.of(Outcome::Answered),
@@ -189,6 +192,7 @@ pub(crate) fn sentence(fragment: &str) -> String {
 /// Why a plan leaves sources alone, as a heading for all of one kind.
 pub(super) const fn reason(withheld: &Withheld) -> &'static str {
     match withheld {
+        Withheld::Protected(Protection::Asset { .. }) => "inside or around a network of your own",
         Withheld::Protected(_) => "inside or around a network that is never blocked",
         Withheld::WrongWidth { .. } => "wider than one address or one IPv6 /64",
         Withheld::NoSet { .. } => "no IP set of their family",

@@ -66,6 +66,9 @@ impl Summary {
         if let Some(text) = successes_in_words(successes, flagged, &answered) {
             points.push(Point { is_urgent: successes > 0, text });
         }
+        if let Some(text) = assets_in_words(report) {
+            points.push(Point { is_urgent: true, text });
+        }
         if number > 0 {
             points.push(Point { is_urgent: false, text: reach.in_words(number, good) });
         }
@@ -169,6 +172,24 @@ impl Reach {
         };
         format!("{what}{cost}.{already}{withheld}")
     }
+}
+
+/// Offenders that are the operator's own: somebody may be in there.
+fn assets_in_words(report: &Report<'_>) -> Option<String> {
+    let offenders = report.findings.offenders.iter();
+    let named = offenders.filter_map(|offender| {
+        let name = offender.background.asset.as_ref()?;
+        Some(format!("{} ({name})", source(offender.source)))
+    });
+    let named: Vec<String> = named.collect();
+    let more = match named.len().saturating_sub(NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let first = named.get(..NAMES).unwrap_or(&named).join(", ");
+    (!named.is_empty()).then(|| {
+        format!("Attacks come from networks of your own: find out who works at {first}{more}.")
+    })
 }
 
 /// Offenders whose attack requests were answered with success, from the most.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CrawlerRanges, Logs};
+use super::{Judgement, Logs};
 
 /// `portcullis export`.
 #[derive(Debug, Args)]
@@ -17,12 +17,9 @@ pub struct Export {
     /// replaced, and a directory that holds anything else is left alone.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Use the rules of this directory instead of the built-in ones.
-    #[arg(long, value_name = "DIR")]
-    pub rules: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub crawlers: CrawlerRanges,
+    pub judgement: Judgement,
 }
 
 const EXPORT_HELP: &str = "\

@@ -1,10 +1,8 @@
 //! Arguments of `query`.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 
-use super::{CrawlerRanges, Logs};
+use super::{Judgement, Logs};
 
 /// `portcullis query`.
 #[derive(Debug, Args)]
@@ -16,12 +14,9 @@ pub struct Query {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub logs: Logs,
-    /// Use the rules of this directory instead of the built-in ones.
-    #[arg(long, value_name = "DIR")]
-    pub rules: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub crawlers: CrawlerRanges,
+    pub judgement: Judgement,
     /// Shape of the output.
     #[arg(short, long, value_name = "SHAPE", default_value = "table")]
     pub output: QueryOutput,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CrawlerRanges, Logs, Protected, TargetOptions};
+use super::{Judgement, Logs, Protected, TargetOptions};
 use crate::exit;
 
 /// What a plan to be reviewed starts from. Shared by `report` and `review`.
@@ -17,12 +17,9 @@ pub struct PlanInputs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub protected: Protected,
-    /// Use the rules of this directory instead of the built-in ones.
-    #[arg(long, value_name = "DIR")]
-    pub rules: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub crawlers: CrawlerRanges,
+    pub judgement: Judgement,
     /// Plan as of this time (RFC 3339); the default is now.
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,

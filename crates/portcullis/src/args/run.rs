@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use ipnet::IpNet;
 
-use super::{Access, CrawlerRanges, Logs, Manner, Protected, Shape, TargetOptions};
+use super::{Access, Judgement, Logs, Manner, Protected, Shape, TargetOptions};
 use super::{bytes, network};
 use crate::span;
 
@@ -52,12 +52,9 @@ pub struct Watched {
     /// Pay for the transfer from buckets that demand it.
     #[arg(long)]
     pub requester_pays: bool,
-    /// Use the rules of this directory instead of the built-in ones.
-    #[arg(long, value_name = "DIR")]
-    pub rules: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub crawlers: CrawlerRanges,
+    pub judgement: Judgement,
     /// Networks that are never blocked.
     #[command(flatten)]
     pub protected: Protected,

@@ -3,7 +3,8 @@
 use portcullis_detection::{Answer, Question};
 use portcullis_ingest::{Untrusted, parse_address};
 
-use super::{Page, Prepared, inert, load_judgement, print, tell};
+use super::judgement::Judge;
+use super::{Page, Prepared, inert, print, tell};
 use crate::args::{Explain, ExplainOutput, Global};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -16,7 +17,7 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let question = question(&arguments.question);
-    let rules = load_judgement(arguments.rules.as_deref(), &arguments.crawlers)?;
+    let Judge { rules, .. } = Judge::load(&arguments.judgement)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
 

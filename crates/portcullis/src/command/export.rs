@@ -3,7 +3,8 @@
 use portcullis_columns::{DETECTIONS, OFFENDERS, REQUESTS, athena, detections, duckdb, offenders};
 use portcullis_detection::Findings;
 
-use super::{Page, Prepared, inert, load_judgement, print, tell};
+use super::judgement::Judge;
+use super::{Page, Prepared, inert, print, tell};
 use crate::args::{Export, Global};
 use crate::directory::{Directory, Written};
 use crate::exit::Exit;
@@ -23,7 +24,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let place = inert(&arguments.out.to_string_lossy());
     let failed = |error: &std::io::Error| Failure::new(format!("export to `{place}`"), error);
-    let rules = load_judgement(arguments.rules.as_deref(), &arguments.crawlers)?;
+    let Judge { rules, .. } = Judge::load(&arguments.judgement)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     let mut directory = Directory::begin(&arguments.out).map_err(|error| {
         failed(&error).hint("an export replaces an earlier one, and nothing else")

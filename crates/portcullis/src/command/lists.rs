@@ -5,8 +5,9 @@
 
 use std::fmt::Write as _;
 
-use portcullis_remediation::{AwsRanges, InputError, NeverBlock};
+use portcullis_remediation::{Assets, AwsRanges, InputError, NeverBlock};
 
+use super::judgement::Known;
 use super::{inert, read_option_file};
 use crate::args::Protected;
 use crate::config::Configuration;
@@ -17,6 +18,9 @@ use crate::operation;
 pub(super) struct Lists {
     pub(super) never_block: NeverBlock,
     pub(super) sha256: String,
+    /// Of the files that say more of addresses.
+    pub(super) enrichment_sha256: Option<String>,
+    assets: Assets,
 }
 
 impl Lists {
@@ -45,7 +49,44 @@ impl Lists {
             never_block = never_block.with_aws_ranges(ranges);
             all.push_str(&text);
         }
-        Ok(Self { never_block, sha256: operation::hexadecimal(all.as_bytes()) })
+        let mut assets = Assets::default();
+        for path in configuration.assets() {
+            let text = read_option_file(path, "the assets in")?;
+            assets
+                .add(&path.to_string_lossy(), &text)
+                .map_err(|errors| bad_input("read the assets", &errors, &text))?;
+            all.push_str(&text);
+        }
+        Ok(Self {
+            never_block: never_block.with_assets(&assets),
+            sha256: operation::hexadecimal(all.as_bytes()),
+            enrichment_sha256: None,
+            assets,
+        })
+    }
+
+    /// The hash of the configuration, together with that of the files that say more of
+    /// addresses, where there are any.
+    pub(super) fn digest_with(&self, configuration: &Configuration) -> Option<String> {
+        match (&configuration.sha256, &self.enrichment_sha256) {
+            (of, None) => of.clone(),
+            (None, Some(known)) => Some(known.clone()),
+            (Some(of), Some(known)) => {
+                Some(operation::hexadecimal(format!("{of}\n{known}").as_bytes()))
+            }
+        }
+    }
+
+    /// The same with what a command was told of addresses.
+    pub(super) fn knowing(self, known: &Known) -> Self {
+        let Self { never_block, sha256, mut assets, .. } = self;
+        assets.merge(&known.assets);
+        Self {
+            never_block: never_block.with_assets(&assets),
+            sha256,
+            enrichment_sha256: known.sha256.clone(),
+            assets,
+        }
     }
 }
 

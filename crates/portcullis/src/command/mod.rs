@@ -10,12 +10,14 @@ mod changing;
 mod classify;
 mod decode;
 mod doctor;
+mod enrichment;
 mod explain;
 mod export;
 mod findings_file;
 mod formats;
 mod import_sigma;
 mod init;
+mod judgement;
 mod keeping;
 mod ledger;
 mod lint;
@@ -43,11 +45,11 @@ use std::path::Path;
 
 use clap::CommandFactory as _;
 use portcullis_aws::{Arrived, SystemClock};
-use portcullis_detection::{Crawlers, RuleSet};
+use portcullis_detection::RuleSet;
 use portcullis_ingest::{Field, Joined, LogFormat, ReadOptions, RejectReason, Untrusted};
 use portcullis_remediation::Clock as _;
 
-use crate::args::{Arguments, Command, CrawlerRanges, Global, Logs};
+use crate::args::{Arguments, Command, Global, Logs};
 use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -131,19 +133,6 @@ fn load_rules(directory: Option<&Path>) -> Result<RuleSet, Failure> {
     };
     let files = rule_files(directory)?;
     RuleSet::load(files).map_err(|errors| Failure::verbatim(errors.to_string()))
-}
-
-/// The rules of a directory, or the built-in ones, with crawlers to be told from others.
-fn load_judgement(directory: Option<&Path>, ranges: &CrawlerRanges) -> Result<RuleSet, Failure> {
-    let mut crawlers = Crawlers::default();
-    for (name, path) in &ranges.files {
-        let text = read_option_file(path, "the crawler ranges in")?;
-        crawlers.add(name, &text).map_err(|error| {
-            let path = path.to_string_lossy();
-            Failure::new(format!("read the crawler ranges in `{}`", inert(&path)), &error)
-        })?;
-    }
-    Ok(load_rules(directory)?.with_crawlers(crawlers))
 }
 
 /// The rules of a directory, or those that are called so.

@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use portcullis_detection::Findings;
+use portcullis_detection::{Findings, RuleSet};
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
     BlockedRequests, Change, Digests, Holdings, Ledger, Outcome, Plan as BlockPlan, Rulings, Sets,
@@ -20,9 +20,10 @@ use portcullis_remediation::{
 };
 
 use super::findings_file;
+use super::judgement::Judge;
 use super::keeping::{self, Found};
 use super::lists::{Lists, bad_input};
-use super::{Page, inert, load_judgement, print, read_option_file, tell};
+use super::{Page, inert, print, read_option_file, tell};
 use crate::args::{Global, Plan, PlanOutput};
 use crate::config::Configuration;
 use crate::exit::Exit;
@@ -41,7 +42,8 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let now = time_of(arguments.at.as_deref())?;
-    let lists = Lists::read(Some(&arguments.protected), configuration)?;
+    let Judge { rules, known } = Judge::load(&arguments.judgement)?;
+    let lists = Lists::read(Some(&arguments.protected), configuration)?.knowing(&known);
     let base = match &arguments.target.target {
         Some(_) => {
             Base::live(&Remote::open(&arguments.target, &arguments.logs.access, configuration)?)?
@@ -54,7 +56,7 @@ pub(super) fn run(
     };
     let (findings, exit) = match &arguments.findings {
         Some(path) => findings_file::accepted(path)?,
-        None => found(arguments, global, terminal)?,
+        None => found(&rules, arguments, global, terminal)?,
     };
     let plan = base.plan(&findings, &lists, configuration, &rulings, now);
     tell_blind(&findings, &plan, terminal);
@@ -73,14 +75,14 @@ pub(super) fn run(
 
 /// What the logs show, and what is worse than done about them.
 fn found(
+    rules: &RuleSet,
     arguments: &Plan,
     global: &Global,
     terminal: &Terminal,
 ) -> Result<(Findings, Exit), Failure> {
-    let rules = load_judgement(arguments.rules.as_deref(), &arguments.crawlers)?;
     let read = (&arguments.logs, &arguments.keeping);
     let Found { findings, tally, prepared } =
-        keeping::findings(&rules, Purpose::Block, read, global, terminal)?;
+        keeping::findings(rules, Purpose::Block, read, global, terminal)?;
     let page = match arguments.output {
         PlanOutput::Human => Page::Shown,
         PlanOutput::Json => Page::None,
@@ -143,7 +145,7 @@ impl Base {
         };
         let digests = Digests {
             never_block_sha256: Some(lists.sha256.clone()),
-            configuration_sha256: configuration.sha256.clone(),
+            configuration_sha256: lists.digest_with(configuration),
             ..Digests::default()
         };
         let named = |operation: &str| {

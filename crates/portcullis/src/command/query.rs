@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{Page, Prepared, inert, load_judgement, print, tell};
+use super::judgement::Judge;
+use super::{Page, Prepared, inert, print, tell};
 use crate::args::{Global, Query, QueryOutput};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -23,7 +24,7 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let sql = &arguments.sql;
-    let rules = load_judgement(arguments.rules.as_deref(), &arguments.crawlers)?;
+    let Judge { rules, .. } = Judge::load(&arguments.judgement)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     let most = usize::try_from(arguments.logs.memory / 2).unwrap_or(usize::MAX);
     let columns = mentioned(sql, &REQUESTS);

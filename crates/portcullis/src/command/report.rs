@@ -4,9 +4,10 @@ use std::path::Path;
 
 use portcullis_remediation::Rulings;
 
+use super::judgement::Judge;
 use super::lists::Lists;
 use super::plan::{Base, time_of, write_whole};
-use super::{Page, Prepared, inert, load_judgement, print, tell};
+use super::{Page, Prepared, inert, print, tell};
 use crate::args::{Global, Report};
 use crate::config::Configuration;
 use crate::exit::Exit;
@@ -22,9 +23,9 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let now = time_of(arguments.plan.at.as_deref())?;
-    let lists = Lists::read(Some(&arguments.plan.protected), configuration)?;
+    let Judge { rules, known } = Judge::load(&arguments.plan.judgement)?;
+    let lists = Lists::read(Some(&arguments.plan.protected), configuration)?.knowing(&known);
     let base = Base::given(arguments.plan.current.as_deref(), terminal)?;
-    let rules = load_judgement(arguments.plan.rules.as_deref(), &arguments.plan.crawlers)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
 

@@ -15,9 +15,10 @@ use portcullis_ingest::{Timestamp, parse_address};
 use portcullis_remediation::{Ruling, Rulings};
 use portcullis_review::{Planner, Review, Subject};
 
+use super::judgement::Judge;
 use super::lists::Lists;
 use super::plan::{Base, read_decisions, time_of, write_whole};
-use super::{Page, Prepared, inert, load_judgement, print, tell};
+use super::{Page, Prepared, inert, print, tell};
 use crate::args;
 use crate::args::Global;
 use crate::config::Configuration;
@@ -37,7 +38,8 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let inputs = &arguments.plan;
     let at = inputs.at.as_deref().map(|at| time_of(Some(at))).transpose()?;
-    let lists = Lists::read(Some(&inputs.protected), configuration)?;
+    let Judge { rules, known } = Judge::load(&inputs.judgement)?;
+    let lists = Lists::read(Some(&inputs.protected), configuration)?.knowing(&known);
     let base = match (&arguments.target.target, &inputs.current) {
         (Some(_), Some(_)) => {
             return Err(Failure::because("plan", "--current and --target contradict each other")
@@ -54,7 +56,6 @@ pub(super) fn run(
         .with_words("", by)
         .map_err(|error| Failure::new("read --by", &error).exit_with(Exit::Usage))?;
     let question = arguments.source.as_deref().map(asked).transpose()?;
-    let rules = load_judgement(inputs.rules.as_deref(), &inputs.crawlers)?;
     let (kept, rulings) = Kept::open(&arguments.decisions, &arguments.out, terminal)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use portcullis_aws::{Connection, Document, SystemClock};
-use portcullis_detection::{Findings, RuleSet};
+use portcullis_detection::Findings;
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
     Change as SetChange, Changes, Clock as _, Done, Ledger, Outcome, Rulings, SaveError, StoreError,
@@ -17,6 +17,7 @@ use portcullis_remediation::{
 use portcullis_setup::Mode;
 
 use super::changing::{Change, Word, tell_doubts};
+use super::judgement::Known;
 use super::keeping::Taken;
 use super::lists::Lists;
 use super::plan::{Base, tell_blind};
@@ -103,7 +104,7 @@ impl<'a> Round<'a> {
     }
 
     /// Decides on what was read, and deals with every target.
-    pub(super) fn decide(&mut self, taken: Taken<'_>, ends: bool) {
+    pub(super) fn decide(&mut self, taken: Taken<'_>, known: &Known, ends: bool) {
         let lag_ms = taken.oldest.map_or(0, |oldest| {
             u64::try_from(SystemClock.now().epoch_ms() - oldest.epoch_ms()).unwrap_or(0)
         });
@@ -136,7 +137,7 @@ impl<'a> Round<'a> {
             return;
         }
         match Lists::read(Some(&self.watched.protected), self.configuration) {
-            Ok(lists) => self.deal(&findings, &lists),
+            Ok(lists) => self.deal(&findings, &lists.knowing(known)),
             Err(failure) => self.problem(&failure),
         }
     }
@@ -320,11 +321,6 @@ pub(super) fn state_of(watched: &Watched) -> Result<&str, Failure> {
             .hint("give `state` in [source] of portcullis.toml, or --state")
             .exit_with(Exit::Usage)
     })
-}
-
-/// The rules of a command.
-pub(super) fn rules_of(watched: &Watched) -> Result<RuleSet, Failure> {
-    super::load_judgement(watched.rules.as_deref(), &watched.crawlers)
 }
 
 /// How far back objects count unless told otherwise: longer than Firehose tries to deliver.

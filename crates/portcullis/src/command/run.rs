@@ -7,8 +7,9 @@
 use portcullis_aws::{NotTaken, RunLock, SystemClock};
 use portcullis_remediation::Clock as _;
 
+use super::judgement::Judge;
 use super::keeping::{Kept, settings};
-use super::round::{Beside, Round, lookback_of, rules_of, state_of};
+use super::round::{Beside, Round, lookback_of, state_of};
 use super::{Prepared, inert, telling};
 use crate::args::{Global, Logs, Run};
 use crate::config::Configuration;
@@ -83,7 +84,7 @@ fn analyse(
     terminal: &Terminal,
 ) -> Result<(), Failure> {
     let watched = &arguments.watched;
-    let rules = rules_of(watched)?;
+    let Judge { rules, known } = Judge::load(&watched.judgement)?;
     let state = state_of(watched)?;
     let mut kept = Kept::load(state, &logs.access, &settings(&rules, logs), terminal)?;
     let begin = kept.look_back(lookback_of(watched));
@@ -93,6 +94,6 @@ fn analyse(
     prepared.require_client()?;
     round.end_with(prepared.exit);
     let taken = kept.take_in(&rules, &mut prepared, begin, global, terminal)?;
-    round.decide(taken, stop.is_asked());
+    round.decide(taken, &known, stop.is_asked());
     Ok(())
 }

@@ -2,8 +2,9 @@
 
 use portcullis_detection::{Findings, Severity};
 
+use super::judgement::Judge;
 use super::keeping::{self, Found};
-use super::{Page, inert, load_judgement, print, tell};
+use super::{Page, inert, print, tell};
 use crate::args::{Global, Scan, ScanOutput, SeverityArgument};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,7 +16,7 @@ use crate::terminal::Terminal;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
-    let rules = load_judgement(arguments.rules.as_deref(), &arguments.crawlers)?;
+    let Judge { rules, .. } = Judge::load(&arguments.judgement)?;
     let purpose = if arguments.for_plan { Purpose::Block } else { Purpose::Show };
     let read = (&arguments.logs, &arguments.keeping);
     let Found { findings, tally, prepared } =

@@ -17,11 +17,11 @@ use portcullis_aws::objects::Location;
 use portcullis_aws::{
     Arrived, Connection, Message, Notice, Options, Queue, QueueError, SystemClock,
 };
-use portcullis_detection::RuleSet;
 use portcullis_remediation::Clock as _;
 
+use super::judgement::Judge;
 use super::keeping::{Kept, settings};
-use super::round::{Beside, Round, lookback_of, rules_of, state_of};
+use super::round::{Beside, Round, lookback_of, state_of};
 use super::run::take_lock;
 use super::{Prepared, inert, telling};
 use crate::args::{Global, Logs, Watch};
@@ -102,7 +102,7 @@ struct Watching<'a> {
     state: &'a str,
     locations: Vec<Location>,
     logs: Logs,
-    rules: RuleSet,
+    judge: Judge,
     runtime: tokio::runtime::Runtime,
     queue: Queue,
     heartbeat: Beside,
@@ -134,7 +134,7 @@ impl<'a> Watching<'a> {
         })?;
         let logs = watched.logs(arguments.locations.clone());
         let heartbeat = Beside::open(&Heartbeat::place(state), &logs.access)?;
-        let rules = rules_of(watched)?;
+        let judge = Judge::load(&watched.judgement)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new("wait for messages", &error))?;
         let connection = runtime.block_on(Connection::open(&logs.access.options()));
@@ -148,7 +148,7 @@ impl<'a> Watching<'a> {
             state,
             locations,
             logs,
-            rules,
+            judge,
             runtime,
             queue,
             heartbeat,
@@ -245,7 +245,7 @@ impl<'a> Watching<'a> {
             return self.delete(&sorted.done);
         }
         let _lock = self.lock()?;
-        let settings = settings(&self.rules, &self.logs);
+        let settings = settings(&self.judge.rules, &self.logs);
         let watched = &self.arguments.watched;
         let mut kept = Kept::load(self.state, &self.logs.access, &settings, self.terminal)?;
         let begin = kept.look_back(lookback_of(watched));
@@ -258,7 +258,8 @@ impl<'a> Watching<'a> {
         prepared.stop = self.stop.clone();
         prepared.require_client()?;
         round.end_with(prepared.exit);
-        let taken = kept.take_in(&self.rules, &mut prepared, begin, self.global, self.terminal)?;
+        let taken =
+            kept.take_in(&self.judge.rules, &mut prepared, begin, self.global, self.terminal)?;
         // What was read is saved: now, and not before, it need not be told again.
         let whole = taken.complete.iter().copied().chain(std::iter::repeat(false));
         let unread = prepared.inputs.iter().zip(whole).filter(|(_, whole)| !whole);
@@ -273,7 +274,7 @@ impl<'a> Watching<'a> {
         let mut done: Vec<Message> = done.drain(..).map(|(message, _)| message).collect();
         done.extend(sorted.done);
         self.delete(&done)?;
-        round.decide(taken, self.stop.is_asked());
+        round.decide(taken, &self.judge.known, self.stop.is_asked());
         Ok(())
     }
 

@@ -124,6 +124,7 @@ impl Part {
 fn account(object: &mut Object<'_>, account: &Account, rules: &RuleSet) {
     object.text("source", &source(account.source));
     object.text("standing", account.standing.name());
+    findings::background(object, &account.background);
     object.texts("why", grounds(account).iter().map(String::as_str));
     object.texts("what_would_change_it", changes(account).iter().map(String::as_str));
     object.number("score", account.score);
@@ -200,9 +201,15 @@ pub fn grounds(account: &Account) -> Vec<String> {
         Ground::ManyRules => {
             let in_full = account.detections.iter().filter(|one| one.suggests.is_none());
             let rules = counted(in_full.count() as u64, "rule", "different rules");
+            let said = [Correlation::FalseCrawler, Correlation::Listed];
+            let said = if said.iter().any(|said| account.correlations.contains(said)) {
+                " and what is said of it"
+            } else {
+                ""
+            };
             format!(
-                "{rules} fired, which together weigh {BLOCK_LEVEL} points or more, and less than \
-                 half of its requests were good"
+                "{rules} fired, which{said} together weigh {BLOCK_LEVEL} points or more, and less \
+                 than half of its requests were good"
             )
         }
         Ground::Correlated => Correlation::ScannerThatProbes.reason().to_owned(),

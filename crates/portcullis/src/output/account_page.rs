@@ -115,6 +115,10 @@ impl<W: Write> Page<'_, W> {
         };
         let standing = Painted { text: standing, style, colour: self.terminal.colour };
         writeln!(self.out, "{} is {standing}", source(account.source))?;
+        let known = account.background.in_words();
+        if !known.is_empty() {
+            writeln!(self.out, "  {known}")?;
+        }
         for (index, ground) in grounds(account).iter().enumerate() {
             let word = if index == 0 { "because" } else { "and because" };
             writeln!(self.out, "  {word} {ground}")?;

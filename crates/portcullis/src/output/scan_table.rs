@@ -191,6 +191,10 @@ fn why(offender: &Offender) -> String {
     if offender.correlations.contains(&Correlation::FalseCrawler) {
         lines.push("says to be a crawler, and is not".to_owned());
     }
+    let known = offender.background.in_words();
+    if !known.is_empty() {
+        lines.push(known);
+    }
     lines.extend(detections.iter().find_map(example));
     lines.join("\n")
 }

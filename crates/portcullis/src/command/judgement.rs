@@ -1,0 +1,49 @@
+//! By what a command judges: rules, crawlers that can be told from others, and what is known
+//! of addresses.
+
+use std::sync::Arc;
+
+use portcullis_detection::{Crawlers, RuleSet};
+use portcullis_remediation::Assets;
+
+use super::enrichment::Files;
+use super::{inert, load_rules, read_option_file};
+use crate::args::Judgement;
+use crate::failure::Failure;
+
+/// What sources are judged by.
+pub(super) struct Judge {
+    /// The rules, which know the rest.
+    pub(super) rules: RuleSet,
+    /// What a plan needs besides.
+    pub(super) known: Known,
+}
+
+/// What a plan needs of what is known of addresses.
+#[derive(Default)]
+pub(super) struct Known {
+    /// The operator's own networks.
+    pub(super) assets: Assets,
+    /// SHA-256 of the files; `None` when there are none.
+    pub(super) sha256: Option<String>,
+}
+
+impl Judge {
+    /// Reads all files that were given.
+    pub(super) fn load(given: &Judgement) -> Result<Self, Failure> {
+        let mut crawlers = Crawlers::default();
+        for (name, path) in &given.crawlers.files {
+            let text = read_option_file(path, "the crawler ranges in")?;
+            crawlers.add(name, &text).map_err(|error| {
+                let path = path.to_string_lossy();
+                Failure::new(format!("read the crawler ranges in `{}`", inert(&path)), &error)
+            })?;
+        }
+        let rules = load_rules(given.rules.as_deref())?.with_crawlers(crawlers);
+        let Some(files) = Files::read(&given.enrichment)? else {
+            return Ok(Self { rules, known: Known::default() });
+        };
+        let known = Known { assets: files.assets().clone(), sha256: Some(files.sha256()) };
+        Ok(Self { rules: rules.with_backgrounds(Arc::new(files)), known })
+    }
+}
