@@ -1,4 +1,4 @@
-//! Databases of countries and networks, written as the MaxMind DB format has them.
+//! Databases of countries and networks, written as the MMDB format has them.
 
 use std::collections::BTreeMap;
 
@@ -81,15 +81,14 @@ pub fn database(kind: &str, records: &[(&str, Field<'_>)]) -> Vec<u8> {
         let bit = |depth: usize| usize::from(bits >> (127 - depth) & 1 == 1);
         let mut node = 0;
         for depth in 0..length - 1 {
-            node = match nodes[node][bit(depth)] {
-                Behind::Node(next) => next,
-                _ => {
-                    nodes.push([Behind::Nothing; 2]);
-                    let next = nodes.len() - 1;
-                    nodes[node][bit(depth)] = Behind::Node(next);
-                    next
-                }
+            let next = if let Behind::Node(next) = nodes[node][bit(depth)] {
+                next
+            } else {
+                nodes.push([Behind::Nothing; 2]);
+                nodes.len() - 1
             };
+            nodes[node][bit(depth)] = Behind::Node(next);
+            node = next;
         }
         nodes[node][bit(length - 1)] = Behind::Data(data.len());
         encode(&mut data, record);
