@@ -41,38 +41,64 @@ pub fn identity(request: &Request<'_>) -> Option<u64> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identities(pub Vec<u64>);
 
+/// Which records are left out of an object.
+pub enum LeftOut<'l> {
+    /// Those at these places in [`Identities`], sorted.
+    Known(&'l [usize]),
+    /// Those whose identity is said to be an earlier record's. It is asked for each record
+    /// once, in their order.
+    Guessed(&'l mut dyn FnMut(u64) -> bool),
+}
+
+impl LeftOut<'_> {
+    fn holds(&mut self, identity: u64, place: usize) -> bool {
+        match self {
+            Self::Known(places) => {
+                let is_next = places.first() == Some(&place);
+                if is_next {
+                    *places = &places[1..];
+                }
+                is_next
+            }
+            Self::Guessed(is_twin) => is_twin(identity),
+        }
+    }
+}
+
 /// Passes requests on, gathers their identities, and leaves out those that are twins.
 pub struct Once<'s, S> {
     sink: &'s mut S,
-    /// Places of the records to leave out, sorted.
-    left_out: &'s [usize],
+    left_out: LeftOut<'s>,
     /// How many identities are wanted; those of later records are not gathered.
     most: usize,
     /// Of all records that have one, in their order.
-    pub identities: Identities,
-    /// How many records were left out.
-    pub duplicates: u64,
+    identities: Identities,
+    /// Places of those that were left out.
+    places: Vec<usize>,
 }
 
 impl<'s, S> Once<'s, S> {
     /// Leaves those out; `most` is 0 when both of two twins are to count.
-    pub fn new(sink: &'s mut S, most: usize, left_out: &'s [usize]) -> Self {
-        Self { sink, left_out, most, identities: Identities::default(), duplicates: 0 }
+    pub fn new(sink: &'s mut S, most: usize, left_out: LeftOut<'s>) -> Self {
+        let (identities, places) = (Identities::default(), Vec::new());
+        Self { sink, left_out, most, identities, places }
+    }
+
+    /// The identities of all records, and the places of those that were left out.
+    pub fn finish(self) -> (Identities, Vec<usize>) {
+        (self.identities, self.places)
     }
 }
 
 impl<S: Sink> Sink for Once<'_, S> {
     fn request(&mut self, request: &Request<'_>) {
-        if self.identities.0.len() < self.most
+        let place = self.identities.0.len();
+        if place < self.most
             && let Some(identity) = identity(request)
         {
-            let place = self.identities.0.len();
             self.identities.0.push(identity);
-            if let Some((first, rest)) = self.left_out.split_first()
-                && *first == place
-            {
-                self.left_out = rest;
-                self.duplicates += 1;
+            if self.left_out.holds(identity, place) {
+                self.places.push(place);
                 return;
             }
         }

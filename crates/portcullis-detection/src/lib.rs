@@ -48,7 +48,7 @@ pub use correlation::Correlation;
 pub use coverage::{BlindRule, Coverage, ObjectSeen};
 pub use crawler::{CrawlerError, Crawlers};
 pub use forgery::{ForgedRecord, Forgery};
-pub use identity::{Identities, Once, identity};
+pub use identity::{Identities, LeftOut, Once, identity};
 pub use level::{
     BLOCK_LEVEL, Category, Confidence, Severity, points, repetition, request_score, source_points,
 };

@@ -76,6 +76,13 @@ impl<'r> Scan<'r> {
         }
     }
 
+    /// Swaps with another scan what is remembered of texts that no rule says anything about.
+    /// That makes no difference to findings; it spares a scan that begins anew the search of
+    /// what the other has searched.
+    pub fn swap_memos(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.classifier, &mut other.classifier);
+    }
+
     /// Sets how many bytes may be kept of clients, 320 MiB unless told. Where that is too
     /// little, calm clients are forgotten, and [`Coverage::forgotten`] says what is not exact
     /// then and by how much. Scans that are merged add up until the limit is set again.

@@ -20,7 +20,7 @@ use portcullis_ingest::{LogFormat, ObjectReport, ReadOptions, Reject, Request, S
 use crate::audit::{Audit, AuditedObject};
 use crate::coverage::ObjectSeen;
 use crate::document::{Part, json::Secrets, parts};
-use crate::identity::{Identities, Once};
+use crate::identity::{Identities, LeftOut, Once};
 use crate::offender::Findings;
 use crate::rule::RuleSet;
 use crate::scan::Scan;
@@ -78,7 +78,7 @@ impl<'r> MapTask<'r> {
         let mut scan = unforgetting(self.rules);
         // Whoever leaves nothing out need not know who is who.
         let most = if left_out.is_empty() { 0 } else { usize::MAX };
-        let mut once = Once::new(&mut scan, most, left_out);
+        let mut once = Once::new(&mut scan, most, LeftOut::Known(left_out));
         let (report, unreadable) = match input {
             Ok(input) => {
                 let Reading { format, options, .. } = self.reading;
@@ -86,7 +86,7 @@ impl<'r> MapTask<'r> {
             }
             Err(error) => (ObjectReport::default(), Some(format!("cannot be opened: {error}"))),
         };
-        let duplicates = once.duplicates;
+        let duplicates = once.finish().1.len() as u64;
         let incomplete = report.incomplete.as_ref().map(ToString::to_string).or(unreadable);
         let seen = ObjectSeen::new(name, &report, duplicates, incomplete.as_deref());
         let coverage = &scan.coverage;
@@ -205,9 +205,9 @@ fn unforgetting(rules: &RuleSet) -> Scan<'_> {
 /// may be read to its end another time.
 pub fn identities(name: &str, input: impl Read, reading: &Reading) -> Identities {
     let mut nothing = Nothing;
-    let mut once = Once::new(&mut nothing, usize::MAX, &[]);
+    let mut once = Once::new(&mut nothing, usize::MAX, LeftOut::Known(&[]));
     let report = read_object(name, input, reading.format.as_ref(), &reading.options, &mut once);
-    if report.incomplete.is_some() { Identities::default() } else { once.identities }
+    if report.incomplete.is_some() { Identities::default() } else { once.finish().0 }
 }
 
 /// Looks at nothing.

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use portcullis_detection::document::{Assembly, json::Secrets, read_document, write_document};
 use portcullis_detection::{
-    AuditedObject, Disagreement, Findings, Identities, MapTask, ObjectSeen, Once, Reading,
+    AuditedObject, Disagreement, Findings, Identities, LeftOut, MapTask, ObjectSeen, Once, Reading,
     ReduceTask, Row, RuleSet, Scan, Twins, identities,
 };
 use portcullis_ingest::{ReadOptions, read_object};
@@ -97,10 +97,10 @@ fn alone(objects: &[Object], set_aside: bool) -> Findings {
     let (mut whole, mut aside, mut audited) = (Scan::new(rules()), Scan::new(rules()), Vec::new());
     for (object, places) in objects.iter().zip(left_out(objects)) {
         let mut scan = Scan::new(rules());
-        let mut once = Once::new(&mut scan, usize::MAX, &places);
+        let mut once = Once::new(&mut scan, usize::MAX, LeftOut::Known(&places));
         let options = ReadOptions::default();
         let report = read_object(&object.name, &*object.text, None, &options, &mut once);
-        let duplicates = once.duplicates;
+        let duplicates = once.finish().1.len() as u64;
         let incomplete = report.incomplete.as_ref().map(ToString::to_string);
         let seen = ObjectSeen::new(&object.name, &report, duplicates, incomplete.as_deref());
         let (requests, rejects) = (scan.coverage().requests, scan.coverage().rejected());

@@ -2,19 +2,23 @@
 //!
 //! What a record added to a scan cannot be taken out again, and looking each one up before
 //! it is counted would make all threads wait for one table. But twins are rare. So an
-//! object is read by itself as if it had none, the identities of its records are gathered,
-//! and afterwards all are looked up at once. Only when some are known already is the object
-//! read again without them.
+//! object is read by itself without the records that `hints` takes for twins, the identities
+//! of all its records are gathered, and afterwards they are looked up at once. Only when the
+//! hints were wrong is the object read again, without the twins it has.
 //!
 //! Which of two twins counts must not depend on which thread was faster: objects are looked
 //! up in their order, and one that is read before its turn waits, without its thread. The
 //! identities kept are those of the last records, so many as fit; of twins further apart
 //! both count, and how far apart that is is known.
 
+mod hints;
+
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use portcullis_detection::Identities;
+
+use hints::Hints;
 
 /// Bytes of memory for each identity kept: in a table, and in the order of coming.
 const BYTES_EACH: u64 = 32;
@@ -28,6 +32,7 @@ const WAITING_EACH: usize = 2;
 /// Identities of the records that were read last.
 pub struct Duplicates<Finished> {
     state: Mutex<State<Finished>>,
+    hints: Hints,
     turned: Condvar,
     most_waiting: usize,
 }
@@ -48,7 +53,7 @@ pub struct Due<Finished> {
     /// What reading it gave.
     pub finished: Finished,
     /// Those of its records, by their place in [`Identities`], that are twins of earlier
-    /// ones; sorted. If there are any, the object is to be read again without them.
+    /// ones; sorted. If others were left out of it, it is to be read again without these.
     pub twins: Vec<usize>,
     /// Its other records.
     pub identities: Vec<u64>,
@@ -60,10 +65,12 @@ impl<Finished> Duplicates<Finished> {
     pub fn new(threads: usize, memory: u64, known: impl IntoIterator<Item = u64>) -> Self {
         let most = usize::try_from(memory / SHARE / BYTES_EACH).unwrap_or(usize::MAX).max(1_024);
         let mut window = Window { most, ..Window::default() };
-        window.take_in(known.into_iter().collect());
+        let hints = Hints::default();
+        window.take_in(known.into_iter().inspect(|known| hints.note(*known, 0)).collect());
         let state = State { window, next: 0, waiting: BTreeMap::new(), broken: false };
         Self {
             state: Mutex::new(state),
+            hints,
             turned: Condvar::new(),
             most_waiting: WAITING_EACH * threads.max(1),
         }
@@ -73,6 +80,12 @@ impl<Finished> Duplicates<Finished> {
     /// for them by itself.
     pub fn most(&self) -> usize {
         self.lock().window.most
+    }
+
+    /// Whether a record of the object of that number is likely to be the twin of an earlier
+    /// one. To be asked for each record that has an identity, in their order.
+    pub fn is_likely_twin(&self, number: usize, identity: u64) -> bool {
+        self.hints.was_noted(identity, number)
     }
 
     /// Takes in an object that was read, and gives those whose turn has come: none, when

@@ -6,21 +6,19 @@
 //! print is put in order by [`crate::ordered`].
 
 mod export;
+mod scanning;
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use portcullis_detection::{
-    Answer, AuditedObject, Calibration, Findings, Identities, ObjectSeen, Once, Overview, Question,
-    RuleSet, Scan, Traffic,
+    Answer, Calibration, Findings, ObjectSeen, Overview, Question, RuleSet, Scan, Traffic,
 };
 use portcullis_ingest::{
     LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
 };
 
-use crate::duplicates::Duplicates;
 use crate::failure::Failure;
 use crate::joining::{Batch, Joined, Joining, Object, Role};
 use crate::location::Input;
@@ -33,6 +31,7 @@ use crate::span::{Inside, Span};
 use crate::stop::Stop;
 
 pub use export::Hours;
+use scanning::Scanned;
 
 /// What to read, and how.
 pub struct Reading<'r> {
@@ -87,16 +86,6 @@ pub struct Surveyed {
     pub answer: Option<Answer>,
     /// What reading came to.
     pub tally: Tally,
-}
-
-/// What reading one object gave.
-struct Alone<'rules> {
-    scan: Scan<'rules>,
-    report: Report,
-    /// Of its records, those that were left out included.
-    identities: Identities,
-    /// Records that were left out, because they are twins of earlier ones.
-    duplicates: u64,
 }
 
 /// What was gathered from objects to be kept.
@@ -208,75 +197,6 @@ impl Reading<'_> {
         (done.scan.calibration(), tally)
     }
 
-    fn scanned<'rules>(
-        &self,
-        rules: &'rules RuleSet,
-        purpose: Purpose<'_>,
-    ) -> (Scanned<'rules>, Tally) {
-        let mut done = self.scan_batch(self.access_logs(), purpose, rules, []);
-        if let Some(batch) = self.waf_logs() {
-            done.merge(self.scan_batch(batch, purpose, rules, []));
-        }
-        done.reports.sort_by_key(|(index, _)| *index);
-        let reports = std::mem::take(&mut done.reports);
-        let tally = self.tally(reports.into_iter().map(|(_, report)| report));
-        (done, tally)
-    }
-
-    fn scan_batch<'rules>(
-        &self,
-        batch: Batch<'_>,
-        purpose: Purpose<'_>,
-        rules: &'rules RuleSet,
-        known: impl IntoIterator<Item = u64>,
-    ) -> Scanned<'rules> {
-        let memory = self.memory_of_clients();
-        let each = memory / self.workers(&batch);
-        // A record is looked up once in a join, so its object cannot be read again.
-        let once = (self.once && matches!(batch.role, Role::Alone))
-            .then(|| Duplicates::new(self.workers(&batch), self.memory, known));
-        let begin = || {
-            let mut done = Scanned::new(purpose, rules);
-            done.scan.limit_memory(each);
-            done
-        };
-        let alone = |object: &Object<'_>, twins: &[usize]| {
-            let mut scan = purpose.scan(rules);
-            scan.limit_memory(each);
-            self.scan_alone(object, scan, once.as_ref().map_or(0, Duplicates::most), twins)
-        };
-        let work = |object: &Object<'_>, done: &mut Scanned<'rules>| {
-            let Some(once) = &once else {
-                return done.take(object, alone(object, &[]), purpose);
-            };
-            let _reading = once.reading();
-            let mut read = alone(object, &[]);
-            let identities = std::mem::take(&mut read.identities);
-            // What ends early may be read to its end another time, so it makes no twins.
-            let counts = read.report.incomplete().is_none() && object.input.opens_again();
-            let identities = if counts { identities } else { Identities::default() };
-            for due in once.finish(object.number - batch.first, read, identities) {
-                let object = batch.object(due.number).expect("it was read");
-                let read = match &*due.twins {
-                    [] => due.finished,
-                    twins => {
-                        done.with_twins.insert(object.number);
-                        alone(&object, twins)
-                    }
-                };
-                if !due.identities.is_empty() {
-                    done.identities.insert(object.number, due.identities);
-                }
-                done.take(&object, read, purpose);
-            }
-        };
-        let merge = |mine: &mut Scanned<'rules>, theirs| {
-            mine.scan.limit_memory(memory);
-            mine.merge(theirs);
-        };
-        self.on_workers(&batch, begin, work, merge)
-    }
-
     /// Works the objects of a batch on all threads, each into what it began with, and
     /// merges that.
     fn on_workers<D: Send>(
@@ -354,21 +274,6 @@ impl Reading<'_> {
         let joining = self.joining?;
         let first = self.inputs.len();
         Some(Batch { inputs: &joining.inputs, first, role: Role::Waf(&joining.table) })
-    }
-
-    /// Reads one object into a scan of its own, without the records at those places.
-    fn scan_alone<'rules>(
-        &self,
-        object: &Object<'_>,
-        mut scan: Scan<'rules>,
-        most: usize,
-        left_out: &[usize],
-    ) -> Alone<'rules> {
-        let wanted = AtomicBool::new(false);
-        let mut once = Once::new(&mut scan, most, left_out);
-        let report = self.read(object, &wanted, &mut once);
-        let Once { identities, duplicates, .. } = once;
-        Alone { scan, report, identities, duplicates }
     }
 
     /// Writes every request as one line, which `write` appends without its line feed.
@@ -479,86 +384,6 @@ impl Tally {
         if report.format.is_none() && report.records > 0 {
             self.unrecognised.push(input.name.clone());
         }
-    }
-}
-
-/// What one worker has found so far.
-struct Scanned<'rules> {
-    scan: Scan<'rules>,
-    /// What speaks for itself only in objects that ended early.
-    provisional: Option<Scan<'rules>>,
-    /// From objects that are to be kept, by their hour.
-    hours: BTreeMap<i64, Scan<'rules>>,
-    /// By the object's place among the inputs.
-    reports: Vec<(usize, Report)>,
-    /// What became of the objects, but of those that are kept.
-    audited: Vec<AuditedObject>,
-    /// Of the records that count, by their object's place.
-    identities: BTreeMap<usize, Vec<u64>>,
-    /// Objects with records that do not.
-    with_twins: BTreeSet<usize>,
-}
-
-impl<'rules> Scanned<'rules> {
-    fn new(purpose: Purpose<'_>, rules: &'rules RuleSet) -> Self {
-        Self {
-            scan: purpose.scan(rules),
-            provisional: None,
-            hours: BTreeMap::new(),
-            reports: Vec::new(),
-            audited: Vec::new(),
-            identities: BTreeMap::new(),
-            with_twins: BTreeSet::new(),
-        }
-    }
-
-    /// Takes in an object, as far as it counts for the purpose.
-    fn take(&mut self, object: &Object<'_>, read: Alone<'rules>, purpose: Purpose<'_>) {
-        let Alone { mut scan, report, duplicates, .. } = read;
-        let (requests, rejects) = (scan.coverage().requests, scan.coverage().rejected());
-        let shows = matches!(purpose, Purpose::Show | Purpose::Answer(_));
-        let is_whole = report.incomplete().is_none();
-        match purpose {
-            Purpose::Keep(hours) if is_whole => {
-                report.tell(object.input, duplicates, |seen| scan.object(seen));
-                merge_into(&mut self.hours, hours[object.number], scan);
-            }
-            _ => {
-                report.tell(object.input, duplicates, |seen| {
-                    self.scan.object(seen);
-                    self.audited.push(AuditedObject::new(seen, requests, rejects));
-                });
-                match &mut self.provisional {
-                    _ if is_whole || shows => self.scan.merge(scan),
-                    Some(provisional) => provisional.merge(scan),
-                    provisional => *provisional = Some(scan),
-                }
-            }
-        }
-        self.reports.push((object.number, report));
-    }
-
-    fn merge(&mut self, mut other: Self) {
-        self.scan.merge(other.scan);
-        match (&mut self.provisional, other.provisional) {
-            (Some(mine), Some(theirs)) => mine.merge(theirs),
-            (None, theirs) => self.provisional = theirs,
-            (Some(_), None) => {}
-        }
-        for (hour, theirs) in other.hours {
-            merge_into(&mut self.hours, hour, theirs);
-        }
-        self.reports.append(&mut other.reports);
-        self.audited.append(&mut other.audited);
-        self.identities.append(&mut other.identities);
-        self.with_twins.append(&mut other.with_twins);
-    }
-}
-
-fn merge_into<'rules>(hours: &mut BTreeMap<i64, Scan<'rules>>, hour: i64, scan: Scan<'rules>) {
-    match hours.entry(hour) {
-        Entry::Vacant(place) => drop(place.insert(scan)),
-        Entry::Occupied(mut mine) => mine.get_mut().merge(scan),
     }
 }
 

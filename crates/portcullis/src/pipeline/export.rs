@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use portcullis_columns::{Judged, REQUESTS, Table, push_request};
-use portcullis_detection::{Findings, Identities, Once, RuleSet, Scan};
+use portcullis_detection::{Findings, Identities, LeftOut, Once, RuleSet, Scan};
 use portcullis_ingest::{Reject, Request, Sink};
 
 use super::{Batch, Object, Purpose, Reading, Role, Tally, decided};
@@ -60,9 +60,9 @@ impl Reading<'_> {
                 let mut sink = Export { chunks, hours, bytes, scan: gathered, rules, columns };
                 let left_out = twins.get(&object.number).map_or(&[][..], Vec::as_slice);
                 let most = if left_out.is_empty() { 0 } else { usize::MAX };
-                let mut once = Once::new(&mut sink, most, left_out);
+                let mut once = Once::new(&mut sink, most, LeftOut::Known(left_out));
                 let report = self.read(&object, stopped, &mut once);
-                let duplicates = once.duplicates;
+                let duplicates = once.finish().1.len() as u64;
                 sink.hand_over();
                 report.tell(object.input, duplicates, |seen| scan.object(seen));
                 scans.lock().unwrap_or_else(PoisonError::into_inner).push(scan);
@@ -93,10 +93,10 @@ impl Reading<'_> {
             let mut identities = Identities::default();
             if object.input.opens_again() {
                 let mut nobody = Nobody;
-                let mut gathered = Once::new(&mut nobody, once.most(), &[]);
+                let mut gathered = Once::new(&mut nobody, once.most(), LeftOut::Known(&[]));
                 let report = first.read(object, &AtomicBool::new(false), &mut gathered);
                 if report.incomplete().is_none() {
-                    identities = gathered.identities;
+                    identities = gathered.finish().0;
                 }
             }
             for due in once.finish(object.number - batch.first, (), identities) {

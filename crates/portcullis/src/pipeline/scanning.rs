@@ -1,0 +1,203 @@
+//! A scan of all objects, each of them first read by itself.
+//!
+//! What an object's requests come to is added to the worker's part only when its turn has
+//! come, because a record that was delivered twice must count once, and which of the two
+//! counts must not depend on the threads. While an object is read, its twins are guessed;
+//! only when a guess was wrong is it read again. See [`crate::duplicates`].
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
+
+use portcullis_detection::{AuditedObject, Identities, LeftOut, Once, RuleSet, Scan};
+
+use super::{Purpose, Reading, Report, Tally};
+use crate::duplicates::Duplicates;
+use crate::joining::{Batch, Object, Role};
+
+/// What reading one object gave.
+struct Alone<'rules> {
+    scan: Scan<'rules>,
+    report: Report,
+    /// Of its records, those that were left out included.
+    identities: Identities,
+    /// Places of the records that were left out, because they are twins of earlier ones.
+    left_out: Vec<usize>,
+}
+
+impl Reading<'_> {
+    pub(super) fn scanned<'rules>(
+        &self,
+        rules: &'rules RuleSet,
+        purpose: Purpose<'_>,
+    ) -> (Scanned<'rules>, Tally) {
+        let mut done = self.scan_batch(self.access_logs(), purpose, rules, []);
+        if let Some(batch) = self.waf_logs() {
+            done.merge(self.scan_batch(batch, purpose, rules, []));
+        }
+        done.reports.sort_by_key(|(index, _)| *index);
+        let reports = std::mem::take(&mut done.reports);
+        let tally = self.tally(reports.into_iter().map(|(_, report)| report));
+        (done, tally)
+    }
+
+    pub(super) fn scan_batch<'rules>(
+        &self,
+        batch: Batch<'_>,
+        purpose: Purpose<'_>,
+        rules: &'rules RuleSet,
+        known: impl IntoIterator<Item = u64>,
+    ) -> Scanned<'rules> {
+        let memory = self.memory_of_clients();
+        let each = memory / self.workers(&batch);
+        // A record is looked up once in a join, so its object cannot be read again.
+        let once = (self.once && matches!(batch.role, Role::Alone))
+            .then(|| Duplicates::new(self.workers(&batch), self.memory, known));
+        let begin = || {
+            let mut done = Scanned::new(purpose, rules);
+            done.scan.limit_memory(each);
+            done
+        };
+        let alone = |object: &Object<'_>, done: &mut Scanned<'rules>, left_out: LeftOut<'_>| {
+            let mut scan = purpose.scan(rules);
+            scan.limit_memory(each);
+            scan.swap_memos(&mut done.scan);
+            let most = once.as_ref().map_or(0, Duplicates::most);
+            let mut read = self.scan_alone(object, scan, most, left_out);
+            read.scan.swap_memos(&mut done.scan);
+            read
+        };
+        let work = |object: &Object<'_>, done: &mut Scanned<'rules>| {
+            let Some(once) = &once else {
+                let read = alone(object, done, LeftOut::Known(&[]));
+                return done.take(object, read, purpose);
+            };
+            let _reading = once.reading();
+            let opens_again = object.input.opens_again();
+            let number = object.number - batch.first;
+            let mut is_twin = |identity| once.is_likely_twin(number, identity);
+            let left_out =
+                if opens_again { LeftOut::Guessed(&mut is_twin) } else { LeftOut::Known(&[]) };
+            let mut read = alone(object, done, left_out);
+            let identities = std::mem::take(&mut read.identities);
+            // What ends early may be read to its end another time, so it makes no twins.
+            let counts = opens_again && read.report.incomplete().is_none();
+            let identities = if counts { identities } else { Identities::default() };
+            for due in once.finish(number, read, identities) {
+                let object = batch.object(due.number).expect("it was read");
+                let mut read = due.finished;
+                if read.left_out != due.twins {
+                    read = alone(&object, done, LeftOut::Known(&due.twins));
+                }
+                if !due.twins.is_empty() {
+                    done.with_twins.insert(object.number);
+                }
+                if !due.identities.is_empty() {
+                    done.identities.insert(object.number, due.identities);
+                }
+                done.take(&object, read, purpose);
+            }
+        };
+        let merge = |mine: &mut Scanned<'rules>, theirs| {
+            mine.scan.limit_memory(memory);
+            mine.merge(theirs);
+        };
+        self.on_workers(&batch, begin, work, merge)
+    }
+
+    /// Reads one object into a scan of its own, without those records.
+    fn scan_alone<'rules>(
+        &self,
+        object: &Object<'_>,
+        mut scan: Scan<'rules>,
+        most: usize,
+        left_out: LeftOut<'_>,
+    ) -> Alone<'rules> {
+        let wanted = AtomicBool::new(false);
+        let mut once = Once::new(&mut scan, most, left_out);
+        let report = self.read(object, &wanted, &mut once);
+        let (identities, left_out) = once.finish();
+        Alone { scan, report, identities, left_out }
+    }
+}
+
+/// What one worker has found so far.
+pub(super) struct Scanned<'rules> {
+    pub(super) scan: Scan<'rules>,
+    /// What speaks for itself only in objects that ended early.
+    pub(super) provisional: Option<Scan<'rules>>,
+    /// From objects that are to be kept, by their hour.
+    pub(super) hours: BTreeMap<i64, Scan<'rules>>,
+    /// By the object's place among the inputs.
+    pub(super) reports: Vec<(usize, Report)>,
+    /// What became of the objects, but of those that are kept.
+    pub(super) audited: Vec<AuditedObject>,
+    /// Of the records that count, by their object's place.
+    pub(super) identities: BTreeMap<usize, Vec<u64>>,
+    /// Objects with records that do not.
+    pub(super) with_twins: BTreeSet<usize>,
+}
+
+impl<'rules> Scanned<'rules> {
+    fn new(purpose: Purpose<'_>, rules: &'rules RuleSet) -> Self {
+        Self {
+            scan: purpose.scan(rules),
+            provisional: None,
+            hours: BTreeMap::new(),
+            reports: Vec::new(),
+            audited: Vec::new(),
+            identities: BTreeMap::new(),
+            with_twins: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in an object, as far as it counts for the purpose.
+    fn take(&mut self, object: &Object<'_>, read: Alone<'rules>, purpose: Purpose<'_>) {
+        let Alone { mut scan, report, left_out, .. } = read;
+        let duplicates = left_out.len() as u64;
+        let (requests, rejects) = (scan.coverage().requests, scan.coverage().rejected());
+        let shows = matches!(purpose, Purpose::Show | Purpose::Answer(_));
+        let is_whole = report.incomplete().is_none();
+        match purpose {
+            Purpose::Keep(hours) if is_whole => {
+                report.tell(object.input, duplicates, |seen| scan.object(seen));
+                merge_into(&mut self.hours, hours[object.number], scan);
+            }
+            _ => {
+                report.tell(object.input, duplicates, |seen| {
+                    self.scan.object(seen);
+                    self.audited.push(AuditedObject::new(seen, requests, rejects));
+                });
+                match &mut self.provisional {
+                    _ if is_whole || shows => self.scan.merge(scan),
+                    Some(provisional) => provisional.merge(scan),
+                    provisional => *provisional = Some(scan),
+                }
+            }
+        }
+        self.reports.push((object.number, report));
+    }
+
+    fn merge(&mut self, mut other: Self) {
+        self.scan.merge(other.scan);
+        match (&mut self.provisional, other.provisional) {
+            (Some(mine), Some(theirs)) => mine.merge(theirs),
+            (None, theirs) => self.provisional = theirs,
+            (Some(_), None) => {}
+        }
+        for (hour, theirs) in other.hours {
+            merge_into(&mut self.hours, hour, theirs);
+        }
+        self.reports.append(&mut other.reports);
+        self.audited.append(&mut other.audited);
+        self.identities.append(&mut other.identities);
+        self.with_twins.append(&mut other.with_twins);
+    }
+}
+
+fn merge_into<'rules>(hours: &mut BTreeMap<i64, Scan<'rules>>, hour: i64, scan: Scan<'rules>) {
+    match hours.entry(hour) {
+        Entry::Vacant(place) => drop(place.insert(scan)),
+        Entry::Occupied(mut mine) => mine.get_mut().merge(scan),
+    }
+}
