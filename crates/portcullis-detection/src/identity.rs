@@ -66,9 +66,9 @@ impl LeftOut<'_> {
 }
 
 /// Passes requests on, gathers their identities, and leaves out those that are twins.
-pub struct Once<'s, S> {
+pub struct Once<'s, 'l, S> {
     sink: &'s mut S,
-    left_out: LeftOut<'s>,
+    left_out: LeftOut<'l>,
     /// How many identities are wanted; those of later records are not gathered.
     most: usize,
     /// Of all records that have one, in their order.
@@ -77,9 +77,9 @@ pub struct Once<'s, S> {
     places: Vec<usize>,
 }
 
-impl<'s, S> Once<'s, S> {
+impl<'s, 'l, S> Once<'s, 'l, S> {
     /// Leaves those out; `most` is 0 when both of two twins are to count.
-    pub fn new(sink: &'s mut S, most: usize, left_out: LeftOut<'s>) -> Self {
+    pub fn new(sink: &'s mut S, most: usize, left_out: LeftOut<'l>) -> Self {
         let (identities, places) = (Identities::default(), Vec::new());
         Self { sink, left_out, most, identities, places }
     }
@@ -90,7 +90,7 @@ impl<'s, S> Once<'s, S> {
     }
 }
 
-impl<S: Sink> Sink for Once<'_, S> {
+impl<S: Sink> Sink for Once<'_, '_, S> {
     fn request(&mut self, request: &Request<'_>) {
         let place = self.identities.0.len();
         if place < self.most

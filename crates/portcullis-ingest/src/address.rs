@@ -50,35 +50,39 @@ pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// The common case: four decimal parts.
-fn parse_plain_v4(text: &[u8]) -> Option<IpAddr> {
+#[inline]
+pub(crate) fn parse_plain_v4(text: &[u8]) -> Option<IpAddr> {
     let mut octets = [0_u8; 4];
-    let mut part = 0;
-    let mut value = 0_u16;
-    let mut digits = 0;
-    for &byte in text {
-        match byte {
-            b'0'..=b'9' => {
-                if digits == 3 || (digits > 0 && value == 0) {
-                    return None;
-                }
-                value = value * 10 + u16::from(byte - b'0');
-                digits += 1;
+    let mut rest = text;
+    for (part, octet) in octets.iter_mut().enumerate() {
+        let (value, length) = match rest {
+            [a @ b'0'..=b'2', b @ b'0'..=b'9', c @ b'0'..=b'9', ..] if *a > b'0' => {
+                (u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'), 3)
             }
-            b'.' if digits > 0 && part < 3 => {
-                octets[part] = u8::try_from(value).ok()?;
-                part += 1;
-                value = 0;
-                digits = 0;
-            }
+            [a @ b'1'..=b'9', b @ b'0'..=b'9', ..] => (u16::from((a - b'0') * 10 + (b - b'0')), 2),
+            [a @ b'0'..=b'9', ..] => (u16::from(a - b'0'), 1),
             _ => return None,
+        };
+        *octet = u8::try_from(value).ok()?;
+        rest = &rest[length..];
+        if part < 3 {
+            rest = rest.strip_prefix(b".")?;
         }
     }
-    if part != 3 || digits == 0 {
-        return None;
-    }
-    octets[3] = u8::try_from(value).ok()?;
-    Some(IpAddr::from(octets))
+    rest.is_empty().then(|| IpAddr::from(octets))
 }
+
+/// What each byte is worth as a hexadecimal digit; 255 when it is none.
+static HEXADECIMAL: [u8; 256] = {
+    let mut table = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        table[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        table[b"0123456789ABCDEF"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    table
+};
 
 /// The other common case: groups of hexadecimal digits, with at most one `::`. Nothing
 /// that would fold to IPv4.
@@ -95,11 +99,13 @@ fn parse_plain_v6(text: &[u8]) -> Option<IpAddr> {
     while at < text.len() {
         let mut value = 0_u16;
         let start = at;
-        while let Some(digit) = text.get(at).and_then(|byte| char::from(*byte).to_digit(16)) {
+        while let Some(digit) = text.get(at).map(|byte| HEXADECIMAL[usize::from(*byte)])
+            && digit < 16
+        {
             if at - start == 4 {
                 return None;
             }
-            value = value << 4 | digit as u16;
+            value = value << 4 | u16::from(digit);
             at += 1;
         }
         if at == start || count == 8 {
@@ -209,6 +215,16 @@ mod tests {
                 let plain = parse_plain_v6(address.to_string().as_bytes());
                 proptest::prop_assert_eq!(plain, Some(IpAddr::V6(address)));
             }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn ipv4_is_read_as_the_standard_library_reads_it(
+            text in "[0-9.]{0,16}|([0-9]{1,3}[.]){3}[0-9]{1,4}|(2[0-9]{2}[.]){3}[0-9]{1,3}",
+        ) {
+            let known: Option<std::net::Ipv4Addr> = text.parse().ok();
+            proptest::prop_assert_eq!(parse_plain_v4(text.as_bytes()), known.map(IpAddr::V4));
         }
     }
 

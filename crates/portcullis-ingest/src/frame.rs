@@ -18,6 +18,7 @@ use crate::direct::{Filling, Memory};
 use crate::format::{Compiled, KeyReading, LogFormat, Reading};
 use crate::glued::{self, Next, Seam};
 use crate::keyed;
+use crate::minute::Minute;
 use crate::object::Tally;
 use crate::smuggled::smuggled;
 use crate::source::cloudfront::{self, Column};
@@ -47,6 +48,7 @@ pub(crate) struct Reader<'f> {
     inner: Option<Box<Reader<'f>>>,
     pieces: Vec<Piece>,
     scratch: Vec<u8>,
+    minute: Minute,
     memory: Memory,
     variant_memory: Memory,
 }
@@ -99,6 +101,7 @@ impl<'f> Reader<'f> {
             inner: None,
             pieces: Vec::new(),
             scratch: Vec::new(),
+            minute: Minute::default(),
             memory: Memory::default(),
             variant_memory: Memory::default(),
         }
@@ -134,7 +137,12 @@ impl<'f> Reader<'f> {
                 out.reject(RejectReason::Shape, line, line.len(), origin);
             }),
             Some(Reading::Combined) => line(text, whole, |line| {
-                out.take(line, origin, &combined::request(line, &mut self.scratch, origin));
+                match combined::plain::request(line, origin, &mut self.minute) {
+                    Some(request) => out.tally.request(out.sink, &request),
+                    None => {
+                        out.take(line, origin, &combined::request(line, &mut self.scratch, origin));
+                    }
+                }
             }),
             Some(Reading::Alb) => line(text, whole, |line| {
                 out.take(line, origin, &alb::request(line, &mut self.scratch, origin));

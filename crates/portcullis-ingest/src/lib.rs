@@ -21,6 +21,7 @@ mod glued;
 mod join;
 mod json;
 mod keyed;
+mod minute;
 mod object;
 mod object_time;
 #[cfg(feature = "parquet")]

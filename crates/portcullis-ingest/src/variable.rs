@@ -119,7 +119,25 @@ pub(crate) enum Shape {
     Free,
 }
 
+/// Longest token. A guess: the longest gateway response type has 29 characters.
+pub(crate) const MOST_TOKEN_BYTES: usize = 64;
+
 impl Shape {
+    /// Every shape.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Address,
+        Self::ClfTime,
+        Self::Epoch,
+        Self::Integer,
+        Self::Status,
+        Self::Id,
+        Self::Token,
+        Self::Protocol,
+        Self::Resource,
+        Self::RouteKey,
+        Self::Free,
+    ];
+
     /// Whether `value` has the shape; absent (`-` or empty) always has.
     #[inline]
     pub(crate) fn holds(self, value: &[u8]) -> bool {
@@ -133,7 +151,7 @@ impl Shape {
             Self::Integer => is_integer(value),
             Self::Status => parse_status(value).is_ok(),
             Self::Id => value.len() <= 128 && !holds_refused(value, IN_ID),
-            Self::Token => value.len() <= 64 && !holds_refused(value, IN_TOKEN),
+            Self::Token => value.len() <= MOST_TOKEN_BYTES && !holds_refused(value, IN_TOKEN),
             Self::Protocol => is_protocol(value),
             Self::Resource => !holds_refused(value, IN_RESOURCE),
             Self::RouteKey => is_route_key(value),
@@ -210,6 +228,10 @@ pub(crate) fn parse_status(value: &[u8]) -> Result<Option<u16>, RejectReason> {
 }
 
 fn is_protocol(value: &[u8]) -> bool {
+    // Almost always.
+    if matches!(value, b"HTTP/1.1" | b"HTTP/2.0") {
+        return true;
+    }
     let Some(slash) = memchr::memchr(b'/', value) else {
         return false;
     };
