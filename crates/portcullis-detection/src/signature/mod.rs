@@ -228,12 +228,12 @@ impl<'r> Classifier<'r> {
     }
 
     fn field(&mut self, field: Field, memo: usize, text: &[u8], request: &Request<'_>) {
-        // Queries hardly ever repeat; everything else does.
-        let remember = field != Field::Query && self.search.census.is_none();
+        let remember = self.search.census.is_none();
         if remember && self.memos[memo].is_clean(text) {
             return;
         }
         let mut cut = std::mem::take(&mut self.cut);
+        let truncated = self.verdict.truncated_fields;
         let looked_at = bounded(text, &mut cut, &mut self.verdict.truncated_fields);
         let clean = match field {
             Field::Query => self.query(looked_at, request),
@@ -244,16 +244,18 @@ impl<'r> Classifier<'r> {
             Field::Headers => self.whole(Subject::Headers, looked_at, request),
             _ => self.whole(Subject::Method, looked_at, request),
         };
-        if remember && clean && looked_at.len() == text.len() {
+        // What was not looked at in full counts as such each time.
+        if remember && clean && self.verdict.truncated_fields == truncated {
             self.memos[memo].remember_clean(text);
         }
         self.cut = cut;
     }
 
-    /// The whole query, then each of its names and values by itself.
+    /// The whole query, then each of its names and values by itself. Returns whether nothing
+    /// in them depends on the rest of the request and nothing was found.
     fn query(&mut self, query: &[u8], request: &Request<'_>) -> bool {
         let engine = self.rules.engine();
-        self.whole(Subject::Query, query, request);
+        let mut clean = self.whole(Subject::Query, query, request);
         let mut parts = std::mem::take(&mut self.search.parts);
         if !self.search.parts_noted {
             engine.note_parts(query, &mut parts);
@@ -293,7 +295,7 @@ impl<'r> Classifier<'r> {
                         || (several_forms && Views::has_several(subject, part, wanted))
                         || (has_always && engine.always_may_hold(subject, part)));
                 if subject == Subject::Values {
-                    self.in_base64(Subject::Values, part, query, start, request);
+                    clean &= self.in_base64(Subject::Values, part, query, start, request);
                 }
                 if !worth_it {
                     continue;
@@ -312,12 +314,12 @@ impl<'r> Classifier<'r> {
                     part
                 };
                 let wanted = if has_literal { wanted } else { wanted.without(View::Raw) };
-                self.text(subject, wanted, part, query, start, request);
+                clean &= self.text(subject, wanted, part, query, start, request);
             }
         }
         self.line = line;
         self.search.parts = parts;
-        self.search.clean
+        clean
     }
 
     /// The whole path, then what stands in segments of base64.
