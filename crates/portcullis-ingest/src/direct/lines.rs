@@ -102,12 +102,11 @@ fn length(shape: Shape, rest: &[u8], next: &[u8]) -> Option<usize> {
         // What is no time of this form is not plain.
         Shape::ClfTime => TIME_BYTES.min(rest.len()),
         Shape::Protocol if matches!(rest.get(..8), Some(b"HTTP/1.1" | b"HTTP/2.0")) => 8,
-        Shape::Epoch | Shape::Integer | Shape::Status => run(),
-        Shape::Protocol | Shape::Token | Shape::Resource => run(),
         Shape::Address | Shape::Id | Shape::RouteKey | Shape::Free => match next.first() {
             Some(first) => memchr::memchr(*first, rest)?,
             None => rest.len(),
         },
+        _ => run(),
     })
 }
 
