@@ -1,6 +1,14 @@
-//! `--crawler-ranges`: crawlers told from those who only say that they are.
+//! `--crawler-ranges`, `--crawler-domain`: crawlers told from those who only say that they
+//! are. The resolver is one of our own, on loopback, that speaks DNS.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use serde_json::Value;
+use simple_dns::rdata::{A, PTR, RData};
+use simple_dns::{CLASS, Name, Packet, PacketFlag, RCODE, ResourceRecord};
 
 use crate::support::{Files, Record, START_EPOCH_MS, attacks, portcullis, sources};
 
@@ -67,12 +75,12 @@ fn a_crawler_is_watched_and_who_only_says_so_stays_an_offender() {
     }
 
     let table = portcullis([&["scan", &object], &given[..]].concat()).run().expect_code(0).text();
-    assert!(table.contains("a crawler, from its published addresses"), "{table}");
+    assert!(table.contains("a crawler, by its address or the name of its host"), "{table}");
     assert!(table.contains("says to be a crawler, and is not"), "{table}");
 
     let explained = portcullis([&["explain", "203.0.113.9", &object], &given[..]].concat());
     let explained = explained.run().expect_code(0).text();
-    assert!(explained.contains("it is a crawler, from the addresses"), "{explained}");
+    assert!(explained.contains("it is a crawler, by its address"), "{explained}");
 
     let plan = portcullis([&["plan", &object, "-o", "json"], &given[..]].concat());
     let plan = plan.run().expect_code(0).json();
@@ -113,4 +121,129 @@ fn ranges_that_cannot_be_read_stop_everything() {
         assert!(run.stderr.contains(expected), "{}", run.stderr);
         assert!(run.stdout.is_empty(), "{}", run.text());
     }
+}
+
+/// What a resolver does when it is asked about a name.
+#[derive(Clone, Copy)]
+enum Says {
+    Host(&'static str),
+    Address([u8; 4]),
+    /// The server of the zone does not work.
+    Fails,
+    /// With another's identifier and from a stranger's hand, again and again.
+    Forges(&'static str),
+    Nothing,
+}
+
+/// A resolver on loopback; gives its address and the names that it was asked for.
+fn resolver(zone: &'static [(&'static str, Says)]) -> (String, Arc<Mutex<BTreeSet<String>>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let address = socket.local_addr().expect("it is bound").to_string();
+    let asked = Arc::<Mutex<BTreeSet<String>>>::default();
+    let seen = Arc::clone(&asked);
+    thread::spawn(move || {
+        let mut datagram = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut datagram) {
+            let query = Packet::parse(&datagram[..length]).expect("a query");
+            let name = query.questions[0].qname.to_string();
+            let says = zone.iter().find(|(known, _)| *known == name).map(|(_, says)| *says);
+            let mut reply = query.clone().into_reply();
+            reply.set_flags(PacketFlag::RESPONSE);
+            let answer = |data| {
+                let owner = Name::new_unchecked(&name).into_owned();
+                ResourceRecord::new(owner, CLASS::IN, 60, data)
+            };
+            match says {
+                Some(Says::Host(host)) => {
+                    reply.answers.push(answer(RData::PTR(PTR(Name::new_unchecked(host)))));
+                }
+                Some(Says::Address(octets)) => {
+                    reply.answers.push(answer(RData::A(A::from(Ipv4Addr::from(octets)))));
+                }
+                Some(Says::Fails) => *reply.rcode_mut() = RCODE::ServerFailure,
+                Some(Says::Forges(host)) => {
+                    reply.set_id(query.id().wrapping_add(1));
+                    reply.answers.push(answer(RData::PTR(PTR(Name::new_unchecked(host)))));
+                }
+                Some(Says::Nothing) => {}
+                None => *reply.rcode_mut() = RCODE::NameError,
+            }
+            seen.lock().expect("no panic").insert(name.clone());
+            if !matches!(says, Some(Says::Nothing)) {
+                let bytes = reply.build_bytes_vec().expect("a reply");
+                socket.send_to(&bytes, from).expect("it is sent");
+            }
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn a_name_that_has_the_address_in_turn_tells_a_crawler() {
+    let zone: &[(&str, Says)] = &[
+        // Agrees both ways.
+        ("9.113.0.203.in-addr.arpa", Says::Host("crawl-9.googlebot.com")),
+        ("crawl-9.googlebot.com", Says::Address([203, 0, 113, 9])),
+        // Whoever owns an address names it as they like.
+        ("9.100.51.198.in-addr.arpa", Says::Host("crawl-8.googlebot.com")),
+        ("crawl-8.googlebot.com", Says::Address([203, 0, 113, 8])),
+        // Agrees both ways, and is no crawler.
+        ("10.100.51.198.in-addr.arpa", Says::Host("googlebot.com.example.net")),
+        ("googlebot.com.example.net", Says::Address([198, 51, 100, 10])),
+        ("12.100.51.198.in-addr.arpa", Says::Fails),
+        ("13.100.51.198.in-addr.arpa", Says::Forges("crawl-9.googlebot.com")),
+        ("14.100.51.198.in-addr.arpa", Says::Nothing),
+    ];
+    let (server, asked) = resolver(zone);
+    let files = Files::new();
+    let silent = ["198.51.100.12", "198.51.100.13", "198.51.100.14"];
+    let false_ones = ["198.51.100.9", "198.51.100.10", "198.51.100.11"];
+    let mut log = dead_links("203.0.113.9");
+    for client in silent.iter().chain(&false_ones) {
+        log += &dead_links(client);
+    }
+    let quiet = Record {
+        client: "192.0.2.77".to_owned(),
+        user_agent: CRAWLER.to_owned(),
+        ..Record::default()
+    };
+    let object = files.write("a.log", log + &quiet.line());
+    let given = ["--crawler-domain", "Googlebot=googlebot.com", "--dns-server", &server];
+    let scan = portcullis([&["scan", &object, "-o", "json"], &given[..]].concat());
+    let scan = scan.run().expect_code(0).json();
+
+    assert!(!has_false_claim(entry(&scan, "watched", "203.0.113.9")));
+    for source in silent {
+        assert!(!has_false_claim(entry(&scan, "offenders", source)), "{source}");
+    }
+    for source in false_ones {
+        assert!(has_false_claim(entry(&scan, "offenders", source)), "{source}");
+    }
+    assert_eq!(sources(&scan).len(), 6);
+    assert_eq!(scan["coverage"]["open_crawler_claims"], 3);
+    let asked = asked.lock().expect("no panic").clone();
+    assert!(!asked.contains("77.2.0.192.in-addr.arpa"), "it does not stand out: {asked:?}");
+
+    let settings = format!(
+        "[scan]\ncrawler-domains = {{ Googlebot = [\"googlebot.com\"] }}\ndns-server = \"{server}\"\n"
+    );
+    let file = files.write("portcullis.toml", settings);
+    let plan = portcullis(["plan", &object, "-o", "json", "--config", &file]).run();
+    let plan = plan.expect_code(0).json();
+    assert_eq!(plan["withheld"][0]["source"], "203.0.113.9/32");
+
+    let table = portcullis([&["scan", &object], &given[..]].concat()).run().expect_code(0).text();
+    assert!(table.contains("3 clients say to be a crawler, and no name of its host"), "{table}");
+}
+
+#[test]
+fn a_domain_or_resolver_that_cannot_be_is_refused() {
+    let files = Files::new();
+    let object = log(&files);
+    let run = portcullis(["scan", &object, "--crawler-domain", "Googlebot=com"]).run();
+    let run = run.expect_code(1);
+    assert!(run.stderr.contains("`com` is no domain of a crawler's hosts"), "{}", run.stderr);
+    let given = ["--crawler-domain", "Googlebot=googlebot.com", "--dns-server", "resolver"];
+    let run = portcullis([&["scan", &object], &given[..]].concat()).run().expect_code(64);
+    assert!(run.stderr.contains("expected an address such as"), "{}", run.stderr);
 }

@@ -77,7 +77,8 @@ impl Calibration {
     /// Takes in one client.
     pub(crate) fn add(&mut self, rules: &RuleSet, source: &Source, objects: &[Arc<str>]) {
         self.clients += 1;
-        if !source.seems_honest() {
+        // Crawlers are not held to rates, so that no threshold need spare them.
+        if !source.seems_honest() || source.is_crawler() {
             return;
         }
         self.honest += 1;

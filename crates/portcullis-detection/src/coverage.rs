@@ -56,6 +56,9 @@ pub struct Coverage {
     pub requests_outside_span: u64,
     /// Records of requests that were delivered before, and do not count again.
     pub duplicates: u64,
+    /// Sources that stand out and say to be crawlers, of whose hosts the names could not be
+    /// found out. Known when a scan is finished.
+    pub open_claims: u64,
 }
 
 /// A rule that could not look into some objects.
@@ -204,6 +207,7 @@ impl Coverage {
             text_bytes,
             requests_outside_span,
             duplicates,
+            open_claims,
         } = self;
         let numbers = [
             objects,
@@ -219,6 +223,7 @@ impl Coverage {
             text_bytes,
             requests_outside_span,
             duplicates,
+            open_claims,
         ];
         numbers.into_iter().chain(rejects)
     }

@@ -2,21 +2,28 @@
 //!
 //! An agent is a word that anybody can write, so by itself it is neither believed nor held
 //! against its client. Operators of large crawlers publish the addresses that they ask
-//! from; with these at hand a claim is either confirmed or false. Crawlers ask for much and
-//! follow dead links, which is what rates are about, and they follow whatever link somebody
-//! planted for them. So a confirmed one answers only for attacks of which a rule is sure. A
-//! false claim is a small thing: people look at their own site as a crawler would see it,
-//! and some honest programs name a crawler that they behave like.
+//! from, or the domains that their hosts have names in; with these at hand a claim is either
+//! confirmed or false. Crawlers ask for much and follow dead links, which is what rates are
+//! about, and they follow whatever link somebody planted for them. So a confirmed one answers
+//! only for attacks of which a rule is sure. A false claim is a small thing: people look at
+//! their own site as a crawler would see it, and some honest programs name a crawler that they
+//! behave like.
 //!
-//! Fetching the files is left to the operator. Names are not looked up: nothing here can
-//! ask a resolver.
+//! Who owns an address writes whatever name they like for it. A name counts only when it has
+//! that address in turn, which only the owner of the domain can say. Asking takes time that
+//! an attacker can make long, so it is asked once, at the end, and only of clients that
+//! otherwise stand out ([`HostNames`]). A claim that could not be settled counts for nothing.
+//!
+//! Fetching the files and asking for names are left to whoever may open a socket.
 //!
 //! Source: Google Search Central, "Verify requests from Google's crawlers and fetchers";
-//! Bing publishes the same shape.
+//! Bing publishes the same shape, and describes the same way.
 //! <https://developers.google.com/search/docs/crawling-indexing/verifying-googlebot>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use portcullis_ingest::Request;
@@ -27,12 +34,28 @@ use serde::Deserialize;
 const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 16;
 
-/// Crawlers by name, with the networks that they ask from.
+/// Crawlers by name, with where they ask from.
 ///
-/// Invariant: names are lower case and made of what [`Crawlers::add`] accepts; networks are
-/// sorted and disjoint.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Crawlers(BTreeMap<String, Vec<IpNet>>);
+/// Invariant: names are lower case and made of what [`Crawlers::add`] accepts.
+#[derive(Debug, Clone, Default)]
+pub struct Crawlers {
+    known: BTreeMap<String, Known>,
+    names: Option<Arc<dyn HostNames>>,
+}
+
+/// Where one crawler asks from. Networks are sorted and disjoint, domains lower case.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    networks: Vec<IpNet>,
+    domains: BTreeSet<String>,
+}
+
+/// Whoever can ask for the names of addresses.
+pub trait HostNames: fmt::Debug + Send + Sync {
+    /// For each of the addresses, in their order: the names of its host that have the address
+    /// in turn, of which there may be none; `None` where that could not be found out.
+    fn confirmed(&self, addresses: &[IpAddr]) -> Vec<Option<Vec<String>>>;
+}
 
 /// Why ranges of a crawler were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +71,12 @@ pub enum CrawlerError {
         "{0}; expected {{\"prefixes\": [{{\"ipv4Prefix\": \"…\"}}, {{\"ipv6Prefix\": \"…\"}}]}}"
     )]
     Json(String),
+    /// A domain that vouches for nobody, or for too many.
+    #[error(
+        "`{}` is no domain of a crawler's hosts; expected one such as googlebot.com",
+        .0.escape_debug()
+    )]
+    Domain(String),
     /// The file vouches for nobody.
     #[error("`prefixes` is empty: every claim would be false; fetch the file again")]
     Empty,
@@ -102,6 +131,8 @@ pub(crate) enum Claim {
     Confirmed,
     /// Names one or more, and comes from the ranges of none of them.
     False,
+    /// Names one that the name of its host may bear out.
+    Open,
 }
 
 impl Crawlers {
@@ -111,10 +142,7 @@ impl Crawlers {
     /// # Errors
     /// When the name or anything in the file is not what is expected; nothing is added then.
     pub fn add(&mut self, name: &str, text: &str) -> Result<(), CrawlerError> {
-        let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        if name.is_empty() || !name.bytes().all(is_good) {
-            return Err(CrawlerError::Name(name.to_owned()));
-        }
+        let name = searchable(name)?;
         let document: Document =
             serde_json::from_str(text).map_err(|error| CrawlerError::Json(error.to_string()))?;
         if document.prefixes.is_empty() {
@@ -126,16 +154,56 @@ impl Crawlers {
                 prefix.network().map_err(|problem| CrawlerError::Prefix { number, problem })?;
             networks.push(network);
         }
-        let known = self.0.entry(name.to_ascii_lowercase()).or_default();
+        let known = &mut self.known.entry(name).or_default().networks;
         networks.append(known);
         *known = IpNet::aggregate(&networks);
         known.sort_unstable();
         Ok(())
     }
 
-    /// Names and networks, in one form only.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = (&str, &[IpNet])> {
-        self.0.iter().map(|(name, networks)| (name.as_str(), &networks[..]))
+    /// Adds a domain to the crawler whose agent holds `name`: hosts below it are the
+    /// crawler's. A name may have several domains, and ranges too; one of them is enough.
+    ///
+    /// # Errors
+    /// When the name cannot be searched for, or the domain has not two labels at least.
+    pub fn add_domain(&mut self, name: &str, domain: &str) -> Result<(), CrawlerError> {
+        let is_label = |label: &str| {
+            let is_good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            !label.is_empty() && label.len() <= 63 && label.bytes().all(is_good)
+        };
+        if domain.len() > 253 || !domain.contains('.') || !domain.split('.').all(is_label) {
+            return Err(CrawlerError::Domain(domain.to_owned()));
+        }
+        let known = self.known.entry(searchable(name)?).or_default();
+        known.domains.insert(domain.to_ascii_lowercase());
+        Ok(())
+    }
+
+    /// Whom to ask for the names of hosts. Without, claims that need it stay open.
+    #[must_use]
+    pub fn asking(self, names: Arc<dyn HostNames>) -> Self {
+        Self { names: Some(names), ..self }
+    }
+
+    /// What is known, in one form only.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = String> {
+        self.known.iter().flat_map(|(name, known)| {
+            let networks = known.networks.iter().map(ToString::to_string);
+            let domains = known.domains.iter().map(|domain| format!("*.{domain}"));
+            std::iter::once(name.clone()).chain(networks).chain(domains)
+        })
+    }
+
+    /// Whether the claims from these addresses are true, each in its place; `None` where that
+    /// could not be found out. The host of a crawler may call itself by the name of another.
+    pub(crate) fn settled(&self, addresses: &[IpAddr]) -> Vec<Option<bool>> {
+        let (Some(names), false) = (&self.names, addresses.is_empty()) else {
+            return vec![None; addresses.len()];
+        };
+        let is_crawlers = |host: &String| self.known.values().any(|known| known.holds(host));
+        let answers = names.confirmed(addresses);
+        let settled = answers.into_iter().map(|hosts| Some(hosts?.iter().any(is_crawlers)));
+        settled.chain(std::iter::repeat(None)).take(addresses.len()).collect()
     }
 
     /// What the request's agent says, and whether its address bears it out.
@@ -144,16 +212,38 @@ impl Crawlers {
             return Claim::None;
         };
         let mut claim = Claim::None;
-        for (name, networks) in &self.0 {
+        for (name, known) in &self.known {
             if names(agent.bytes(), name.as_bytes()) {
-                if covers(networks, client) {
+                if covers(&known.networks, client) {
                     return Claim::Confirmed;
                 }
-                claim = Claim::False;
+                if !known.domains.is_empty() {
+                    claim = Claim::Open;
+                } else if claim == Claim::None {
+                    claim = Claim::False;
+                }
             }
         }
         claim
     }
+}
+
+impl Known {
+    /// Whether the host is in one of the domains.
+    fn holds(&self, host: &str) -> bool {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let parents = host.match_indices('.').map(|(dot, _)| &host[dot + 1..]);
+        parents.chain([host.as_str()]).any(|domain| self.domains.contains(domain))
+    }
+}
+
+/// The name as it is searched for.
+fn searchable(name: &str) -> Result<String, CrawlerError> {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_good) {
+        return Err(CrawlerError::Name(name.to_owned()));
+    }
+    Ok(name.to_ascii_lowercase())
 }
 
 /// Whether the agent holds the name as a word of its own, whatever its case.
@@ -226,10 +316,8 @@ mod tests {
         let mut crawlers = crawlers();
         let more = r#"{"prefixes": [{"ipv4Prefix": "192.0.2.32/27"}]}"#;
         crawlers.add("googleBOT", more).expect("a good file");
-        let [(name, networks)] = crawlers.parts().collect::<Vec<_>>()[..] else { panic!("one") };
-        assert_eq!(name, "googlebot");
-        let shown: Vec<String> = networks.iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["192.0.2.0/26", "192.0.2.64/27", "2001:db8:1::/64"]);
+        let shown: Vec<String> = crawlers.parts().collect();
+        assert_eq!(shown, ["googlebot", "192.0.2.0/26", "192.0.2.64/27", "2001:db8:1::/64"]);
     }
 
     #[test]
@@ -255,7 +343,76 @@ mod tests {
         }
         assert!(matches!(crawlers.add("", FILE), Err(CrawlerError::Name(_))));
         assert!(matches!(crawlers.add("Google bot", FILE), Err(CrawlerError::Name(_))));
-        assert_eq!(crawlers, Crawlers::default());
+        assert_eq!(crawlers.parts().count(), 0);
+    }
+
+    /// Knows one name of each address that it is given names for.
+    #[derive(Debug)]
+    struct Zone(Vec<(&'static str, Option<&'static str>)>);
+
+    impl HostNames for Zone {
+        fn confirmed(&self, addresses: &[IpAddr]) -> Vec<Option<Vec<String>>> {
+            let of = |address: &IpAddr| {
+                let known = self.0.iter().find(|(known, _)| *known == address.to_string());
+                known.and_then(|(_, name)| name.map(|name| vec![name.to_owned()]))
+            };
+            addresses.iter().map(of).collect()
+        }
+    }
+
+    #[test]
+    fn a_host_is_the_crawlers_when_its_name_is_in_a_domain_of_it() {
+        let hosts = [
+            ("192.0.2.1", "crawl-1.googlebot.com.", true),
+            ("192.0.2.2", "GOOGLEBOT.com", true),
+            ("192.0.2.3", "a.b.search.msn.com", true),
+            ("192.0.2.4", "crawl.notgooglebot.com", false),
+            ("192.0.2.5", "googlebot.com.example.net", false),
+            ("192.0.2.6", "msn.com", false),
+            ("192.0.2.7", "", false),
+        ];
+        let zone = Zone(hosts.iter().map(|(address, host, _)| (*address, Some(*host))).collect());
+        let mut crawlers = Crawlers::default().asking(Arc::new(zone));
+        crawlers.add_domain("Googlebot", "googlebot.com").expect("a good domain");
+        crawlers.add_domain("bingbot", "Search.MSN.com").expect("a good domain");
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let mut addresses: Vec<IpAddr> = hosts.iter().map(|(text, ..)| address(text)).collect();
+        let mut expected: Vec<Option<bool>> = hosts.iter().map(|(.., is)| Some(*is)).collect();
+        addresses.push(address("198.51.100.1"));
+        expected.push(None);
+        assert_eq!(crawlers.settled(&addresses), expected);
+        assert_eq!(Crawlers { names: None, ..crawlers }.settled(&addresses), [None; 8]);
+    }
+
+    #[test]
+    fn a_claim_is_open_only_where_a_name_may_settle_it() {
+        let mut crawlers = crawlers();
+        crawlers.add_domain("bingbot", "search.msn.com").expect("a good domain");
+        let claim = |crawlers: &Crawlers, agent: &str, client: &str| {
+            crawlers.claim(&Request {
+                client: Some(client.parse().expect("an address")),
+                user_agent: Some(Untrusted::new(agent.as_bytes())),
+                ..Request::default()
+            })
+        };
+        assert_eq!(claim(&crawlers, "bingbot/2.0", "192.0.2.1"), Claim::Open);
+        assert_eq!(claim(&crawlers, "Googlebot/2.1", "198.51.100.1"), Claim::False);
+        assert_eq!(claim(&crawlers, "Googlebot bingbot", "198.51.100.1"), Claim::Open);
+        assert_eq!(claim(&crawlers, "Googlebot bingbot", "192.0.2.1"), Claim::Confirmed);
+        crawlers.add_domain("googlebot", "googlebot.com").expect("a good domain");
+        assert_eq!(claim(&crawlers, "Googlebot/2.1", "192.0.2.1"), Claim::Confirmed);
+        assert_eq!(claim(&crawlers, "Googlebot/2.1", "198.51.100.1"), Claim::Open);
+    }
+
+    #[test]
+    fn a_domain_that_vouches_for_everybody_is_refused() {
+        let mut crawlers = Crawlers::default();
+        for domain in ["", "com", ".com", "googlebot.com.", "goo gle.com", "a..b", "*.msn.com"] {
+            let refused = crawlers.add_domain("Googlebot", domain);
+            assert_eq!(refused, Err(CrawlerError::Domain(domain.to_owned())));
+        }
+        assert!(crawlers.add_domain("Google bot", "googlebot.com").is_err());
+        assert_eq!(crawlers.parts().count(), 0);
     }
 
     proptest! {
@@ -273,7 +430,7 @@ mod tests {
             let mut crawlers = Crawlers::default();
             let text = format!(r#"{{"prefixes": [{}]}}"#, prefixes.join(","));
             crawlers.add("bingbot", &text).expect("a good file");
-            let (_, kept) = crawlers.parts().next().expect("one");
+            let kept = &crawlers.known["bingbot"].networks;
             let near = networks[0].network();
             for address in [IpAddr::from([198, 18, host[0], host[1]]), near] {
                 let naive = networks.iter().any(|network| network.contains(&address));

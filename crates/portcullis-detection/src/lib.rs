@@ -46,7 +46,7 @@ pub use calibrate::{Budget, Calibration, Measured};
 pub use compare::{Comparison, Difference, RuleChange, RuleDifference, SourceDifference, Totals};
 pub use correlation::Correlation;
 pub use coverage::{BlindRule, Coverage, ObjectSeen};
-pub use crawler::{CrawlerError, Crawlers};
+pub use crawler::{CrawlerError, Crawlers, HostNames};
 pub use forgery::{ForgedRecord, Forgery};
 pub use identity::{Identities, LeftOut, Once, identity};
 pub use level::{

@@ -7,8 +7,10 @@
 //!
 //! What is kept of one source is in `source`, what counts as an offender in `offender`.
 
+use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -31,6 +33,10 @@ use crate::traffic::Traffic;
 /// than the second last: enough to tell for minutes what a client at full speed asks for.
 const LARGE_ENTRIES: usize = 1 << 16;
 const FEW_ENTRIES: usize = 1 << 10;
+
+/// Most hosts whose names are asked for. Each may take seconds, and who attacks from many
+/// addresses decides how many there are.
+const MOST_NAMES_ASKED: usize = 500;
 
 /// Requests being gathered. One for each worker; merge them at the end.
 pub struct Scan<'r> {
@@ -329,8 +335,43 @@ impl<'r> Scan<'r> {
         self.classifier.verdict()
     }
 
+    /// Asks for the names of hosts that say to be crawlers, of clients that stand out without
+    /// an answer.
+    fn settle_claims(&mut self) {
+        let stands_out = |key: &SourceKey, source: &Source| {
+            let address = source.open_claim()?;
+            let remembered = self.sketch.estimate(sketch_key(key));
+            let judged = source.clone().judge(*key, self.rules, &self.objects.names, remembered);
+            (judged.standing() != Standing::Quiet).then_some((judged.score(), *key, address))
+        };
+        let sources = self.sources.iter();
+        let mut asked: Vec<_> =
+            sources.filter_map(|(key, source)| stands_out(key, source)).collect();
+        asked.sort_unstable_by_key(|(score, key, _)| (Reverse(*score), *key));
+        let all = asked.len();
+        asked.truncate(MOST_NAMES_ASKED);
+        let asked: Vec<_> = asked.into_iter().map(|(_, key, address)| (key, address)).collect();
+        self.coverage.open_claims += (all - self.settle(&asked)) as u64;
+    }
+
+    /// Settles the claims of these sources, by the names of the hosts at their addresses; gives
+    /// of how many.
+    fn settle(&mut self, asked: &[(SourceKey, IpAddr)]) -> usize {
+        let addresses: Vec<IpAddr> = asked.iter().map(|(_, address)| *address).collect();
+        let answers = self.rules.crawlers().settled(&addresses);
+        let mut settled = 0;
+        for ((key, _), is_crawler) in asked.iter().zip(answers) {
+            if let (Some(source), Some(is_crawler)) = (self.sources.get_mut(key), is_crawler) {
+                source.settle(is_crawler);
+                settled += 1;
+            }
+        }
+        settled
+    }
+
     /// Measures what honest clients did, by every rate rule that counts by client.
-    pub fn calibration(self) -> Calibration {
+    pub fn calibration(mut self) -> Calibration {
+        self.settle_claims();
         let mut calibration = Calibration::new(self.rules);
         for source in self.sources.values() {
             calibration.add(self.rules, source, &self.objects.names);
@@ -342,6 +383,11 @@ impl<'r> Scan<'r> {
     /// Answers the question this scan was begun with, if any, once.
     pub fn answer(&mut self) -> Option<Answer> {
         let (request, key, timeline) = self.watch.take()?.finish();
+        if let Some(key) = key
+            && let Some(address) = self.sources.get(&key).and_then(|source| source.open_claim())
+        {
+            self.settle(&[(key, address)]);
+        }
         let source = key.and_then(|key| Some((key, self.sources.get(&key)?.clone())));
         let account = source.map(|(key, source)| {
             let remembered = self.sketch.estimate(sketch_key(&key));
@@ -373,6 +419,7 @@ impl<'r> Scan<'r> {
 
     /// Decides about every source.
     pub fn finish(mut self) -> Findings {
+        self.settle_claims();
         let forgeries = self.forgeries.finish();
         let mut findings = Findings { coverage: self.coverage, forgeries, ..Findings::default() };
         for (key, source) in self.sources.drain() {

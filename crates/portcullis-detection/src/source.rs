@@ -105,12 +105,61 @@ struct Marks {
     confirmed_claims: u64,
     /// Requests that only say so, but those that AWS WAF stopped.
     false_claims: u64,
+    open: OpenClaims,
     /// Of flagged requests, those that AWS WAF stopped included.
     outcomes: Outcomes,
     /// Different paths and queries on which a rule about anything but the agent fired.
     probes: Distinct<{ Facts::MOST_PROBES }>,
     /// By index of the rule, sorted.
     tallies: Vec<(usize, Tally)>,
+}
+
+/// Requests that say to be a crawler's, where the name of the host decides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct OpenClaims {
+    claims: u64,
+    /// Of these, those that AWS WAF stopped.
+    stopped: u64,
+    /// The smallest address that they came from: hosts of one /64 share an owner.
+    address: Option<IpAddr>,
+}
+
+impl OpenClaims {
+    fn add(&mut self, client: Option<IpAddr>, stopped: bool) {
+        let one = Self { claims: 1, stopped: u64::from(stopped), address: client };
+        self.merge(one);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.claims += other.claims;
+        self.stopped += other.stopped;
+        self.address = self.address.into_iter().chain(other.address).min();
+    }
+
+    fn write(&self, writer: &mut Writer) {
+        writer.number(self.claims);
+        writer.number(self.stopped);
+        match self.address {
+            None => writer.bytes(&[]),
+            Some(IpAddr::V4(address)) => writer.bytes(&address.octets()),
+            Some(IpAddr::V6(address)) => writer.bytes(&address.octets()),
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let (claims, stopped) = (reader.count()?, reader.count()?);
+        let octets = reader.bytes()?;
+        let four = || <[u8; 4]>::try_from(octets).map(IpAddr::from).ok();
+        let sixteen = || <[u8; 16]>::try_from(octets).map(IpAddr::from).ok();
+        let address = four().or_else(sixteen);
+        if stopped > claims
+            || (claims > 0) != address.is_some()
+            || address.is_none() != octets.is_empty()
+        {
+            return Err(StateError::Value("a claim"));
+        }
+        Ok(Self { claims, stopped, address })
+    }
 }
 
 impl Marks {
@@ -130,10 +179,16 @@ impl Marks {
         &mut self.tallies[place].1
     }
 
+    /// Whether crawlers sent at least half of so many requests.
+    fn is_crawler(&self, requests: u64) -> bool {
+        self.confirmed_claims > 0 && self.confirmed_claims * 2 >= requests
+    }
+
     fn merge(&mut self, other: Self) {
         self.flagged += other.flagged;
         self.confirmed_claims += other.confirmed_claims;
         self.false_claims += other.false_claims;
+        self.open.merge(other.open);
         self.outcomes.merge(other.outcomes);
         self.probes.merge(&other.probes);
         for (rule, theirs) in other.tallies {
@@ -184,6 +239,9 @@ impl Source {
         marks.flagged += u64::from(verdict.flagged() && !stopped);
         marks.confirmed_claims += u64::from(claim == Claim::Confirmed);
         marks.false_claims += u64::from(claim == Claim::False && !stopped);
+        if claim == Claim::Open {
+            marks.open.add(request.client, stopped);
+        }
         // A client that AWS WAF blocks and that keeps trying must not renew its own
         // block: what was stopped is counted and held against nobody.
         if !stopped {
@@ -233,6 +291,28 @@ impl Source {
         Remembered { counted: 0, requests: self.requests, good: self.good }
     }
 
+    /// Where its claims came from to be a crawler, of which the name of the host decides.
+    pub(crate) fn open_claim(&self) -> Option<IpAddr> {
+        self.marks.as_deref()?.open.address
+    }
+
+    /// Settles these claims.
+    pub(crate) fn settle(&mut self, is_crawler: bool) {
+        if let Some(marks) = &mut self.marks {
+            let OpenClaims { claims, stopped, .. } = std::mem::take(&mut marks.open);
+            if is_crawler {
+                marks.confirmed_claims += claims;
+            } else {
+                marks.false_claims += claims - stopped;
+            }
+        }
+    }
+
+    /// Whether it is a crawler, as far as is settled.
+    pub(crate) fn is_crawler(&self) -> bool {
+        self.marks.as_deref().is_some_and(|marks| marks.is_crawler(self.requests))
+    }
+
     /// What it did well, for whoever weighs what a block would cost.
     pub(crate) fn traffic(&self) -> SourceTraffic {
         let principals = self.principals.hashes().iter().copied().collect();
@@ -269,6 +349,7 @@ impl Source {
         for number in [self.requests, marks.flagged, self.good].into_iter().chain(claims) {
             writer.number(number);
         }
+        marks.open.write(writer);
         marks.outcomes.write(writer);
         marks.probes.write(writer);
         self.span.write(writer);
@@ -287,6 +368,7 @@ impl Source {
             flagged,
             confirmed_claims: reader.count()?,
             false_claims: reader.count()?,
+            open: OpenClaims::read(reader)?,
             outcomes: Outcomes::read(reader)?,
             probes: Distinct::read(reader)?,
             tallies: Vec::new(),
@@ -301,7 +383,7 @@ impl Source {
             }
             marks.tallies.push((rule, Tally::read(reader)?));
         }
-        let claims = marks.confirmed_claims + marks.false_claims;
+        let claims = marks.confirmed_claims + marks.false_claims + marks.open.claims;
         if (flagged + good).max(claims) > requests {
             return Err(StateError::Value("a number of requests"));
         }
@@ -332,7 +414,7 @@ impl Source {
     ) -> Judged {
         let marks = *self.marks.take().unwrap_or_default();
         // Of what was forgotten nobody knows who sent it.
-        let is_crawler = marks.confirmed_claims > 0 && marks.confirmed_claims * 2 >= self.requests;
+        let is_crawler = marks.is_crawler(self.requests);
         self.requests += remembered.requests;
         self.good += remembered.good;
         let mut grounds = Grounds::default();
@@ -470,7 +552,7 @@ impl Judged {
         }
     }
 
-    fn score(&self) -> u32 {
+    pub(crate) fn score(&self) -> u32 {
         let of_correlations = self.correlations.iter().map(|correlation| correlation.points());
         self.grounds.score() + of_correlations.sum::<u32>()
     }

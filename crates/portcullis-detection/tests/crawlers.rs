@@ -1,9 +1,10 @@
-//! What published ranges of crawlers change: whom they spare, and whom they do not.
+//! What published ranges and domains of crawlers change: whom they spare, and whom they do not.
 
-use std::sync::OnceLock;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use portcullis_detection::{
-    Account, Correlation, Crawlers, Findings, Ground, Question, RuleSet, Scan, Standing,
+    Account, Correlation, Crawlers, Findings, Ground, HostNames, Question, RuleSet, Scan, Standing,
 };
 use portcullis_ingest::{Origin, Request, Timestamp, Untrusted};
 use proptest::prelude::*;
@@ -138,6 +139,84 @@ fn states_of_other_crawlers_are_refused() {
     assert!(Scan::from_bytes(rules(), &state).is_ok());
     assert!(Scan::from_bytes(&builtin, &state).is_err());
     assert_eq!(builtin.digest(), builtin.with_crawlers(Crawlers::default()).digest());
+}
+
+/// Names of hosts, of which [`INSIDE`] is a crawler's and that of [`SILENT`] never answers;
+/// keeps what it was asked.
+#[derive(Debug, Default)]
+struct Zone(Mutex<Vec<IpAddr>>);
+
+const SILENT: &str = "198.51.100.9";
+
+impl HostNames for Zone {
+    fn confirmed(&self, addresses: &[IpAddr]) -> Vec<Option<Vec<String>>> {
+        self.0.lock().expect("no panic").extend(addresses);
+        let of = |address: &IpAddr| match address.to_string().as_str() {
+            INSIDE => Some(vec!["crawl-192-0-2-7.googlebot.com".to_owned()]),
+            SILENT => None,
+            _ => Some(vec!["host.example.net".to_owned()]),
+        };
+        addresses.iter().map(of).collect()
+    }
+}
+
+fn rules_by_name(zone: &Arc<Zone>) -> RuleSet {
+    let mut crawlers = Crawlers::default();
+    crawlers.add_domain("Googlebot", "googlebot.com").expect("a good domain");
+    RuleSet::builtin().with_crawlers(crawlers.asking(Arc::<Zone>::clone(zone)))
+}
+
+#[test]
+fn the_name_of_a_host_settles_a_claim_as_its_address_does() {
+    let zone = Arc::default();
+    let rules = rules_by_name(&zone);
+    let crawler = findings(&rules, INSIDE, &dead_links());
+    assert!(crawler.offenders.is_empty(), "{crawler:?}");
+    assert!(crawler.watched[0].grounds.contains(&Ground::VerifiedCrawler));
+
+    let other = findings(&rules, OUTSIDE, &dead_links());
+    assert_eq!(other.offenders[0].correlations, [Correlation::FalseCrawler]);
+    assert_eq!(other.coverage.open_claims, 0);
+
+    let unknown = findings(&rules, SILENT, &dead_links());
+    assert_eq!(unknown.offenders.len(), 1, "nobody is spared for a name that is not known");
+    assert!(unknown.offenders[0].correlations.is_empty(), "nor is it held against them");
+    assert_eq!(unknown.coverage.open_claims, 1);
+}
+
+#[test]
+fn only_who_stands_out_is_asked_about_and_each_once() {
+    let zone = Arc::default();
+    let rules = rules_by_name(&zone);
+    let one = [sent(CRAWLER, "/", 200)];
+    let mut quiet = Scan::new(&rules);
+    for host in 0..200 {
+        quiet = scan(quiet, &format!("198.18.0.{host}"), &one);
+    }
+    let both = scan(scan(quiet, OUTSIDE, &dead_links()), INSIDE, &dead_links());
+    let found = both.finish();
+    assert_eq!((found.offenders.len(), found.watched.len()), (1, 1));
+    assert_eq!(found.coverage.open_claims, 0);
+    let mut asked = zone.0.lock().expect("no panic").clone();
+    asked.sort_unstable();
+    let expected: [IpAddr; 2] = [INSIDE, OUTSIDE].map(|text| text.parse().expect("an address"));
+    assert_eq!(asked, expected);
+}
+
+#[test]
+fn open_claims_travel_in_states_and_are_settled_at_the_end() {
+    let zone = Arc::default();
+    let rules = rules_by_name(&zone);
+    let requests = dead_links();
+    let (first, second) = requests.split_at(700);
+    let mut merged = scan(Scan::new(&rules), "2001:db8::2", first);
+    let state = scan(Scan::new(&rules), "2001:db8::1", second).into_bytes();
+    assert!(zone.0.lock().expect("no panic").is_empty(), "nothing is asked on the way");
+    merged.merge(Scan::from_bytes(&rules, &state).expect("a state"));
+    let found = merged.finish();
+    assert_eq!(found.offenders[0].correlations, [Correlation::FalseCrawler]);
+    let asked = zone.0.lock().expect("no panic").clone();
+    assert_eq!(asked, ["2001:db8::1".parse::<IpAddr>().expect("an address")], "the smallest");
 }
 
 fn harmless() -> impl Strategy<Value = Sent> {

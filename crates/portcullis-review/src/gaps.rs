@@ -68,6 +68,12 @@ pub fn gaps(coverage: &Coverage) -> Vec<String> {
             counted(coverage.truncated_fields, "field", "fields")
         ));
     }
+    if coverage.open_claims > 0 {
+        gaps.push(format!(
+            "{} to be a crawler, and no name of its host was to be had: judged as anybody",
+            counted(coverage.open_claims, "client says", "clients say")
+        ));
+    }
     gaps
 }
 

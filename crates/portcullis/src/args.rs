@@ -1,5 +1,6 @@
 //! The command line, as clap reads it. Nothing here acts.
 
+mod crawlers;
 mod doctor;
 mod export;
 mod judgement;
@@ -33,6 +34,7 @@ use crate::exit;
 use crate::output::json::Secrets;
 use crate::span;
 
+pub use crawlers::{CrawlerOptions, resolver};
 pub use doctor::Doctor;
 pub use export::Export;
 pub use judgement::{Enrichment, Judgement};
@@ -319,19 +321,6 @@ impl Access {
             ..portcullis_aws::Options::default()
         }
     }
-}
-
-/// Which crawlers can be told from those who only say that they are.
-#[derive(Debug, Default, Args)]
-pub struct CrawlerRanges {
-    /// Networks of a crawler, in the JSON that search engines publish, such as
-    /// Googlebot=googlebot.json. May be given several times, for one name too.
-    ///
-    /// A client whose agent says NAME and whose address is in them is not held to rates; one
-    /// that says so from elsewhere has a false claim added to its score. Some honest programs
-    /// name a crawler that they behave like: the claim alone makes nobody an offender.
-    #[arg(long = "crawler-ranges", value_name = "NAME=FILE", value_parser = named_file)]
-    pub files: Vec<(String, PathBuf)>,
 }
 
 impl Logs {

@@ -15,6 +15,7 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use portcullis_setup::Mode;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
-use crate::args::{Command, Judgement, Logs, Watched};
+use crate::args::{self, Command, CrawlerOptions, Judgement, Logs, Watched};
 use crate::failure::Failure;
 use crate::span;
 
@@ -70,6 +71,11 @@ pub struct ScanSettings {
     max_object_bytes: Option<u64>,
     /// Files with the networks of crawlers, by name.
     crawler_ranges: BTreeMap<String, PathBuf>,
+    /// Domains of the hosts of crawlers, by name.
+    crawler_domains: BTreeMap<String, Vec<String>>,
+    /// Whom to ask for the names of hosts.
+    #[serde(deserialize_with = "resolver")]
+    dns_server: Option<SocketAddr>,
 }
 
 /// `[policy]`: what it takes to be blocked.
@@ -336,6 +342,14 @@ impl Configuration {
         if let Some(judgement) = judgement {
             self.fill_judgement(judgement);
         }
+        let crawlers = match command {
+            Command::Backtest(backtest) => Some(&mut backtest.crawlers),
+            Command::Calibrate(calibrate) => Some(&mut calibrate.crawlers),
+            _ => None,
+        };
+        if let Some(crawlers) = crawlers {
+            self.scan.fill_crawlers(crawlers);
+        }
         let rules = match command {
             Command::Classify(classify) => Some(&mut classify.rules),
             Command::Promote(promote) => Some(&mut promote.rules),
@@ -372,9 +386,7 @@ impl Configuration {
 
     fn fill_judgement(&self, judgement: &mut Judgement) {
         judgement.rules = judgement.rules.take().or_else(|| self.scan.rules.clone());
-        if judgement.crawlers.files.is_empty() {
-            judgement.crawlers.files.extend(self.scan.crawler_ranges.clone());
-        }
+        self.scan.fill_crawlers(&mut judgement.crawlers);
         judgement.enrichment.fill(&self.enrichment.options());
     }
 
@@ -387,6 +399,26 @@ impl Configuration {
         watched.format = watched.format.take().or_else(|| self.scan.format.clone());
         watched.max_object_bytes = watched.max_object_bytes.or(self.scan.max_object_bytes);
     }
+}
+
+impl ScanSettings {
+    fn fill_crawlers(&self, crawlers: &mut CrawlerOptions) {
+        if crawlers.ranges.is_empty() {
+            crawlers.ranges.extend(self.crawler_ranges.clone());
+        }
+        if crawlers.domains.is_empty() {
+            let all = self.crawler_domains.iter().flat_map(|(name, domains)| {
+                domains.iter().map(|domain| (name.clone(), domain.clone()))
+            });
+            crawlers.domains.extend(all);
+        }
+        crawlers.dns_server = crawlers.dns_server.or(self.dns_server);
+    }
+}
+
+fn resolver<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    args::resolver(&text).map(Some).map_err(de::Error::custom)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod heartbeat;
 mod history;
 mod joining;
 mod location;
+mod names;
 mod operation;
 mod ordered;
 mod output;

@@ -164,6 +164,7 @@ pub(super) struct CoverageJson {
     formats: BTreeMap<String, u64>,
     requests_outside_span: u64,
     duplicates: u64,
+    open_crawler_claims: u64,
     text_bytes: u64,
     #[serde(default)]
     forgotten: ForgottenJson,
@@ -206,6 +207,7 @@ impl CoverageJson {
             formats: self.formats,
             requests_outside_span: self.requests_outside_span,
             duplicates: self.duplicates,
+            open_claims: self.open_crawler_claims,
             text_bytes: self.text_bytes,
             ..Coverage::default()
         };

@@ -117,6 +117,7 @@ pub fn coverage(object: &mut Object<'_>, coverage: &Coverage, joined: Option<Joi
     });
     object.number("requests_outside_span", coverage.requests_outside_span);
     object.number("duplicates", coverage.duplicates);
+    object.number("open_crawler_claims", coverage.open_claims);
     object.number("text_bytes", coverage.text_bytes);
     let forgotten = &coverage.forgotten;
     if !forgotten.is_nothing() {

@@ -469,11 +469,8 @@ impl RuleSet {
     #[must_use]
     pub fn with_crawlers(self, crawlers: Crawlers) -> Self {
         let mut digest = self.digest;
-        for (name, networks) in crawlers.parts() {
-            digest = digest.with(name.as_bytes());
-            for network in networks {
-                digest = digest.with(network.to_string().as_bytes());
-            }
+        for part in crawlers.parts() {
+            digest = digest.with(part.as_bytes());
         }
         Self { digest, crawlers, ..self }
     }

@@ -190,6 +190,23 @@ fn the_kill_switch_stops_even_what_only_takes_out() {
 }
 
 #[test]
+fn taking_out_many_before_their_time_is_braked_unless_all_are_given_up() {
+    let mut owning = ledger();
+    for number in 0..11 {
+        owning.entries.insert(network(&format!("198.18.0.{number}/32")), entry("op-1"));
+    }
+    let bench = Bench::new(&owning);
+    let back = Changes::rollback(&owning, "op-1", "op-9", now());
+    let error = bench.apply(&back, |_| {}).expect_err("the limit is ten").to_string();
+    let expected = "brake removals: 11 removals before their time from 11 entries, limit 10";
+    assert!(error.contains(expected), "{error}");
+    assert_eq!(bench.v4().len(), 11);
+    let all = Changes::release_all(&owning, "op-9", now());
+    bench.apply(&all, |_| {}).expect("whoever gives everything up means everything");
+    assert_eq!(bench.v4(), [""; 0]);
+}
+
+#[test]
 fn somebody_elses_lease_is_respected_until_it_ends_or_is_taken() {
     let mut leased = ledger();
     let expires = later(now(), 1);
@@ -269,7 +286,8 @@ fn a_pardon_forgets_what_is_over_without_touching_a_set() {
     assert_eq!((bench.sets.writes(), bench.ledger().strikes(network(SOURCE), now())), (writes, 0));
     assert_eq!(bench.account(), ["Pardon: its strikes were forgotten"]);
     let Override { until, .. } = bench.ledger().overrides()[&network(SOURCE)].clone();
-    assert!(until > now());
+    assert_eq!(until, later(now(), 7 * 24 * HOUR_MS));
+    assert_eq!(bench.ledger().stamp().serial, quiet.stamp().serial + 1);
 }
 
 #[test]

@@ -22,6 +22,7 @@ struct Busy {
     loads: Cell<u32>,
     saves: Cell<u32>,
     reads: Cell<u32>,
+    appends: Cell<u32>,
     /// Calls that were made, those that failed included.
     calls: Cell<u32>,
     waits: RefCell<Vec<u64>>,
@@ -41,6 +42,7 @@ impl Busy {
             loads: Cell::new(0),
             saves: Cell::new(0),
             reads: Cell::new(0),
+            appends: Cell::new(0),
             calls: Cell::new(0),
             waits: RefCell::default(),
         }
@@ -55,11 +57,14 @@ impl Busy {
             cause: cause(),
         };
         let none = Changes::none(Kind::Plan, "op-9", &target(), now());
-        let changes = Changes { changes: vec![change], ..none };
+        self.carry_out(&Changes { changes: vec![change], ..none })
+    }
+
+    fn carry_out(&self, changes: &Changes) -> Result<Applied, ApplyError> {
         let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
         let target = target();
         let order = Order::new(&target, "tests", Some(&list));
-        match pin!(apply(&changes, &order, self, self, self))
+        match pin!(apply(changes, &order, self, self, self))
             .poll(&mut Context::from_waker(Waker::noop()))
         {
             Poll::Ready(result) => result,
@@ -115,6 +120,9 @@ impl LedgerStore for Busy {
     }
 
     async fn append_audit(&self, lines: &[AuditLine]) -> Result<(), StoreError> {
+        if fails(&self.appends) {
+            return Err(StoreError("the disk is full".to_owned()));
+        }
         self.store.append_audit(lines).await
     }
 
@@ -166,4 +174,24 @@ fn a_set_that_cannot_be_read_is_read_again_after_growing_waits() {
 #[test]
 fn a_save_without_an_answer_is_made_again_after_growing_waits() {
     check(|busy| &busy.saves, 10);
+}
+
+#[test]
+fn an_account_that_cannot_be_written_waits_in_the_ledger() {
+    let busy = Busy::new();
+    busy.appends.set(u32::MAX);
+    let applied = busy.apply().expect("the block matters more than its account");
+    assert!(applied.audit_unsent.is_some());
+    let waiting = busy.store.get().expect("it is there").unsent().to_vec();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].network, Some(network("198.18.0.1/32")));
+
+    busy.appends.set(0);
+    let nothing = Changes::none(Kind::Plan, "op-10", &target(), now());
+    let applied = busy.carry_out(&nothing).expect("nothing is in the way");
+    assert!(applied.audit_unsent.is_none());
+    assert!(busy.store.get().expect("it is there").unsent().is_empty());
+    let text = pin!(busy.store.audit()).poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Ok(text)) = text else { panic!("memory answers") };
+    assert_eq!(text.lines().count(), 1);
 }

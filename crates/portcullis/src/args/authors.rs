@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Logs;
+use super::{CrawlerOptions, Logs};
 
 /// `portcullis rules lint`.
 #[derive(Debug, Args)]
@@ -127,6 +127,9 @@ pub struct Backtest {
     /// End with code 2 when a rule harms more than --max-harm.
     #[arg(long)]
     pub fail_on_harm: bool,
+
+    #[command(flatten)]
+    pub crawlers: CrawlerOptions,
 }
 
 /// Shape of a backtest's output.
@@ -164,6 +167,9 @@ pub struct Calibrate {
     /// Shape of the output.
     #[arg(short, long, value_name = "SHAPE", default_value = "table")]
     pub output: TableOrJson,
+
+    #[command(flatten)]
+    pub crawlers: CrawlerOptions,
 }
 
 const CALIBRATE_HELP: &str = "\

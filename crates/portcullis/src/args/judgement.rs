@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CrawlerRanges, named_file};
+use super::{CrawlerOptions, named_file};
 
 /// By what sources are judged.
 #[derive(Debug, Default, Args)]
@@ -15,7 +15,7 @@ pub struct Judgement {
     pub rules: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub crawlers: CrawlerRanges,
+    pub crawlers: CrawlerOptions,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub enrichment: Enrichment,

@@ -3,6 +3,7 @@
 use portcullis_detection::{Comparison, ObjectSeen};
 use portcullis_ingest::{Reject, Request, Sink};
 
+use super::judgement::load_crawlers;
 use super::{Page, Prepared, load_named_rules, print, tell};
 use crate::args::{Backtest, BacktestOutput, Global};
 use crate::exit::Exit;
@@ -16,8 +17,9 @@ pub(super) fn run(
     global: &Global,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
-    let old = load_named_rules(&arguments.old)?;
-    let new = load_named_rules(&arguments.new)?;
+    let crawlers = load_crawlers(&arguments.crawlers)?;
+    let old = load_named_rules(&arguments.old)?.with_crawlers(crawlers.clone());
+    let new = load_named_rules(&arguments.new)?.with_crawlers(crawlers);
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
     let begin = || Both(Comparison::new(&old, &new));

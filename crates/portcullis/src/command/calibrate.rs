@@ -2,6 +2,7 @@
 
 use portcullis_detection::Budget;
 
+use super::judgement::load_crawlers;
 use super::{Page, Prepared, load_rules, print, tell};
 use crate::args::{Calibrate, Global, TableOrJson};
 use crate::exit::Exit;
@@ -14,7 +15,8 @@ pub(super) fn run(
     global: &Global,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
-    let rules = load_rules(arguments.rules.as_deref())?;
+    let crawlers = load_crawlers(&arguments.crawlers)?;
+    let rules = load_rules(arguments.rules.as_deref())?.with_crawlers(crawlers);
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
     let (calibration, tally) = prepared.reading().calibration(&rules);

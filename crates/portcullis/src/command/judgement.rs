@@ -8,8 +8,9 @@ use portcullis_remediation::Assets;
 
 use super::enrichment::Files;
 use super::{inert, load_rules, read_option_file};
-use crate::args::Judgement;
+use crate::args::{CrawlerOptions, Judgement};
 use crate::failure::Failure;
+use crate::names::Names;
 
 /// What sources are judged by.
 pub(super) struct Judge {
@@ -31,19 +32,37 @@ pub(super) struct Known {
 impl Judge {
     /// Reads all files that were given.
     pub(super) fn load(given: &Judgement) -> Result<Self, Failure> {
-        let mut crawlers = Crawlers::default();
-        for (name, path) in &given.crawlers.files {
-            let text = read_option_file(path, "the crawler ranges in")?;
-            crawlers.add(name, &text).map_err(|error| {
-                let path = path.to_string_lossy();
-                Failure::new(format!("read the crawler ranges in `{}`", inert(&path)), &error)
-            })?;
-        }
-        let rules = load_rules(given.rules.as_deref())?.with_crawlers(crawlers);
+        let rules =
+            load_rules(given.rules.as_deref())?.with_crawlers(load_crawlers(&given.crawlers)?);
         let Some(files) = Files::read(&given.enrichment)? else {
             return Ok(Self { rules, known: Known::default() });
         };
         let known = Known { assets: files.assets().clone(), sha256: Some(files.sha256()) };
         Ok(Self { rules: rules.with_backgrounds(Arc::new(files)), known })
     }
+}
+
+/// The crawlers that can be told from others.
+pub(super) fn load_crawlers(given: &CrawlerOptions) -> Result<Crawlers, Failure> {
+    let mut crawlers = Crawlers::default();
+    for (name, path) in &given.ranges {
+        let text = read_option_file(path, "the crawler ranges in")?;
+        crawlers.add(name, &text).map_err(|error| {
+            let path = path.to_string_lossy();
+            Failure::new(format!("read the crawler ranges in `{}`", inert(&path)), &error)
+        })?;
+    }
+    for (name, domain) in &given.domains {
+        crawlers
+            .add_domain(name, domain)
+            .map_err(|error| Failure::new("take the domain of a crawler", &error))?;
+    }
+    if given.domains.is_empty() {
+        return Ok(crawlers);
+    }
+    let names = Names::of(given.dns_server).map_err(|error| {
+        Failure::new("find the DNS resolver that names of crawlers are asked of", &error)
+            .hint("--dns-server names one")
+    })?;
+    Ok(crawlers.asking(Arc::new(names)))
 }

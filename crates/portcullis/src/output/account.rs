@@ -219,8 +219,8 @@ pub fn grounds(account: &Account) -> Vec<String> {
                 .to_owned()
         }
         Ground::VerifiedCrawler => {
-            "it is a crawler, from the addresses that the crawler's operator publishes, and no \
-             rule of high confidence found an attack in its requests"
+            "it is a crawler, by its address or the name of its host, and no rule of high \
+             confidence found an attack in its requests"
                 .to_owned()
         }
         Ground::GoodHistory => format!(

@@ -186,7 +186,7 @@ fn why(offender: &Offender) -> String {
         lines.push("says what it is, and attacked nothing".to_owned());
     }
     if offender.grounds.contains(&Ground::VerifiedCrawler) {
-        lines.push("a crawler, from its published addresses".to_owned());
+        lines.push("a crawler, by its address or the name of its host".to_owned());
     }
     if offender.correlations.contains(&Correlation::FalseCrawler) {
         lines.push("says to be a crawler, and is not".to_owned());
