@@ -7,7 +7,7 @@ use crate::support::{Files, attacks, portcullis};
 
 /// Networks with what a database of each kind knows of them. The name would act on a terminal
 /// and in a spreadsheet.
-pub fn databases(files: &Files) -> [String; 2] {
+fn databases(files: &Files) -> [String; 2] {
     let country = |code| {
         let of = Field::Map(vec![("iso_code", Field::Text(code))]);
         Field::Map(vec![("country", of)])
@@ -41,6 +41,12 @@ fn options(files: &Files) -> Vec<String> {
     ["--mmdb", &countries, "--mmdb", &networks, "--reputation", &list, "--assets", &assets]
         .map(str::to_owned)
         .into()
+}
+
+/// The three attackers as events, with all that is known of them.
+pub fn events(files: &Files, shape: &str) -> Vec<u8> {
+    let (object, options) = (log(files), options(files));
+    run(&["scan", &object, "-o", shape], &options).stdout
 }
 
 fn run(command: &[&str], options: &[String]) -> crate::support::Ran {

@@ -183,7 +183,10 @@ fn events_are_valid_by_the_published_schema_of_ocsf() {
     let hostile = Record { path: "\u{1b}[2J/\"{}".to_owned(), ..Record::default() };
     let hostile = files.write("log", hostile.line());
     let hostile = portcullis(["decode", &hostile, "-o", "ocsf"]).run().expect_code(0);
-    for (events, expected) in [(offenders.stdout, 10), (requests, 400), (hostile.stdout, 1)] {
+    let known = crate::enrichment::events(&files, "ocsf");
+    for (events, expected) in
+        [(offenders.stdout, 10), (requests, 400), (hostile.stdout, 1), (known, 3)]
+    {
         let seen = witness("ocsf.py", &[], events);
         assert_eq!(seen["failures"], Value::Array(Vec::new()));
         assert_eq!(seen["events"], expected);
@@ -200,7 +203,8 @@ fn events_are_valid_by_the_published_schema_of_ocsf() {
 
 /// What DuckDB and polars find in an export.
 fn witnesses(place: &str) -> Value {
-    witness("export.py", &[place], Vec::new())
+    let questions = serde_json::to_vec(&crate::query::documented()).expect("texts");
+    witness("export.py", &[place], questions)
 }
 
 #[test]
@@ -224,6 +228,11 @@ fn duckdb_and_polars_read_what_scan_says() {
         assert_eq!(seen["duckdb"]["first"], seen["polars"]["first"]);
         assert_eq!(seen["duckdb"]["in_their_hour"], expected["requests"]);
         assert_eq!(seen["duckdb"]["joined"], expected["detections"]);
+        if location == DATASET {
+            let answers: Vec<Value> =
+                crate::query::documented_answers().into_iter().map(Value::from).collect();
+            assert_eq!(seen["duckdb"]["answers"], Value::Array(answers));
+        }
         let types = &seen["duckdb"]["types"]["requests"];
         for (column, kind) in [
             ("time", "TIMESTAMP WITH TIME ZONE"),

@@ -1,6 +1,6 @@
 //! `query`: answers agree with `scan`, reach nothing else, and hold nothing that acts.
 
-use crate::support::{Files, Ran, Record, portcullis};
+use crate::support::{Files, Ran, Record, portcullis, workspace};
 
 const DATASET: &str = "datasets/firehose/recommended";
 
@@ -25,6 +25,43 @@ fn answers_agree_with_a_scan() {
     assert_eq!(lines[0]["score"], scan["offenders"][0]["score"]);
     let text = query(worst, DATASET, "csv").expect_code(0).text();
     assert_eq!(text.lines().next(), Some("source,score"));
+}
+
+/// The questions of `docs/columns.md`.
+pub fn documented() -> Vec<String> {
+    let text = std::fs::read_to_string(workspace().join("docs/columns.md")).expect("the page");
+    let block = text.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next());
+    let plain = |line: &&str| !line.starts_with("--");
+    let questions = block.expect("a block of SQL").split(';');
+    let questions = questions.map(|one| one.lines().filter(plain).collect::<Vec<_>>().join("\n"));
+    questions.map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
+}
+
+/// How many rows each question of the documentation has.
+pub fn documented_answers() -> Vec<usize> {
+    let rows = |sql: &String| {
+        let answer = query(sql, DATASET, "json").expect_code(0).json();
+        answer["rows"].as_array().expect("rows").len()
+    };
+    documented().iter().map(rows).collect()
+}
+
+#[test]
+fn the_questions_of_the_documentation_are_answered() {
+    let questions = documented();
+    assert_eq!(questions.len(), 5, "{questions:?}");
+    // Not in vain: each has an answer in the data set.
+    assert!(documented_answers().iter().all(|rows| *rows > 0));
+    let alike = query(&questions[1], DATASET, "json").expect_code(0).json();
+    assert_eq!(alike["rows"][0]["source"], "198.18.30.46");
+    let row = query(&questions[3], DATASET, "json").expect_code(0).json()["rows"][0].clone();
+    let number = |name: &str| row[name].as_f64().expect("a number");
+    let known = "SELECT count(DISTINCT source) AS n FROM requests \
+                 WHERE NOT flagged AND source NOT IN (SELECT source FROM offenders)";
+    let known = query(known, DATASET, "json").expect_code(0).json()["rows"][0]["n"].as_f64();
+    assert_eq!(Some(number("sources")), known);
+    let steps = [1.0, number("median"), number("all_but_one_percent"), number("most")];
+    assert!(steps.is_sorted(), "{row}");
 }
 
 #[test]

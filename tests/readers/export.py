@@ -14,7 +14,7 @@ import polars
 TABLES = ["requests", "detections", "offenders"]
 
 
-def duckdb_sees():
+def duckdb_sees(questions):
     connection = duckdb.connect()
     with open("duckdb.sql", encoding="utf-8") as script:
         connection.execute(script.read())
@@ -35,6 +35,8 @@ def duckdb_sees():
         "joined": one(
             "SELECT count(*) FROM detections JOIN offenders USING (source, standing)"
         ),
+        # How many rows the questions of the documentation have.
+        "answers": [one(f"SELECT count(*) FROM ({sql})") for sql in questions],
         "types": {
             table: {
                 name: kind
@@ -66,5 +68,6 @@ def polars_sees():
 
 
 if __name__ == "__main__":
+    questions = json.load(sys.stdin)
     os.chdir(sys.argv[1])
-    print(json.dumps({"duckdb": duckdb_sees(), "polars": polars_sees()}))
+    print(json.dumps({"duckdb": duckdb_sees(questions), "polars": polars_sees()}))

@@ -1,10 +1,10 @@
 //! `portcullis explain`: one client or request, accounted for in full.
 
-use portcullis_detection::{Answer, Question};
+use portcullis_detection::{Answer, Question, Standing};
 use portcullis_ingest::{Untrusted, parse_address};
 
 use super::judgement::Judge;
-use super::{Page, Prepared, inert, print, tell};
+use super::{Page, Prepared, as_typed, inert, print, tell};
 use crate::args::{Explain, ExplainOutput, Global};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -47,6 +47,16 @@ pub(super) fn run(
     }
     print(&out)?;
     prepared.tell_joined(terminal);
+    if page == Page::Shown
+        && let Some(account) = &answer.account
+        && account.standing != Standing::Quiet
+    {
+        terminal.next(format_args!(
+            "portcullis review {} --source {} shows what it sent, who is like it, and the plan",
+            as_typed(&arguments.logs),
+            account.source.addr()
+        ));
+    }
     if answer.account.is_none() {
         terminal.warn("the request has no client address, so there is no client to explain");
     }

@@ -251,7 +251,7 @@ fn human(
         let word = Painted { text: "!", style: ATTENTION, colour: terminal.colour };
         writeln!(out, "{word} {note}").expect(memory);
     }
-    write_not_seen(&mut out, plan.coverage(), terminal.colour).expect(memory);
+    write_not_seen(&mut out, plan.coverage(), terminal).expect(memory);
     if let Some(changes) = plan.changes() {
         own_entries(&changes.changes, &mut out).expect(memory);
         writeln!(out, "\nplan {}", changes.operation).expect(memory);

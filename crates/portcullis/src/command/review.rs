@@ -18,7 +18,7 @@ use portcullis_review::{Planner, Review, Subject};
 use super::judgement::Judge;
 use super::lists::Lists;
 use super::plan::{Base, read_decisions, time_of, write_whole};
-use super::{Page, Prepared, inert, print, tell};
+use super::{Page, Prepared, as_typed, inert, print, tell};
 use crate::args;
 use crate::args::Global;
 use crate::config::Configuration;
@@ -94,7 +94,7 @@ pub(super) fn run(
         print(&out)?;
         terminal.next(format_args!(
             "portcullis review {} decides about it; nothing has been changed",
-            arguments.logs.locations.iter().map(|name| inert(name)).collect::<Vec<_>>().join(" ")
+            as_typed(&arguments.logs)
         ));
         return Ok(prepared.exit.or_worse(gaps));
     }

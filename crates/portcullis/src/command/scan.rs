@@ -4,7 +4,7 @@ use portcullis_detection::{Findings, Severity};
 
 use super::judgement::Judge;
 use super::keeping::{self, Found};
-use super::{Page, inert, print, tell};
+use super::{Page, as_typed, print, tell};
 use crate::args::{Global, Scan, ScanOutput, SeverityArgument};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -53,13 +53,9 @@ pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Res
     prepared.tell_joined(terminal);
     let gaps = tell(&tally, page, terminal);
     if page == Page::Shown && !findings.offenders.is_empty() {
-        let locations: Vec<String> =
-            arguments.logs.locations.iter().map(|location| shell_word(location)).collect();
-        let format = arguments.logs.format.as_deref();
-        let format = format.map_or(String::new(), |f| format!(" --format {}", shell_word(f)));
         terminal.next(format_args!(
-            "portcullis plan {}{format} shows what blocking them would change",
-            locations.join(" ")
+            "portcullis plan {} shows what blocking them would change",
+            as_typed(&arguments.logs)
         ));
     }
     Ok(prepared.exit.or_worse(gaps).or_worse(found(arguments, &findings)))
@@ -78,15 +74,5 @@ fn found(arguments: &Scan, findings: &Findings) -> Exit {
         Exit::Found
     } else {
         Exit::Done
-    }
-}
-
-/// An argument as a shell would have to be given it again.
-fn shell_word(argument: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
-    if !argument.is_empty() && argument.chars().all(is_plain) {
-        argument.to_owned()
-    } else {
-        format!("'{}'", inert(argument).replace('\'', r"'\''"))
     }
 }

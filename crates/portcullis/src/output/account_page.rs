@@ -12,7 +12,7 @@ use portcullis_ingest::{Untrusted, UntrustedBuf, redacted};
 use crate::output::account::{Part, category_sums, changes, grounds};
 use crate::output::json::Secrets;
 use crate::output::table::{Align, Cell, Table};
-use crate::output::{counted, source, write_not_seen};
+use crate::output::{counted, source, write_indented, write_not_seen};
 use crate::progress::human_count;
 use crate::terminal::{ATTENTION, BAD, GOOD, HEADING, Painted, Terminal};
 
@@ -40,7 +40,7 @@ impl<W: Write> Page<'_, W> {
             }
             self.account(account)?;
         }
-        write_not_seen(self.out, &answer.coverage, self.terminal.colour)
+        write_not_seen(self.out, &answer.coverage, self.terminal)
     }
 
     fn heading(&mut self, text: &str) -> io::Result<()> {
@@ -117,15 +117,15 @@ impl<W: Write> Page<'_, W> {
         writeln!(self.out, "{} is {standing}", source(account.source))?;
         let known = account.background.in_words();
         if !known.is_empty() {
-            writeln!(self.out, "  {known}")?;
+            write_indented(self.out, &known, self.terminal)?;
         }
         for (index, ground) in grounds(account).iter().enumerate() {
             let word = if index == 0 { "because" } else { "and because" };
-            writeln!(self.out, "  {word} {ground}")?;
+            write_indented(self.out, &format!("{word} {ground}"), self.terminal)?;
         }
         self.heading("What would change it")?;
         for change in changes(account) {
-            writeln!(self.out, "  {change}")?;
+            write_indented(self.out, &change, self.terminal)?;
         }
         self.sum(account)?;
         self.evidence(account)?;

@@ -87,7 +87,7 @@ pub fn write_table(out: &mut impl Write, shown: &Shown<'_>, terminal: &Terminal)
     writeln!(out, "{}", Painted { text: &harm, style, colour })?;
     write_rules(out, shown, terminal)?;
     write_sources(out, shown, terminal)?;
-    write_not_seen(out, &difference.coverage, colour)
+    write_not_seen(out, &difference.coverage, terminal)
 }
 
 fn write_rules(out: &mut impl Write, shown: &Shown<'_>, terminal: &Terminal) -> io::Result<()> {

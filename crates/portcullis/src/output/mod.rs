@@ -25,7 +25,7 @@ use portcullis_review::gaps;
 pub use portcullis_detection::document::{self as findings, json};
 pub use portcullis_review::{counted, rate_in_words, source};
 
-use crate::terminal::{ATTENTION, BAD, FAINT, HEADING, Painted};
+use crate::terminal::{ATTENTION, BAD, FAINT, HEADING, Painted, Terminal};
 
 /// How a severity looks. The word always stands there too.
 pub fn severity_style(severity: Severity) -> Style {
@@ -37,19 +37,28 @@ pub fn severity_style(severity: Severity) -> Style {
     }
 }
 
+/// Writes a sentence, indented and no wider than the terminal.
+pub fn write_indented(out: &mut impl io::Write, text: &str, terminal: &Terminal) -> io::Result<()> {
+    let width = terminal.width.map_or(usize::MAX, |width| width.saturating_sub(2).max(1));
+    for line in table::wrap(text, width) {
+        writeln!(out, "  {line}")?;
+    }
+    Ok(())
+}
+
 /// Writes what a scan could not see, if anything, under a heading.
 pub fn write_not_seen(
     out: &mut impl io::Write,
     coverage: &Coverage,
-    colour: bool,
+    terminal: &Terminal,
 ) -> io::Result<()> {
     let gaps = gaps(coverage);
     if gaps.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}", Painted { text: "Not seen", style: HEADING, colour })?;
+    writeln!(out, "\n{}", Painted { text: "Not seen", style: HEADING, colour: terminal.colour })?;
     for gap in gaps {
-        writeln!(out, "  {gap}")?;
+        write_indented(out, &gap, terminal)?;
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ pub fn write(
         writeln!(out, "\n{heading}")?;
         forgeries(&findings.forgeries).write(out, terminal.width, terminal.colour)?;
     }
-    write_not_seen(out, coverage, terminal.colour)
+    write_not_seen(out, coverage, terminal)
 }
 
 fn forgeries(forgeries: &[Forgery]) -> Table {

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anstyle::Style;
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr};
 
 use crate::terminal::{HEADING, Painted};
 
@@ -84,7 +84,10 @@ impl Table {
             .collect();
         let before_last = widths.iter().map(|width| width + GAP).sum::<usize>();
         let left = width.map_or(usize::MAX, |width| width.saturating_sub(before_last));
-        let (last_width, indent, is_below) = if left >= LEAST_LAST_WIDTH {
+        let last_cells = self.rows.iter().flat_map(|row| row[last].text.lines());
+        let titles_width = self.columns[last].0.width();
+        let widest = last_cells.map(UnicodeWidthStr::width).max().unwrap_or(0).max(titles_width);
+        let (last_width, indent, is_below) = if left >= LEAST_LAST_WIDTH.min(widest) {
             (left, before_last, false)
         } else {
             let below = width.map_or(usize::MAX, |width| width.saturating_sub(BELOW_INDENT));
@@ -111,7 +114,12 @@ impl Table {
                 writeln!(out, "{}", line.trim_end())?;
             }
             for text in cell.text.lines().flat_map(|text| wrap(text, last_width)) {
+                let padding = match self.columns[last].1 {
+                    Align::Right if !is_below => " ".repeat(widest - text.width()),
+                    _ => String::new(),
+                };
                 let text = Painted { text: &text, style: cell.style, colour };
+                let text = format_args!("{padding}{text}");
                 if is_first {
                     writeln!(out, "{line}{text}")?;
                 } else {
@@ -209,6 +217,18 @@ mod tests {
              2001:db8::/64     50\n\
              \u{20}   rate/flood 日本 😀\n"
         );
+    }
+
+    #[test]
+    fn a_short_last_column_stays_where_it_fits_and_numbers_stand_on_the_right() {
+        let mut table = Table::new([("FROM", Align::Left), ("BLOCKED", Align::Right)]);
+        for (from, number) in [("08:00", "7"), ("09:00", "1,234")] {
+            table.row(vec![Cell::plain(from), Cell::plain(number)]);
+        }
+        let mut out = Vec::new();
+        table.write(&mut out, Some(20), false).expect("a vector takes everything");
+        let text = String::from_utf8(out).expect("UTF-8");
+        assert_eq!(text, "FROM   BLOCKED\n08:00        7\n09:00    1,234\n");
     }
 
     #[test]
