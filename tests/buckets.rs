@@ -139,3 +139,24 @@ fn the_same_object_named_twice_is_read_once() {
     let ran = run(&fake, &["scan", "s3://logs/api/", "s3://logs/", "-o", "json"]).expect_code(0);
     assert_eq!(ran.json()["coverage"]["requests"], 3);
 }
+
+#[test]
+fn a_page_of_keys_is_one_call_and_an_object_is_another() {
+    let fake = FakeAws::start(Options { page_size: 1_000, ..Options::default() });
+    fake.create_bucket("logs");
+    let (keys, read) = (12_000, 40);
+    for n in 0..keys {
+        let (key, content) = (format!("api/{n:05}.gz"), honest("198.51.100.7", 1));
+        fake.put_object("logs", &key, &gzip(content.as_bytes()));
+        if n >= read {
+            // Written two months before the traffic.
+            fake.date_object("logs", &key, 1_757_000_000);
+        }
+    }
+    let scan = ["scan", "s3://logs/api/", "--from", "2025-11-04T09:00:00Z", "-o", "json"];
+    let scan = run(&fake, &[&scan[..], &["--keep-duplicates"]].concat()).expect_code(0).json();
+    assert_eq!(scan["coverage"]["requests"], read);
+    let calls: Vec<(String, u64)> = fake.take_calls().into_iter().collect();
+    let expected = [("s3:GetObject".to_owned(), read), ("s3:ListBucket".to_owned(), keys / 1_000)];
+    assert_eq!(calls, expected);
+}

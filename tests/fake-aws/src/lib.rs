@@ -77,6 +77,7 @@ struct World {
     hold: Option<hold::Order>,
     /// By the key of the caller.
     needed: BTreeMap<String, BTreeSet<Permission>>,
+    calls_by_action: BTreeMap<String, u64>,
     /// Answers that a test gives, by call.
     replies: BTreeMap<String, (u16, String)>,
 }
@@ -272,6 +273,11 @@ impl FakeAws {
         std::mem::take(&mut locked(&self.shared.world).needed)
     }
 
+    /// How often each action was called since this was last asked, such as `s3:GetObject`.
+    pub fn take_calls(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut locked(&self.shared.world).calls_by_action)
+    }
+
     /// Calls so far, and faults among them.
     pub fn figures(&self) -> (u64, u64) {
         let world = locked(&self.shared.world);
@@ -312,10 +318,11 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         return plain(StatusCode::BAD_REQUEST, "the request ended early");
     };
     let is_waf = waf_target(&head).is_some();
-    {
+    if let Some(permission) = permission::needed(&head, &body) {
         let who = scope(&head.headers, 0);
-        let needed = &mut locked(&shared.world).needed;
-        permission::note(needed.entry(who).or_default(), &head, &body);
+        let world = &mut locked(&shared.world);
+        *world.calls_by_action.entry(permission.0.clone()).or_default() += 1;
+        world.needed.entry(who).or_default().insert(permission);
     }
     if waf_target(&head) == Some("AmazonSQS.ReceiveMessage") {
         // As long as a poll of a queue takes that has nothing.

@@ -1,7 +1,5 @@
 //! Which permission a call needs, as IAM would ask for it.
 
-use std::collections::BTreeSet;
-
 use axum::http::{Method, request::Parts};
 use serde_json::Value;
 
@@ -9,37 +7,31 @@ use serde_json::Value;
 /// `bucket/key`, `s3:ListBucket` on `bucket`.
 pub type Permission = (String, String);
 
-/// Notes the permission that a call needs.
-pub(crate) fn note(needed: &mut BTreeSet<Permission>, head: &Parts, body: &[u8]) {
+/// The permission that a call needs; asking who one is needs none.
+pub(crate) fn needed(head: &Parts, body: &[u8]) -> Option<Permission> {
     let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
     if let Some((service, operation)) = target.and_then(|target| target.rsplit_once('.')) {
         let service = if service.starts_with("Firehose") { "firehose" } else { "wafv2" };
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         if let Some(url) = body["QueueUrl"].as_str() {
             let action = format!("sqs:{}", operation.trim_end_matches("Batch"));
-            needed.insert((action, url.rsplit('/').next().unwrap_or_default().to_owned()));
-            return;
+            return Some((action, url.rsplit('/').next().unwrap_or_default().to_owned()));
         }
         let named = ["Name", "DeliveryStreamName", "ResourceArn", "ARN"];
         let name = named.iter().find_map(|key| body[*key].as_str()).unwrap_or("*");
-        needed.insert((format!("{service}:{operation}"), name.to_owned()));
-        return;
+        return Some((format!("{service}:{operation}"), name.to_owned()));
     }
-    // Who asks who he is needs no permission.
     if head.method == Method::POST && body.starts_with(b"Action=GetCallerIdentity") {
-        return;
+        return None;
     }
     if head.uri.path().starts_with("/restapis/") {
-        needed.insert((format!("apigateway:{}", head.method), head.uri.path().to_owned()));
-        return;
+        return Some((format!("apigateway:{}", head.method), head.uri.path().to_owned()));
     }
     if let Some(role) = crate::sts::role(head, body) {
-        needed.insert(("sts:AssumeRole".to_owned(), role));
-        return;
+        return Some(("sts:AssumeRole".to_owned(), role));
     }
     if let Some(arn) = crate::told::topic(head, body) {
-        needed.insert(("sns:Publish".to_owned(), arn));
-        return;
+        return Some(("sns:Publish".to_owned(), arn));
     }
     let path = head.uri.path().trim_start_matches('/');
     let is_bucket = path.split_once('/').is_none_or(|(_, key)| key.is_empty());
@@ -50,5 +42,5 @@ pub(crate) fn note(needed: &mut BTreeSet<Permission>, head: &Parts, body: &[u8])
         (&Method::DELETE, false) => "s3:DeleteObject",
         _ => "s3:Other",
     };
-    needed.insert((action.to_owned(), path.trim_end_matches('/').to_owned()));
+    Some((action.to_owned(), path.trim_end_matches('/').to_owned()))
 }

@@ -184,7 +184,7 @@ fn generate(directory: &Path, sources: u64, each: u64) -> std::io::Result<u64> {
 
 /// One request, that many seconds after the log's begin. Every other client is one of
 /// IPv6.
-fn line(source: u64, number: u64, second: u64) -> String {
+pub(super) fn line(source: u64, number: u64, second: u64) -> String {
     // A bijection of 32 bits, so that neighbours in the log are none in the table.
     let spread = u32::try_from(source & 0xffff_ffff).unwrap_or(0).wrapping_mul(0x9e37_79b1);
     let client = if source.is_multiple_of(2) {

@@ -7,6 +7,7 @@
 //! Nothing here asserts a time.
 
 mod adversarial;
+mod bucket;
 mod decode;
 mod detection;
 mod gunzip;
@@ -38,6 +39,8 @@ pub(crate) struct Command {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    /// Measure a bucket of many small objects: calls, time, memory
+    Bucket(bucket::Arguments),
     /// Time `portcullis scan` against gunzip alone
     Scan(ScanArguments),
     /// Time decoding alone against gunzip and `serde_json`
@@ -122,6 +125,7 @@ impl Log {
 /// Runs `cargo xtask bench`.
 pub(crate) fn run(command: &Command) -> Result<(), String> {
     match &command.what {
+        What::Bucket(arguments) => bucket::run(arguments),
         What::Scan(arguments) => scan(arguments),
         What::Decode(arguments) => decode::run(arguments),
         What::Detection(arguments) => detection::run(arguments),
