@@ -19,6 +19,8 @@ mod findings_file;
 mod formats;
 mod keeping;
 mod kill_loop;
+#[cfg(feature = "lambda")]
+mod lambda;
 mod ledger;
 mod lint;
 mod mmdb;

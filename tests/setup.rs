@@ -87,7 +87,12 @@ struct Built {
 
 impl Built {
     fn new(mode: &str) -> Self {
-        let built = Self::silent(mode);
+        Self::of(mode, &[])
+    }
+
+    /// With more options of `init`.
+    fn of(mode: &str, more: &[&str]) -> Self {
+        let built = Self::silent(mode, more);
         let log = attacks("203.0.113.9", 20) + &honest("198.51.100.7", 40);
         // Without a date, by which `run` would pass over what is older than its lookback.
         let key = "access/1.gz";
@@ -96,7 +101,7 @@ impl Built {
     }
 
     /// The same without any log.
-    fn silent(mode: &str) -> Self {
+    fn silent(mode: &str, more: &[&str]) -> Self {
         let world = World::new("observe");
         let mut arns = Vec::new();
         for (ending, family) in
@@ -111,7 +116,8 @@ impl Built {
         let out = format!("--out={}", world.files.path("setup"));
         let mode = format!("--mode={mode}");
         let options = FARGATE.into_iter().filter(|option| *option != "--mode=enforce");
-        portcullis(options.chain([&*out, &*mode])).run().expect_code(0);
+        let options = options.chain([&*out, &*mode]).chain(more.iter().copied());
+        portcullis(options).run().expect_code(0);
         let template = world.files.path("setup/cloudformation/portcullis.json");
         let template = fs::read(template).expect("it was written");
         let template: Value = serde_json::from_slice(&template).expect("JSON");
@@ -140,9 +146,15 @@ impl Built {
     /// Runs a scheduled container with the words and roles of its definition, while the
     /// traffic is fresh.
     fn run(&self, container: &Value) -> Ran {
+        self.run_with(container, &[])
+    }
+
+    /// The same with more words.
+    fn run_with(&self, container: &Value, more: &[&str]) -> Ran {
         let words = container["Command"].as_array().expect("words");
         let words = words.iter().map(|word| word.as_str().expect("a word"));
-        let mut run = with_dummy_credentials(portcullis(words.chain(["--at", AT])));
+        let words = words.chain(["--at", AT]).chain(more.iter().copied());
+        let mut run = with_dummy_credentials(portcullis(words));
         for variable in container["Environment"].as_array().expect("variables") {
             let (name, value) = (variable["Name"].as_str().expect("a name"), &variable["Value"]);
             run = match value["Fn::GetAtt"][0].as_str() {
@@ -207,7 +219,8 @@ impl Built {
             None => (resource["Fn::GetAtt"][0].as_str().expect("a resource"), ""),
         };
         let properties = self.properties(id);
-        let name = properties.get("BucketName").or_else(|| properties.get("Name"));
+        let names = ["BucketName", "QueueName", "Name"];
+        let name = names.iter().find_map(|name| properties.get(*name));
         name.and_then(Value::as_str).expect("a name").to_owned() + rest
     }
 }
@@ -293,15 +306,51 @@ fn a_scheduled_run_that_changes_nothing_needs_all_of_the_role_that_reads() {
 }
 
 #[test]
+fn a_service_that_watches_needs_what_the_reading_role_of_its_setup_allows() {
+    let built = Built::of("enforce", &["--watch"]);
+    let fake = &built.world.fake;
+    let queue = built.properties("ObjectsQueue")["QueueName"].as_str().expect("a name").to_owned();
+    fake.create_queue(&queue, 3);
+    let told = &built.properties("LogsBucket")["NotificationConfiguration"]["QueueConfigurations"];
+    assert_eq!(told[0]["Filter"]["S3Key"]["Rules"][0]["Value"], "access/");
+    let [read, apply] = ["ReadRole", "ApplyRole"].map(|id| built.role(id).to_owned());
+    let key = "access/2.gz";
+    let content = gzip(attacks("203.0.113.10", 20).as_bytes());
+    fake.put_object(&built.logs(), key, &content);
+    let tag = fake.etag(&built.logs(), key).expect("it is there");
+    let notice = crate::watch::notice(2, key, content.len(), &tag);
+    fake.send(
+        &queue,
+        &notice.replace(r#""name":"logs""#, &format!(r#""name":"{}""#, built.logs())),
+    );
+    fake.take_permissions();
+    let container = built.container("WatchTask");
+    built.run_with(&container, &["--until-idle", "2s"]).expect_code(0);
+    let blocked = built.world.held("portcullis-prod-v4");
+    assert_eq!(blocked, ["203.0.113.10/32", "203.0.113.9/32"].map(str::to_owned).into());
+    let needed = fake.take_permissions_by_caller();
+    let [mut reading, allowed] = built.check("ReadRole", &needed[&read]);
+    let taken: Vec<&String> = reading.iter().filter(|action| action.starts_with("sqs:")).collect();
+    assert!(taken.len() >= 2, "{taken:?}");
+    // Putting off is for rounds that take long, and looking at sets for other commands.
+    reading.extend(["sqs:ChangeMessageVisibility", "wafv2:GetIPSet"].map(str::to_owned));
+    assert_eq!(reading, allowed);
+    built.check("ApplyRole", &needed[&apply]);
+    // Without a queue nobody may take messages.
+    let without = Built::silent("enforce", &[]);
+    assert!(!without.allowed("ReadRole").iter().any(|(action, _)| action.starts_with("sqs:")));
+}
+
+#[test]
 fn a_scheduled_run_over_a_silent_log_is_not_counted() {
-    let built = Built::silent("enforce");
+    let built = Built::silent("enforce", &[]);
     let ran = built.run(&built.container("ScanTask"));
     assert!(!is_counted(&built, &ran), "{}", ran.text());
 }
 
 #[test]
 fn a_set_of_another_account_or_region_is_refused_by_its_arn() {
-    let built = Built::silent("enforce");
+    let built = Built::silent("enforce", &[]);
     for (given, reason) in [
         ("arn:aws:wafv2:eu-west-1:999999999999:regional/ipset/x/y", "999999999999/eu-west-1"),
         ("arn:aws:wafv2:us-east-2:111122223333:regional/ipset/x/y", "111122223333/us-east-2"),

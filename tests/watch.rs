@@ -12,7 +12,7 @@ use crate::target::{V4, World};
 const QUEUE: &str = "new-objects";
 
 /// A target, a bucket of logs, and a queue that is told of its objects.
-fn world() -> World {
+pub fn world() -> World {
     let world = World::with("enforce", "");
     let text = std::fs::read_to_string(&world.configuration).expect("it was written");
     let url = world.fake.url();
@@ -28,14 +28,14 @@ fn world() -> World {
 }
 
 /// Puts an object, and tells of it in one of the shapes, by turns.
-fn put(fake: &FakeAws, n: usize, text: &str) {
+pub fn put(fake: &FakeAws, n: usize, text: &str) {
     let (key, content) = (format!("api/part {n}+.gz"), gzip(text.as_bytes()));
     fake.put_object("logs", &key, &content);
     let tag = fake.etag("logs", &key).expect("it is there");
     fake.send(QUEUE, &notice(n, &key, content.len(), &tag));
 }
 
-fn notice(shape: usize, key: &str, size: usize, tag: &str) -> String {
+pub fn notice(shape: usize, key: &str, size: usize, tag: &str) -> String {
     let tag = tag.trim_matches('"');
     let encoded = key.replace('+', "%2B").replace(' ', "+");
     let time = "2030-01-01T00:00:00.000Z";
@@ -55,7 +55,7 @@ fn notice(shape: usize, key: &str, size: usize, tag: &str) -> String {
 }
 
 /// While the tests' traffic is fresh, so that the brakes have nothing against it.
-const AT: &str = "2025-11-04T09:20:00Z";
+pub const AT: &str = "2025-11-04T09:20:00Z";
 
 const WATCH: [&str; 5] = ["watch", "--at", AT, "-o", "json"];
 

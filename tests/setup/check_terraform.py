@@ -51,6 +51,16 @@ TYPES = {
         "arn"),
     "aws_scheduler_schedule": (
         "schedule_expression flexible_time_window target", "name", ""),
+    "aws_ecs_service": (
+        "name",
+        "cluster task_definition launch_type desired_count deployment_minimum_healthy_percent "
+        "deployment_maximum_percent network_configuration", ""),
+    "aws_sqs_queue": (
+        "",
+        "name visibility_timeout_seconds message_retention_seconds receive_wait_time_seconds "
+        "sqs_managed_sse_enabled redrive_policy", "id arn"),
+    "aws_sqs_queue_policy": ("queue_url policy", "", ""),
+    "aws_s3_bucket_notification": ("bucket", "queue depends_on", ""),
     "aws_sns_topic": ("name", "", "arn"),
     "aws_sns_topic_subscription": ("topic_arn protocol endpoint", "", ""),
     "aws_cloudwatch_log_metric_filter": (

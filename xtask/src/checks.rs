@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::process::{cargo, debug_program};
-use crate::{browser, datasets, day, fuzz, kill_loop, moto, setup, tidy, workspace};
+use crate::{browser, datasets, day, fuzz, kill_loop, lambda, moto, setup, tidy, workspace};
 
 /// `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,7 @@ enum Step {
     KillLoop,
     Day,
     Moto,
+    Lambda,
     Browser,
     Setup,
     Datasets,
@@ -35,7 +36,7 @@ enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Format,
         Self::Tidy,
         Self::Clippy,
@@ -43,6 +44,7 @@ impl Step {
         Self::KillLoop,
         Self::Day,
         Self::Moto,
+        Self::Lambda,
         Self::Browser,
         Self::Setup,
         Self::Datasets,
@@ -60,6 +62,7 @@ impl Step {
             Self::Moto => {
                 "the program against moto, seen by boto3; exports read by DuckDB and polars"
             }
+            Self::Lambda => "portcullis lambda against a stand-in for the runtime API",
             Self::Browser => "the report in Chromium",
             Self::Setup => "what init writes passes the linters of those who read it",
             Self::Datasets => "datasets are what the generator writes",
@@ -105,6 +108,7 @@ impl Step {
             }
             Self::Day => day::run(&day::Command::short(debug_program()?)),
             Self::Moto => moto::run(),
+            Self::Lambda => lambda::run(),
             Self::Browser => browser::check(),
             Self::Setup => setup::check(),
             Self::Datasets => datasets::check(&workspace::root().join("datasets")),

@@ -13,6 +13,7 @@ mod day;
 mod firehose;
 mod fuzz;
 mod kill_loop;
+mod lambda;
 mod moto;
 mod mutants;
 mod process;
@@ -46,6 +47,8 @@ enum Command {
     SimulateDay(day::Command),
     /// Run the tests against moto, an AWS stand-in, after installing it for them
     Moto,
+    /// Lint and test the program with what it needs on AWS Lambda
+    Lambda,
     /// Test the pages in a browser
     Browser(browser::Command),
     /// Fuzz every parser
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::KillLoop(command) => kill_loop::run(&command),
         Command::SimulateDay(command) => day::run(&command),
         Command::Moto => moto::run(),
+        Command::Lambda => lambda::run(),
         Command::Browser(command) => browser::run(&command),
         Command::Fuzz(command) => fuzz::run(&command),
         Command::Mutants(command) => mutants::run(&command),

@@ -52,7 +52,7 @@ pub struct Message {
     pub body: String,
     /// How often it was delivered, this time included.
     pub deliveries: u32,
-    receipt: String,
+    pub(crate) receipt: String,
 }
 
 impl Queue {

@@ -42,6 +42,8 @@ pub struct Answers {
     pub every_minutes: u32,
     /// Hours of logs over which each run decides.
     pub since_hours: u32,
+    /// Whether objects are read as they arrive, told by a queue.
+    pub watches: bool,
     /// What runs the program.
     pub runner: RunnerAnswers,
 }
@@ -133,6 +135,7 @@ pub struct Setup {
     pub(crate) keep_days: u32,
     pub(crate) every_minutes: u32,
     pub(crate) since_hours: u32,
+    pub(crate) watches: bool,
     pub(crate) runner: Runner,
 }
 
@@ -237,6 +240,7 @@ impl Setup {
             keep_days: answers.keep_days,
             every_minutes: answers.every_minutes,
             since_hours: answers.since_hours,
+            watches: answers.watches,
             runner,
         })
     }

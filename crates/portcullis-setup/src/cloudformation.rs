@@ -8,6 +8,7 @@
 //! lines in the template change.
 
 mod firewall;
+mod queue;
 mod schedule;
 
 use serde_json::{Map, Value, json};
@@ -28,6 +29,9 @@ pub(crate) fn files(setup: &Setup) -> Vec<File> {
     roles(&mut resources, setup);
     firewall::firewall(&mut resources, setup);
     schedule::schedule(&mut resources, setup);
+    if setup.watches {
+        queue::queue(&mut resources, setup);
+    }
     let output =
         |description: &str, value: Value| json!({"Description": description, "Value": value});
     let mut outputs = json!({

@@ -34,6 +34,11 @@ fn configuration(setup: &Setup) -> String {
              # outputs of the infrastructure, hold their ARNs and win over the names here.\n"
         }
     };
+    let queue = if setup.watches {
+        format!("# What `portcullis watch` is told by.\nqueue = \"{}\"\n", setup.queue_url())
+    } else {
+        String::new()
+    };
     let mode = setup.mode.name();
     let (api_id, stage) = (&setup.api_id, &setup.stage);
     format!(
@@ -48,6 +53,7 @@ fn configuration(setup: &Setup) -> String {
          state = \"{}\"\n\
          lookback = \"{}h\"\n\
          deadline = \"{}m\"\n\
+         {queue}\
          \n\
          [[target]]\n\
          name = \"{name}\"\n\

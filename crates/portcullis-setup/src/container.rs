@@ -1,5 +1,5 @@
 //! What runs on a schedule: two tasks of containers, their image, and how it shows that
-//! they ran well.
+//! they ran well; and what runs all the time, where objects are read as they arrive.
 //!
 //! One task does all that a schedule has to do but end blocks: `run` reads what is new and
 //! decides. It reads logs and keeps its state as one role, and changes sets as another, where
@@ -12,11 +12,14 @@
 use serde_json::{Value, json};
 
 use crate::answers::{Mode, Setup};
-use crate::names::{APPLY_ROLE, CANARY_V4, CANARY_V6, READ_ROLE, V4, V6};
+use crate::names::{
+    APPLY_ROLE, CANARY_V4, CANARY_V6, EXPIRE_ROLE, EXPIRE_TASK, READ_ROLE, RUNNER_ROLE, SCAN_TASK,
+    V4, V6, WATCH_TASK,
+};
 use crate::text::{Attribute, Text};
 use crate::{File, Runner};
 
-/// One of the scheduled tasks.
+/// A task: what it runs, and as whom.
 pub(crate) struct Task {
     /// Ending of its names, and Terraform's name.
     pub(crate) name: &'static str,
@@ -24,19 +27,25 @@ pub(crate) struct Task {
     pub(crate) cloudformation: &'static str,
     /// The role that its containers have.
     pub(crate) role: Attribute,
-    /// Minutes of delay within its period, so that the two do not meet.
     pub(crate) containers: Value,
-    /// What a line says of a run that ended well, as a filter pattern of CloudWatch Logs.
-    pub(crate) success: String,
     /// Task definition.
     pub(crate) definition: Attribute,
+}
+
+/// A task that a schedule starts.
+pub(crate) struct Scheduled {
+    pub(crate) task: Task,
+    /// What a line says of a run that ended well, as a filter pattern of CloudWatch Logs.
+    pub(crate) success: String,
 }
 
 /// The image and network of the tasks, where there are tasks.
 pub(crate) struct Fargate<'a> {
     pub(crate) subnets: &'a [String],
     pub(crate) security_groups: &'a [String],
-    pub(crate) tasks: [Task; 2],
+    pub(crate) tasks: [Scheduled; 2],
+    /// What runs all the time.
+    pub(crate) service: Option<Task>,
 }
 
 /// The tasks, if Fargate runs them.
@@ -51,28 +60,46 @@ pub(crate) fn fargate(setup: &Setup) -> Option<Fargate<'_>> {
         &run_roles(setup),
         &["run", "--target", &setup.name, "--no-expire", "--output", "json"],
     );
+    let watching = container(
+        setup,
+        image,
+        "watch",
+        &run_roles(setup),
+        &["watch", "--target", &setup.name, "--no-expire", "--output", "json"],
+    );
     let expiring = container(setup, image, "expire", &[], &["expire", "--target", &setup.name]);
     Some(Fargate {
         subnets,
         security_groups,
         tasks: [
-            Task {
-                name: "scan",
-                cloudformation: "Scan",
-                role: crate::names::RUNNER_ROLE,
-                containers: json!([running]),
+            Scheduled {
+                task: Task {
+                    name: "scan",
+                    cloudformation: "Scan",
+                    role: RUNNER_ROLE,
+                    containers: json!([running]),
+                    definition: SCAN_TASK,
+                },
                 success: RUN_SUCCESS.to_owned(),
-                definition: crate::names::SCAN_TASK,
             },
-            Task {
-                name: "expire",
-                cloudformation: "Expire",
-                role: crate::names::EXPIRE_ROLE,
-                containers: json!([expiring]),
+            Scheduled {
+                task: Task {
+                    name: "expire",
+                    cloudformation: "Expire",
+                    role: EXPIRE_ROLE,
+                    containers: json!([expiring]),
+                    definition: EXPIRE_TASK,
+                },
                 success: carried_out(setup),
-                definition: crate::names::EXPIRE_TASK,
             },
         ],
+        service: setup.watches.then(|| Task {
+            name: "watch",
+            cloudformation: "Watch",
+            role: RUNNER_ROLE,
+            containers: json!([watching]),
+            definition: WATCH_TASK,
+        }),
     })
 }
 
@@ -114,7 +141,7 @@ fn container(
         .into_iter()
         .map(|(name, value)| json!({"name": name, "value": value}))
         .collect();
-    let group = if name == "expire" { "expire" } else { "scan" };
+    let group = if name == "run" { "scan" } else { name };
     json!({
         "name": name,
         "image": image,

@@ -7,7 +7,8 @@
 //! one check for each way in which it fails in silence, and each has its remedy.
 //!
 //! What could not be asked is never counted as good: a check that lacks a permission is
-//! unknown, and its remedy is the line of policy that it lacks.
+//! unknown, and its remedy is the line of policy that it lacks. What no role of ours could
+//! ask, such as how wide a policy is, is said to be unchecked.
 //!
 //! The facts are gathered by others; nothing here asks AWS, reads a file or looks at a clock.
 
@@ -28,6 +29,8 @@ pub use facts::{
 pub enum Verdict {
     /// In order.
     Good,
+    /// Nobody here can look, so nothing is said for or against it.
+    Unchecked,
     /// It works, and less well than it could.
     Warning,
     /// It could not be asked.
@@ -41,6 +44,7 @@ impl Verdict {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
+            Self::Unchecked => "unchecked",
             Self::Warning => "warning",
             Self::Unknown => "unknown",
             Self::Bad => "bad",
@@ -68,6 +72,10 @@ impl Check {
 
     fn warning(name: &'static str, finding: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::of(name, Verdict::Warning, finding, fix)
+    }
+
+    fn unchecked(name: &'static str, finding: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::of(name, Verdict::Unchecked, finding, fix)
     }
 
     fn unknown(name: &'static str, finding: impl Into<String>, fix: impl Into<String>) -> Self {

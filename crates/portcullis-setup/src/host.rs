@@ -16,18 +16,23 @@ pub(crate) fn files(setup: &Setup) -> Vec<File> {
     if setup.trusted.is_empty() {
         return Vec::new();
     }
-    vec![
+    let mut files = vec![
         File::new("host/portcullis-scan.service", scan_service(setup)),
         File::new("host/portcullis-scan.timer", timer(setup, "scan", 0)),
         File::new("host/portcullis-expire.service", expire_service(setup)),
         File::new("host/portcullis-expire.timer", timer(setup, "expire", 2)),
         File::new("host/portcullis.cron", cron(setup)),
         File::new("host/github-action.yml", github(setup)),
-    ]
+    ];
+    if setup.watches {
+        files.push(File::new("host/portcullis-watch.service", watch_service(setup)));
+    }
+    files
 }
 
-fn run_command(setup: &Setup) -> String {
-    format!("run --target {} --no-expire", setup.name)
+/// `run`, or `watch`, which takes the same.
+fn command(verb: &str, setup: &Setup) -> String {
+    format!("{verb} --target {} --no-expire", setup.name)
 }
 
 /// The roles of `run`, by the option that names each. What changes no set needs one only.
@@ -39,11 +44,11 @@ fn run_roles(setup: &Setup) -> Vec<(&'static str, String)> {
     }
 }
 
-/// `run` with its roles as options.
-fn run_with_roles(setup: &Setup) -> String {
+/// The command with its roles as options.
+fn with_roles(verb: &str, setup: &Setup) -> String {
     let roles = run_roles(setup);
     let roles = roles.iter().map(|(option, role)| format!(" --{option} {role}"));
-    run_command(setup) + &roles.collect::<String>()
+    command(verb, setup) + &roles.collect::<String>()
 }
 
 fn expire_command(setup: &Setup) -> String {
@@ -91,10 +96,25 @@ fn scan_service(setup: &Setup) -> String {
          SuccessExitStatus=3\n\
          ExecStart=/usr/bin/portcullis {}\n\
          Environment=PORTCULLIS_REGION={region}\n{CONFINED}",
-        run_with_roles(setup),
+        with_roles("run", setup),
         name = setup.name,
         region = setup.region,
         timeout = setup.every_minutes,
+    )
+}
+
+fn watch_service(setup: &Setup) -> String {
+    format!(
+        "[Unit]\nDescription=Portcullis reads the logs of {name} as they arrive\n{UNIT}\n\
+         [Service]\nType=exec\nRestart=always\nRestartSec=30\n\
+         # What is being read is finished and saved.\n\
+         TimeoutStopSec=5min\n\
+         ExecStart=/usr/bin/portcullis {}\n\
+         Environment=PORTCULLIS_REGION={region}\n{CONFINED}\n\
+         [Install]\nWantedBy=multi-user.target\n",
+        with_roles("watch", setup),
+        name = setup.name,
+        region = setup.region,
     )
 }
 
@@ -138,7 +158,7 @@ fn cron(setup: &Setup) -> String {
          {} * * * * portcullis {environment}; portcullis {}\n\
          {} * * * * portcullis {environment}; portcullis {} --assume-role {}\n",
         minutes(0),
-        run_with_roles(setup),
+        with_roles("run", setup),
         minutes(2),
         expire_command(setup),
         setup.role_arn("expire"),
@@ -155,7 +175,7 @@ fn github(setup: &Setup) -> String {
         "      # 3 means that a part of the logs was not covered, or is left for the next run.\n\
          \x20     - run: portcullis {} || test $? -eq 3\n\
          \x20       env:\n{}",
-        run_command(setup),
+        command("run", setup),
         roles.collect::<String>(),
     );
     let trusted = &setup.trusted[0];

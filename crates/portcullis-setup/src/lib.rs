@@ -23,6 +23,7 @@ mod hcl;
 mod host;
 mod names;
 mod policy;
+mod queue;
 mod rules;
 mod terraform;
 mod text;

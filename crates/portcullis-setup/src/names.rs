@@ -41,6 +41,8 @@ attributes! {
     CLUSTER = "aws_ecs_cluster.this.arn", "Cluster.Arn";
     SCAN_TASK = "aws_ecs_task_definition.scan.arn", "ScanTask";
     EXPIRE_TASK = "aws_ecs_task_definition.expire.arn", "ExpireTask";
+    WATCH_TASK = "aws_ecs_task_definition.watch.arn", "WatchTask";
+    QUEUE = "aws_sqs_queue.objects.arn", "ObjectsQueue.Arn";
     V4 = "aws_wafv2_ip_set.v4.arn", "SetV4.Arn";
     V6 = "aws_wafv2_ip_set.v6.arn", "SetV6.Arn";
     CANARY_V4 = "aws_wafv2_ip_set.canary_v4.arn", "CanarySetV4.Arn";

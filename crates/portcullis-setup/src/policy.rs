@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 use crate::answers::{Mode, Runner, Setup};
 use crate::names::{
     ACCESS, APPLY_ROLE, CANARY_V4, CANARY_V6, CLUSTER, EXECUTION_ROLE, EXPIRE_ROLE, EXPIRE_TASK,
-    FAILED, LEDGER, LEDGERS, LOGS, READ_ROLE, RULE_GROUP, RUNNER_ROLE, SCAN_TASK, STATE, STREAM,
-    V4, V6, WAF_LOGS, WEB_ACL,
+    FAILED, LEDGER, LEDGERS, LOGS, QUEUE, READ_ROLE, RULE_GROUP, RUNNER_ROLE, SCAN_TASK, STATE,
+    STREAM, V4, V6, WAF_LOGS, WEB_ACL,
 };
 use crate::text::{Attribute, Text};
 
@@ -56,15 +56,15 @@ pub(crate) fn roles(setup: &Setup) -> Vec<Role> {
         Role {
             name: "read",
             cloudformation: "ReadRole",
-            description: "portcullis run, scan, plan, status: reads logs, sets and ledger, keeps the state",
+            description: "portcullis run, watch, scan, plan, status: reads logs, sets and ledger, keeps the state",
             trust: trusting_users(setup, Some(RUNNER_ROLE)),
-            policy: read(),
+            policy: read(setup),
             managed: None,
         },
         Role {
             name: "apply",
             cloudformation: "ApplyRole",
-            description: "portcullis run and apply: changes the sets of the mode",
+            description: "portcullis run, watch and apply: changes the sets of the mode",
             trust: trusting_users(setup, Some(RUNNER_ROLE)),
             policy: apply(setup.mode),
             managed: None,
@@ -131,16 +131,21 @@ fn is_private_repository(image: &str) -> bool {
     image.contains(".dkr.ecr.")
 }
 
-fn read() -> Value {
+fn read(setup: &Setup) -> Value {
     let waf_logs = Text::from(WAF_LOGS) + "/AWSLogs/*";
-    document(&[
+    let mut statements = vec![
         allow("ListLogs", &["s3:ListBucket"], &[LOGS.into(), WAF_LOGS.into()]),
         allow("ReadLogs", &["s3:GetObject"], &[below(LOGS, ACCESS), below(LOGS, FAILED), waf_logs]),
         allow("ReadSets", &["wafv2:GetIPSet"], &all_sets()),
         list_ledger(),
         read_ledger(),
         allow("KeepState", &["s3:GetObject", "s3:PutObject"], &state()),
-    ])
+    ];
+    if setup.watches {
+        let taking = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"];
+        statements.push(allow("TakeMessages", &taking, &[QUEUE.into()]));
+    }
+    document(&statements)
 }
 
 /// What `doctor` asks. A web ACL that was there before is known by nobody here, and AWS WAF
@@ -231,8 +236,12 @@ fn delivery(setup: &Setup) -> Value {
 }
 
 fn execution(setup: &Setup) -> Value {
-    let streams = ["scan", "expire"]
-        .map(|of| Text::from(format!("{}:log-stream:*", setup.log_group_arn(of)).as_str()));
+    let groups: &[&str] =
+        if setup.watches { &["scan", "expire", "watch"] } else { &["scan", "expire"] };
+    let streams: Vec<Text> = groups
+        .iter()
+        .map(|of| Text::from(format!("{}:log-stream:*", setup.log_group_arn(of)).as_str()))
+        .collect();
     document(&[allow("WriteOutput", &["logs:CreateLogStream", "logs:PutLogEvents"], &streams)])
 }
 

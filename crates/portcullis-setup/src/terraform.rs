@@ -6,6 +6,7 @@
 //! and Terraform would empty the set at its next run.
 
 mod firewall;
+mod queue;
 mod schedule;
 
 pub(crate) use schedule::{TASK_CPU, TASK_MEMORY};
@@ -28,6 +29,9 @@ pub(crate) fn files(setup: &Setup) -> Vec<File> {
     ];
     if !setup.leaves_stage {
         files.push(File::new("terraform/stage.tf", stage(setup)));
+    }
+    if setup.watches {
+        files.push(File::new("terraform/queue.tf", queue::queue(setup)));
     }
     if let Runner::Fargate { .. } = setup.runner {
         files.push(File::new("terraform/schedule.tf", schedule::schedule(setup)));

@@ -32,10 +32,12 @@ fn variants() -> Vec<Answers> {
     let mut variants = Vec::new();
     for mode in [Mode::Observe, Mode::Suggest, Mode::Canary, Mode::Enforce] {
         variants.push(Answers { mode, ..answers() });
+        variants.push(Answers { mode, watches: true, ..answers() });
         variants.push(Answers { mode, has_web_acl: true, leaves_stage: true, ..answers() });
         variants.push(Answers {
             mode,
             runner: RunnerAnswers::Host,
+            watches: mode == Mode::Canary,
             trusted: vec!["arn:aws:iam::111122223333:role/scanner".to_owned()],
             alarm_email: Some("oncall@example.com".to_owned()),
             ..answers()

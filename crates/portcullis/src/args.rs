@@ -4,6 +4,8 @@ mod crawlers;
 mod doctor;
 mod export;
 mod judgement;
+#[cfg(feature = "lambda")]
+mod lambda;
 #[cfg(feature = "query")]
 mod query;
 mod remediation;
@@ -38,6 +40,8 @@ pub use crawlers::{CrawlerOptions, resolver};
 pub use doctor::Doctor;
 pub use export::Export;
 pub use judgement::{Enrichment, Judgement};
+#[cfg(feature = "lambda")]
+pub use lambda::Lambda;
 #[cfg(feature = "query")]
 pub use query::{Query, QueryOutput};
 pub use remediation::{
@@ -136,6 +140,9 @@ pub enum Command {
     Run(Run),
     /// Do what `run` does as soon as a queue tells of new objects.
     Watch(Watch),
+    /// Do what `run` and `watch` do when AWS Lambda calls for it.
+    #[cfg(feature = "lambda")]
+    Lambda(Lambda),
     /// Let canaries block that have stood their probation.
     Promote(Promote),
     /// Take out of the sets what is over. Needs no logs and no rules.
@@ -237,6 +244,7 @@ pub struct Logs {
     pub quarantine: Option<PathBuf>,
     /// Count a record each time it was delivered. Otherwise, of records of one request that
     /// Firehose delivered twice one counts, where the log has ids of API Gateway's own making.
+    /// `decode` and `classify` show every record.
     #[arg(long)]
     pub keep_duplicates: bool,
     /// Write tokens, credentials and cookies in clear in JSON. Otherwise, and in tables, they

@@ -328,6 +328,11 @@ impl Configuration {
             self.source.fill_watch(watch);
             self.fill_watched(&mut watch.watched);
         }
+        #[cfg(feature = "lambda")]
+        if let Command::Lambda(lambda) = command {
+            self.source.fill_lambda(lambda);
+            self.fill_watched(&mut lambda.watched);
+        }
         let judgement = match command {
             Command::Scan(scan) => Some(&mut scan.judgement),
             Command::Explain(explain) => Some(&mut explain.judgement),

@@ -45,7 +45,8 @@ use crate::exit::Exit;
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    #[cfg_attr(not(feature = "lambda"), expect(unused_mut, reason = "nothing else changes it"))]
+    let mut arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
@@ -54,6 +55,11 @@ fn main() -> ExitCode {
             return exit.into();
         }
     };
+    #[cfg(feature = "lambda")]
+    if matches!(arguments.command, args::Command::Lambda(_)) {
+        // What a function writes is read by CloudWatch and never by a terminal.
+        arguments.global.log = args::LogShape::Json;
+    }
     let terminal = Terminal::new(&arguments.global);
     let exit = match command::run(arguments, &terminal) {
         Ok(exit) => exit,

@@ -242,20 +242,25 @@ impl Reading<'_> {
     }
 
     /// Gives all requests to what `begin` gives, once for each worker, and merges that.
+    /// Where twins count once they are looked for first, by reading everything.
     pub fn gather<G: Gather>(&self, begin: impl Fn() -> G + Sync) -> (G, Tally) {
         let wanted = AtomicBool::new(false);
         let with_reports = || (begin(), Vec::new());
-        let work = |object: &Object<'_>, (gathered, reports): &mut (G, Vec<(usize, Report)>)| {
-            let report = self.read(object, &wanted, gathered);
-            report.tell(object.input, 0, |seen| gathered.object(seen));
-            reports.push((object.number, report));
-        };
         let merge = |mine: &mut (G, Vec<_>), mut theirs: (G, Vec<_>)| {
             mine.0.merge(theirs.0);
             mine.1.append(&mut theirs.1);
         };
-        let mut done = self.on_workers(&self.access_logs(), with_reports, work, merge);
-        if let Some(batch) = self.waf_logs() {
+        let mut done = with_reports();
+        for batch in std::iter::once(self.access_logs()).chain(self.waf_logs()) {
+            let twins = self.twins(&batch);
+            let work =
+                |object: &Object<'_>, (gathered, reports): &mut (G, Vec<(usize, Report)>)| {
+                    let mut once = export::without(gathered, twins.get(&object.number));
+                    let report = self.read(object, &wanted, &mut once);
+                    let duplicates = once.finish().1.len() as u64;
+                    report.tell(object.input, duplicates, |seen| gathered.object(seen));
+                    reports.push((object.number, report));
+                };
             merge(&mut done, self.on_workers(&batch, with_reports, work, merge));
         }
         let (gathered, mut reports) = done;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::log_group;
 use crate::answers::Setup;
-use crate::container::{Fargate, Task, fargate, patience_seconds};
+use crate::container::{Fargate, Scheduled, Task, fargate, patience_seconds};
 use crate::names::{CLUSTER, EXECUTION_ROLE};
 use crate::terraform::{TASK_CPU, TASK_MEMORY};
 
@@ -25,19 +25,20 @@ pub(super) fn schedule(resources: &mut Map<String, Value>, setup: &Setup) {
             "Properties": {"ClusterName": setup.named("cluster")},
         }),
     );
-    for task in &fargate.tasks {
+    for scheduled in &fargate.tasks {
+        let task = &scheduled.task;
         let mut insert = |ending: &str, resource: Value| {
             resources.insert(format!("{}{ending}", task.cloudformation), resource);
         };
         insert("LogGroup", log_group(setup, task.name));
         insert("Task", definition(setup, task));
         insert("Schedule", planned(setup, &fargate, task));
-        insert("Metric", metric(setup, task));
+        insert("Metric", metric(setup, scheduled));
         insert("Alarm", alarm(setup, task));
     }
 }
 
-fn definition(setup: &Setup, task: &Task) -> Value {
+pub(super) fn definition(setup: &Setup, task: &Task) -> Value {
     let properties = json!({
         "Family": setup.named(task.name),
         "RequiresCompatibilities": ["FARGATE"],
@@ -104,12 +105,12 @@ fn planned(setup: &Setup, fargate: &Fargate<'_>, task: &Task) -> Value {
     })
 }
 
-fn metric(setup: &Setup, task: &Task) -> Value {
+fn metric(setup: &Setup, Scheduled { task, success }: &Scheduled) -> Value {
     json!({
         "Type": "AWS::Logs::MetricFilter",
         "Properties": {
             "LogGroupName": {"Ref": format!("{}LogGroup", task.cloudformation)},
-            "FilterPattern": task.success,
+            "FilterPattern": success,
             "MetricTransformations": [{
                 "MetricNamespace": "Portcullis",
                 "MetricName": setup.named(task.name),

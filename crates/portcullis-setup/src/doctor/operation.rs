@@ -26,7 +26,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     let expected = &facts.expected;
     let mut checks = Vec::new();
     match known("caller", &facts.caller, "") {
-        Ok(caller) => checks.push(self::caller(caller, expected)),
+        Ok(caller) => checks.extend([self::caller(caller, expected), permissions(caller)]),
         Err(check) => checks.push(check),
     }
     checks.push(never_block(expected));
@@ -60,17 +60,29 @@ fn caller(caller: &Caller, expected: &Expected) -> Check {
             "set assume-role or profile of the target",
         );
     }
-    let resource = arn.splitn(6, ':').nth(5).unwrap_or_default();
-    let is_root = resource == "root";
-    if is_root || resource.to_ascii_lowercase().contains("admin") {
-        let who = if is_root { "the root of the account" } else { "an administrator" };
-        return Check::warning(
-            "caller",
-            format!("{arn} is {who}: it may do far more than is needed"),
-            "use the roles that portcullis init writes",
-        );
-    }
     Check::good("caller", arn)
+}
+
+/// Whether the caller may do more than it needs. What is missing, every other check says by
+/// itself; what is too much could be read with rights of IAM only, and by trying nothing that
+/// changes anything. So names are looked at, and the rest is said to be unchecked.
+fn permissions(Caller { arn, .. }: &Caller) -> Check {
+    let roles = "use the roles that portcullis init writes";
+    let resource = arn.splitn(6, ':').nth(5).unwrap_or_default();
+    if resource == "root" {
+        let finding = format!("{arn} is the root of the account, and may do everything");
+        return Check::bad("permissions", finding, roles);
+    }
+    if resource.to_ascii_lowercase().contains("admin") {
+        let finding =
+            format!("{arn} is an administrator by its name: it may do more than it needs");
+        return Check::warning("permissions", finding, roles);
+    }
+    Check::unchecked(
+        "permissions",
+        "whether the caller may do more than it needs: its policies are shown to IAM's readers only",
+        "compare them with those that portcullis init writes",
+    )
 }
 
 fn never_block(expected: &Expected) -> Check {

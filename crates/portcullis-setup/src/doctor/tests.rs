@@ -100,7 +100,8 @@ fn check(change: impl FnOnce(&mut Facts), expected: &[&str]) {
     let mut facts = healthy();
     change(&mut facts);
     let checks = examine(&facts);
-    let amiss = checks.iter().filter(|check| check.verdict != Verdict::Good);
+    let is_sure = |check: &Check| matches!(check.verdict, Verdict::Good | Verdict::Unchecked);
+    let amiss = checks.iter().filter(|check| !is_sure(check));
     let amiss: Vec<_> = amiss
         .inspect(|check| assert!(check.fix.is_some(), "{check:?} has no remedy"))
         .map(|check| format!("{} {}: {}", check.name, check.verdict.name(), check.finding))
@@ -139,6 +140,7 @@ fn every_check_of_a_healthy_pipeline_is_good_and_is_there_once_for_each_part() {
         "capacity",
         "capacity",
         "caller",
+        "permissions",
         "never-block",
         "mode",
         "clock",
@@ -417,9 +419,20 @@ fn sets_have_room_and_both_families() {
 fn who_asks_and_what_the_program_is_told_are_checked_too() {
     check(
         |facts| known(&mut facts.caller).arn = "arn:aws:iam::111122223333:root".to_owned(),
-        &["caller warning: arn:aws:iam::111122223333:root is the root of the account: it may do \
-           far more than is needed"],
+        &[
+            "permissions bad: arn:aws:iam::111122223333:root is the root of the account, and may do \
+           everything",
+        ],
     );
+    check(
+        |facts| known(&mut facts.caller).arn = "arn:aws:iam::111122223333:user/Admin".to_owned(),
+        &["permissions warning: arn:aws:iam::111122223333:user/Admin is an administrator by its \
+           name: it may do more than it needs"],
+    );
+    // What nobody here can look at is not called good.
+    let checks = examine(&healthy());
+    let unchecked = checks.iter().filter(|check| check.verdict == Verdict::Unchecked);
+    assert_eq!(unchecked.map(|check| check.name).collect::<Vec<_>>(), ["permissions"]);
     check(
         |facts| known(&mut facts.caller).account = "999999999999".to_owned(),
         &[

@@ -2,7 +2,7 @@
 
 use super::LOG_GROUP_DAYS;
 use crate::answers::Setup;
-use crate::container::{Fargate, Task, fargate, patience_seconds};
+use crate::container::{Fargate, Scheduled, Task, fargate, patience_seconds};
 use crate::hcl::Body;
 use crate::names::{CLUSTER, EXECUTION_ROLE};
 
@@ -14,10 +14,10 @@ pub(super) fn schedule(setup: &Setup) -> String {
     file.block("resource", &["aws_ecs_cluster", "this"], |body| {
         body.set("name", setup.named("cluster"));
     });
-    for task in &fargate.tasks {
-        write_task(&mut file, setup, task);
-        write_schedule(&mut file, setup, &fargate, task);
-        write_alarm(&mut file, setup, task);
+    for scheduled in &fargate.tasks {
+        write_task(&mut file, setup, &scheduled.task);
+        write_schedule(&mut file, setup, &fargate, &scheduled.task);
+        write_alarm(&mut file, setup, scheduled);
     }
     file.block("resource", &["aws_sns_topic", "alarm"], |body| {
         body.set("name", setup.named("alarm"));
@@ -32,7 +32,7 @@ pub(super) fn schedule(setup: &Setup) -> String {
     file.finish()
 }
 
-fn write_task(file: &mut Body, setup: &Setup, task: &Task) {
+pub(super) fn write_task(file: &mut Body, setup: &Setup, task: &Task) {
     file.block("resource", &["aws_cloudwatch_log_group", task.name], |body| {
         body.set("name", setup.log_group(task.name));
         body.set("retention_in_days", LOG_GROUP_DAYS);
@@ -81,11 +81,11 @@ fn write_schedule(file: &mut Body, setup: &Setup, fargate: &Fargate<'_>, task: &
     });
 }
 
-fn write_alarm(file: &mut Body, setup: &Setup, task: &Task) {
+fn write_alarm(file: &mut Body, setup: &Setup, Scheduled { task, success }: &Scheduled) {
     file.block("resource", &["aws_cloudwatch_log_metric_filter", task.name], |body| {
         body.set("name", setup.named(task.name));
         body.express("log_group_name", &format!("aws_cloudwatch_log_group.{}.name", task.name));
-        body.set("pattern", task.success.as_str());
+        body.set("pattern", success.as_str());
         body.block("metric_transformation", &[], |body| {
             body.set("namespace", "Portcullis");
             body.set("name", setup.named(task.name));

@@ -78,6 +78,10 @@ pub struct Init {
     /// tries for 24 hours to deliver.
     #[arg(long, value_name = "HOURS", default_value = "25")]
     pub since: u32,
+    /// Also make a queue that is told of new objects, and a service of `portcullis watch`,
+    /// which reads them as they arrive. The schedule stays.
+    #[arg(long)]
+    pub watch: bool,
     /// Days that logs are kept.
     #[arg(long, value_name = "DAYS", default_value = "30")]
     pub keep_logs: u32,

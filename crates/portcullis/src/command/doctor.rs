@@ -26,7 +26,7 @@ use crate::heartbeat::Heartbeat;
 use crate::output::json::{Object, Secrets};
 use crate::output::table::{Align, Cell, Table};
 use crate::remote::Remote;
-use crate::terminal::{ATTENTION, BAD, GOOD, HEADING, Painted, Terminal};
+use crate::terminal::{ATTENTION, BAD, FAINT, GOOD, HEADING, Painted, Terminal};
 
 /// Why a part behind the stage was not asked.
 const NO_STAGE: &str = "name the stage: `stage = \"API/STAGE\"` in the target, or --stage";
@@ -61,7 +61,7 @@ pub(super) fn run(
     }
     print(&out)?;
     let exit = |check: &Check| match check.verdict {
-        Verdict::Good | Verdict::Warning => Exit::Done,
+        Verdict::Good | Verdict::Unchecked | Verdict::Warning => Exit::Done,
         Verdict::Unknown => Exit::Partial,
         Verdict::Bad => Exit::Found,
     };
@@ -213,6 +213,7 @@ fn human(
     for check in checks {
         let (mark, style) = match check.verdict {
             Verdict::Good => ("+", GOOD),
+            Verdict::Unchecked => (" ", FAINT),
             Verdict::Warning => ("*", ATTENTION),
             Verdict::Unknown => ("?", ATTENTION),
             Verdict::Bad => ("-", BAD),
@@ -241,7 +242,7 @@ fn json(checks: &[Check], remote: &Remote, out: &mut Vec<u8>) {
     document.text("name", &remote.name);
     document.text("target", &remote.target.to_string());
     document.text("mode", remote.mode.name());
-    let is_sure = |check: &Check| matches!(check.verdict, Verdict::Good | Verdict::Warning);
+    let is_sure = |check: &Check| !matches!(check.verdict, Verdict::Unknown | Verdict::Bad);
     document.boolean("effective", checks.iter().all(is_sure));
     document.objects("checks", checks, |object, check| {
         object.text("name", check.name);

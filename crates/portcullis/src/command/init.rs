@@ -154,6 +154,7 @@ fn gather(arguments: &Init, questions: &mut impl Questions) -> Result<Answers, F
         keep_days: arguments.keep_logs,
         every_minutes: arguments.every,
         since_hours: arguments.since,
+        watches: arguments.watch,
         runner,
     })
 }

@@ -2,6 +2,7 @@
 //! about input that could not be read.
 
 mod apply;
+mod arrivals;
 mod audit;
 mod backtest;
 mod bench;
@@ -19,6 +20,8 @@ mod import_sigma;
 mod init;
 mod judgement;
 mod keeping;
+#[cfg(feature = "lambda")]
+mod lambda;
 mod ledger;
 mod lint;
 mod lists;
@@ -92,6 +95,8 @@ pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Apply(apply) => apply::run(apply, configuration, terminal),
         Command::Run(run) => run::run(run, configuration, global, terminal),
         Command::Watch(watch) => watch::run(watch, configuration, global, terminal),
+        #[cfg(feature = "lambda")]
+        Command::Lambda(lambda) => lambda::run(lambda, configuration, global, terminal),
         Command::Promote(promote) => promote::run(promote, configuration, global, terminal),
         Command::Expire(expire) => withdraw::expire(expire, configuration, terminal),
         Command::Rollback(rollback) => withdraw::rollback(rollback, configuration, terminal),

@@ -11,7 +11,7 @@ use super::judgement::Judge;
 use super::keeping::{Kept, settings};
 use super::round::{Beside, Round, lookback_of, state_of};
 use super::{Prepared, inert, telling};
-use crate::args::{Global, Logs, Run};
+use crate::args::{Global, Logs, Run, Shape, Watched};
 use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -29,14 +29,28 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let stop = Stop::on_signals().map_err(|error| Failure::new("listen to signals", &error))?;
     let stop = stop.within(arguments.deadline);
-    let watched = &arguments.watched;
+    let work = (&arguments.watched, arguments.locations.as_slice(), arguments.output);
+    once(work, &stop, configuration, global, terminal)
+}
+
+/// What is to be done: settings, locations, and the shape of the summary.
+type Work<'a> = (&'a Watched, &'a [String], Shape);
+
+/// One run.
+pub(super) fn once(
+    (watched, locations, output): Work<'_>,
+    stop: &Stop,
+    configuration: &Configuration,
+    global: &Global,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
     let state = state_of(watched)?;
-    if arguments.locations.is_empty() {
+    if locations.is_empty() {
         return Err(Failure::because("read what is new", "nothing says where the logs are")
             .hint("give `location` in [source] of portcullis.toml, or a LOCATION")
             .exit_with(Exit::Usage));
     }
-    let logs = watched.logs(arguments.locations.clone());
+    let logs = watched.logs(locations.to_vec());
     let heartbeat = Beside::open(&Heartbeat::place(state), &logs.access)?;
     let manner = watched.manner();
     let mut round = Round::begin(watched, &manner, configuration, terminal)?;
@@ -48,7 +62,7 @@ pub(super) fn run(
     match take_lock(state, &logs) {
         Ok(_lock) => {
             let _ = heartbeat.beat(|heartbeat| heartbeat.begin(SystemClock.now()));
-            if let Err(failure) = analyse(&mut round, arguments, &logs, &stop, global, terminal) {
+            if let Err(failure) = analyse(&mut round, watched, &logs, stop, global, terminal) {
                 round.problem(&failure);
             }
             let exit = round.summary.exit;
@@ -60,7 +74,7 @@ pub(super) fn run(
         Err(failure) => round.problem(&failure),
     }
     round.summary.finished = SystemClock.now();
-    telling::tell(round, last_good, watched, arguments.output)
+    telling::tell(round, last_good, watched, output)
 }
 
 pub(super) fn take_lock(state: &str, logs: &Logs) -> Result<RunLock, Failure> {
@@ -77,13 +91,12 @@ pub(super) fn take_lock(state: &str, logs: &Logs) -> Result<RunLock, Failure> {
 /// Reads what is new, and decides.
 fn analyse(
     round: &mut Round<'_>,
-    arguments: &Run,
+    watched: &Watched,
     logs: &Logs,
     stop: &Stop,
     global: &Global,
     terminal: &Terminal,
 ) -> Result<(), Failure> {
-    let watched = &arguments.watched;
     let Judge { rules, known } = Judge::load(&watched.judgement)?;
     let state = state_of(watched)?;
     let mut kept = Kept::load(state, &logs.access, &settings(&rules, logs), terminal)?;

@@ -54,6 +54,15 @@ impl SourceSettings {
     }
 
     /// The same.
+    #[cfg(feature = "lambda")]
+    pub(super) fn fill_lambda(&self, lambda: &mut crate::args::Lambda) {
+        if lambda.locations.is_empty() {
+            lambda.locations.extend(self.location.clone());
+        }
+        self.fill(&mut lambda.watched);
+    }
+
+    /// The same.
     pub(super) fn fill_watch(&self, watch: &mut Watch) {
         if watch.locations.is_empty() {
             watch.locations.extend(self.location.clone());

@@ -58,9 +58,7 @@ impl Reading<'_> {
                 let (hours, bytes) = (Hours::new(), 0);
                 let gathered = &mut scan;
                 let mut sink = Export { chunks, hours, bytes, scan: gathered, rules, columns };
-                let left_out = twins.get(&object.number).map_or(&[][..], Vec::as_slice);
-                let most = if left_out.is_empty() { 0 } else { usize::MAX };
-                let mut once = Once::new(&mut sink, most, LeftOut::Known(left_out));
+                let mut once = without(&mut sink, twins.get(&object.number));
                 let report = self.read(&object, stopped, &mut once);
                 let duplicates = once.finish().1.len() as u64;
                 sink.hand_over();
@@ -80,7 +78,7 @@ impl Reading<'_> {
     }
 
     /// The records of each object, by its place among all, that are twins of earlier ones.
-    fn twins(&self, batch: &Batch<'_>) -> BTreeMap<usize, Vec<usize>> {
+    pub(super) fn twins(&self, batch: &Batch<'_>) -> BTreeMap<usize, Vec<usize>> {
         // As in a scan: a record is looked up once in a join, so it cannot be read again.
         if !self.once || !matches!(batch.role, Role::Alone) {
             return BTreeMap::new();
@@ -107,6 +105,13 @@ impl Reading<'_> {
         };
         first.on_workers(batch, BTreeMap::new, work, BTreeMap::extend)
     }
+}
+
+/// What takes in an object's records but for those at these places.
+pub(super) fn without<'s, S: Sink>(sink: &'s mut S, twins: Option<&'s Vec<usize>>) -> Once<'s, S> {
+    let left_out = twins.map_or(&[][..], Vec::as_slice);
+    let most = if left_out.is_empty() { 0 } else { usize::MAX };
+    Once::new(sink, most, LeftOut::Known(left_out))
 }
 
 /// Takes in what nobody wants.
