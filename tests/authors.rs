@@ -245,3 +245,21 @@ fn a_refused_sigma_rule_says_where_and_why() {
     files.write("rules/other/sigma-b.toml", ran.text());
     portcullis(["rules", "test", &files.path("rules")]).run().expect_code(0);
 }
+
+#[test]
+fn a_backtest_counts_a_record_once_however_often_it_came() {
+    let files = Files::new();
+    // Ids of API Gateway's own making, by which twins are told.
+    let record = |n: u64| Record { id: format!("{n:015x}="), ..Record::default() }.line();
+    let log: String = (0..20).map(record).collect();
+    files.write("logs/a.log", &log);
+    files.write("logs/b.log", log + &record(20));
+    let place = files.path("logs");
+    let requests = |more: &[&str]| {
+        let backtest = ["backtest", "builtin", "builtin", &place, "-o", "json"];
+        let told = portcullis([&backtest[..], more].concat()).run().expect_code(0).json();
+        (told["coverage"]["requests"].clone(), told["coverage"]["duplicates"].clone())
+    };
+    assert_eq!(requests(&[]), (21.into(), 20.into()));
+    assert_eq!(requests(&["--keep-duplicates"]).0, 41);
+}

@@ -15,6 +15,7 @@ mod enrichment;
 mod exit_codes;
 mod explain;
 mod export;
+mod faults;
 mod findings_file;
 mod formats;
 mod keeping;

@@ -199,7 +199,7 @@ fn end(watch: &mut Child) {
     assert_eq!(code, Some(0));
 }
 
-fn command(world: &World, arguments: &[&str]) -> Command {
+pub fn command(world: &World, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     command.env_clear().args(arguments).env("PORTCULLIS_CONFIG", &world.configuration);
     command.envs([

@@ -35,8 +35,8 @@ pub struct Faults {
     /// A read shows the value before the last change.
     pub stale_read: u32,
     /// One bit of an object that is read arrives as the other, with the headers as they
-    /// were. Answers of AWS WAF are left alone: nothing in them could show it, and what
-    /// carries them, TLS, does.
+    /// were. Lists and the answers of other services are left alone: nothing in them could
+    /// show it, and what carries them, TLS, does.
     pub bit_flip: u32,
     /// How long a slow answer takes.
     pub slowness: Duration,

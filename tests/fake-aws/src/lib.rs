@@ -318,6 +318,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         return plain(StatusCode::BAD_REQUEST, "the request ended early");
     };
     let is_waf = waf_target(&head).is_some();
+    let path = head.uri.path().trim_start_matches('/');
+    let is_object = !is_waf && path.split_once('/').is_some_and(|(_, key)| !key.is_empty());
     if let Some(permission) = permission::needed(&head, &body) {
         let who = scope(&head.headers, 0);
         let world = &mut locked(&shared.world);
@@ -360,7 +362,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         Some(Fault::BrokenAfter) if is_waf => waf::broken(),
         Some(Fault::BrokenAfter) => s3::broken(),
         Some(Fault::ShortBody) => fault::cut_short(response).await,
-        Some(Fault::BitFlip) if !is_waf => {
+        Some(Fault::BitFlip) if is_object => {
             fault::flipped(response, |bits| locked(&shared.dice).below(bits)).await
         }
         _ => response,

@@ -108,7 +108,10 @@ impl Reading<'_> {
 }
 
 /// What takes in an object's records but for those at these places.
-pub(super) fn without<'s, S: Sink>(sink: &'s mut S, twins: Option<&'s Vec<usize>>) -> Once<'s, S> {
+pub(super) fn without<'s, 'l, S: Sink>(
+    sink: &'s mut S,
+    twins: Option<&'l Vec<usize>>,
+) -> Once<'s, 'l, S> {
     let left_out = twins.map_or(&[][..], Vec::as_slice);
     let most = if left_out.is_empty() { 0 } else { usize::MAX };
     Once::new(sink, most, LeftOut::Known(left_out))
