@@ -11,6 +11,7 @@ use super::{mode, network};
 /// `portcullis init`.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct Init {
     /// Directory to write to.
     #[arg(long, value_name = "DIR", default_value = "portcullis-setup")]
