@@ -91,8 +91,8 @@ impl Built {
     }
 
     /// With more options of `init`.
-    fn of(mode: &str, more: &[&str]) -> Self {
-        let built = Self::silent(mode, more);
+    fn of(mode: &str, options: &[&str]) -> Self {
+        let built = Self::silent(mode, options);
         let log = attacks("203.0.113.9", 20) + &honest("198.51.100.7", 40);
         // Without a date, by which `run` would pass over what is older than its lookback.
         let key = "access/1.gz";
@@ -101,7 +101,7 @@ impl Built {
     }
 
     /// The same without any log.
-    fn silent(mode: &str, more: &[&str]) -> Self {
+    fn silent(mode: &str, more_options: &[&str]) -> Self {
         let world = World::new("observe");
         let mut arns = Vec::new();
         for (ending, family) in
@@ -116,7 +116,8 @@ impl Built {
         let out = format!("--out={}", world.files.path("setup"));
         let mode = format!("--mode={mode}");
         let options = FARGATE.into_iter().filter(|option| *option != "--mode=enforce");
-        let options = options.chain([&*out, &*mode]).chain(more.iter().copied());
+        let options = options.chain([&*out, &*mode]);
+        let options = options.chain(more_options.iter().copied());
         portcullis(options).run().expect_code(0);
         let template = world.files.path("setup/cloudformation/portcullis.json");
         let template = fs::read(template).expect("it was written");
