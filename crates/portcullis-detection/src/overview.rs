@@ -5,7 +5,9 @@
 //! end, and it obeys the law of [`crate::Scan`]: the same in whatever order. So of texts,
 //! of which there may be more than there is room for, those with the smallest hashes are
 //! kept. Which ones these are depends on the texts alone, and one that is kept at the end
-//! was kept from its first request on: its counts are exact.
+//! was kept from its first request on: its counts are exact. Of sources, of which there may
+//! be more than there is memory for, those with the smallest hashes are kept for the same
+//! reason, half as many each time that memory is full.
 //!
 //! Who wants none of this pays nothing for it.
 
@@ -19,7 +21,7 @@ use portcullis_ingest::{Request, Untrusted, UntrustedBuf};
 use crate::outcome::{Outcome, Outcomes};
 use crate::signature::Verdict;
 use crate::source::SourceKey;
-use crate::timeline::Timeline;
+use crate::timeline::{MOST_PERIODS, Timeline};
 
 /// Paths of a kind kept of one source: of all requests, of the flagged, of the flagged
 /// that were answered.
@@ -32,6 +34,16 @@ const PATHS_OF_A_PART: usize = 256;
 /// Bytes of a text that are kept and told apart.
 const TEXT_BYTES: usize = 256;
 
+/// What is kept of a source is counted as so many bytes, for each text of it, and for each
+/// period of its timeline. Guesses for texts of common length; they may not depend on the
+/// order of requests, as the true size does.
+const SOURCE_BYTES: usize = 900;
+const KEPT_TEXT_BYTES: usize = 220;
+const PERIOD_BYTES: usize = 40;
+
+/// Bytes that stories may take unless told.
+const USUAL_LIMIT: usize = 160 << 20;
+
 /// A scan as a whole, and its offenders one by one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overview {
@@ -43,6 +55,8 @@ pub struct Overview {
     pub probed: Texts,
     /// What the offenders and the watched sources did.
     pub stories: BTreeMap<IpNet, Story>,
+    /// Of those, how many have no story here, because memory was full.
+    pub left_out: u64,
 }
 
 /// What one source did.
@@ -89,12 +103,30 @@ pub struct TextCount {
 }
 
 /// Gathers an [`Overview`] during a scan.
-#[derive(Default)]
 pub(crate) struct Gathering {
     traffic: Timeline,
     outcomes: Outcomes,
     probed: BTreeMap<u64, Sample<PATHS_OF_A_PART>>,
     sources: HashMap<SourceKey, Gathered, RandomState>,
+    /// Sources are kept whose hash is not above this.
+    highest: u64,
+    /// What is kept of the sources, in bytes as counted here, and the most of it.
+    bytes: usize,
+    limit: usize,
+}
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self {
+            traffic: Timeline::default(),
+            outcomes: Outcomes::default(),
+            probed: BTreeMap::new(),
+            sources: HashMap::default(),
+            highest: u64::MAX,
+            bytes: 0,
+            limit: USUAL_LIMIT,
+        }
+    }
 }
 
 /// A [`Story`] being gathered.
@@ -122,7 +154,12 @@ impl Gathering {
             self.probed.entry(path.hash % PARTS as u64).or_default().add(path, 1, answered.into());
         }
         let Some(client) = request.client else { return };
-        let source = self.sources.entry(SourceKey::of(client)).or_default();
+        let key = SourceKey::of(client);
+        if !self.keeps(key) {
+            return;
+        }
+        let source = self.sources.entry(key).or_default();
+        let before = if source.outcomes.requests() == 0 { 0 } else { source.bytes() };
         source.timeline.observe(request, verdict);
         source.outcomes.add(outcome);
         if let Some(status) = request.status {
@@ -143,6 +180,33 @@ impl Gathering {
         if let Some(path) = probed.filter(|_| answered) {
             source.worked.add(path, 1, 1);
         }
+        self.bytes += source.bytes() - before;
+        self.stay_within_limit();
+    }
+
+    /// Sets how many bytes stories may take.
+    pub(crate) fn limit_memory(&mut self, bytes: usize) {
+        self.limit = bytes;
+        self.stay_within_limit();
+    }
+
+    fn keeps(&self, key: SourceKey) -> bool {
+        hash_of(key) <= self.highest
+    }
+
+    /// What is counted of a source only grows, so that the hashes that are left at the end
+    /// do not depend on when memory was full.
+    fn stay_within_limit(&mut self) {
+        while self.bytes > self.limit && self.highest > 0 {
+            self.highest /= 2;
+            self.forget_above();
+        }
+    }
+
+    fn forget_above(&mut self) {
+        let highest = self.highest;
+        self.sources.retain(|key, _| hash_of(*key) <= highest);
+        self.bytes = self.sources.values().map(Gathered::bytes).sum();
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
@@ -151,8 +215,16 @@ impl Gathering {
         for (part, theirs) in other.probed {
             self.probed.entry(part).or_default().merge(&theirs);
         }
+        if other.highest < self.highest {
+            self.highest = other.highest;
+            self.forget_above();
+        }
         for (key, theirs) in other.sources {
+            if !self.keeps(key) {
+                continue;
+            }
             let mine = self.sources.entry(key).or_default();
+            let before = if mine.outcomes.requests() == 0 { 0 } else { mine.bytes() };
             mine.timeline.merge(theirs.timeline);
             mine.outcomes.merge(theirs.outcomes);
             for (status, requests) in theirs.statuses {
@@ -163,13 +235,18 @@ impl Gathering {
             mine.paths.merge(&theirs.paths);
             mine.probed.merge(&theirs.probed);
             mine.worked.merge(&theirs.worked);
+            self.bytes += mine.bytes() - before;
         }
+        self.stay_within_limit();
     }
 
     /// The overview, with the stories of those sources only.
     pub(crate) fn finish(mut self, sources: impl Iterator<Item = IpNet>) -> Overview {
+        let mut left_out = 0;
         let story = |source: IpNet| {
-            let gathered = self.sources.remove(&SourceKey::of(source.addr()))?;
+            let gathered = self.sources.remove(&SourceKey::of(source.addr()));
+            left_out += u64::from(gathered.is_none());
+            let gathered = gathered?;
             let story = Story {
                 timeline: gathered.timeline,
                 outcomes: gathered.outcomes,
@@ -184,11 +261,35 @@ impl Gathering {
         };
         Overview {
             stories: sources.filter_map(story).collect(),
+            left_out,
             probed: texts(self.probed.into_values()),
             traffic: self.traffic,
             outcomes: self.outcomes,
         }
     }
+}
+
+impl Gathered {
+    /// What is kept, in bytes as counted here. It grows with every request or stays.
+    fn bytes(&self) -> usize {
+        let texts = [
+            self.agents.kept.len(),
+            self.principals.kept.len(),
+            self.paths.kept.len(),
+            self.probed.kept.len(),
+            self.worked.kept.len(),
+        ];
+        let periods = self.outcomes.requests().min(MOST_PERIODS as u64) as usize;
+        SOURCE_BYTES
+            + texts.iter().sum::<usize>() * KEPT_TEXT_BYTES
+            + self.statuses.len() * PERIOD_BYTES
+            + periods * PERIOD_BYTES
+    }
+}
+
+/// The same in every run, because outputs are.
+fn hash_of(key: SourceKey) -> u64 {
+    FixedState::with_seed(0x736f_7572).hash_one(key)
 }
 
 /// A text and its hash.
@@ -258,9 +359,20 @@ fn texts<const MOST: usize>(samples: impl IntoIterator<Item = Sample<MOST>>) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use proptest::prelude::*;
 
     use super::*;
+
+    fn request(source: u8, path: &[u8]) -> Request<'_> {
+        Request {
+            client: Some([203, 0, 113, source].into()),
+            path: Some(Untrusted::new(path)),
+            status: Some(404),
+            ..Request::default()
+        }
+    }
 
     fn sample(numbers: &[u16]) -> Sample<12> {
         let mut sample = Sample::default();
@@ -271,6 +383,41 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn stories_stay_within_memory_and_the_same_ones_are_left_in_whatever_order(
+            sent in proptest::collection::vec((0..40_u8, 0..30_u8), 0..300),
+            split in any::<prop::sample::Index>(),
+            limit in 2_000..60_000_usize,
+        ) {
+            let begin = || Gathering { limit, ..Gathering::default() };
+            let gathered = |sent: &[(u8, u8)]| {
+                let mut gathering = begin();
+                for (source, path) in sent {
+                    gathering.observe(&request(*source, &[b'/', *path]), &Verdict::default());
+                }
+                gathering
+            };
+            let overview = |gathering: Gathering| {
+                prop_assert!(gathering.bytes <= limit || gathering.highest == 0);
+                let all = (0..40).map(|source| IpNet::from(IpAddr::from([203, 0, 113, source])));
+                Ok(gathering.finish(all))
+            };
+            let whole = overview(gathered(&sent))?;
+            let (left, right) = sent.split_at(split.index(sent.len() + 1));
+            let mut merged = gathered(right);
+            merged.merge(gathered(left));
+            prop_assert_eq!(&overview(merged)?, &whole);
+            let reversed: Vec<_> = sent.iter().rev().copied().collect();
+            prop_assert_eq!(&overview(gathered(&reversed))?, &whole);
+            prop_assert_eq!(whole.left_out + whole.stories.len() as u64, 40);
+            for (source, story) in &whole.stories {
+                let same = sent.iter().filter(|(client, _)| {
+                    source.addr() == IpAddr::from([203, 0, 113, *client])
+                });
+                prop_assert_eq!(story.outcomes.requests(), same.count() as u64);
+            }
+        }
+
         #[test]
         fn what_is_kept_is_counted_exactly_in_whatever_order(
             numbers in proptest::collection::vec(0..40_u16, 0..200),

@@ -94,6 +94,11 @@ impl<'r> Scan<'r> {
     /// then and by how much. Scans that are merged add up until the limit is set again.
     pub fn limit_memory(&mut self, bytes: usize) {
         self.memory = bytes;
+        if let Some(gathering) = &mut self.gathering {
+            // Half of it is for the overview.
+            self.memory = bytes - bytes / 2;
+            gathering.limit_memory(bytes / 2);
+        }
         self.stay_within_memory();
     }
 

@@ -5,13 +5,29 @@
 
 use std::collections::BTreeMap;
 
-use portcullis_detection::Coverage;
+use portcullis_detection::{Coverage, Findings, Overview};
 use portcullis_ingest::{LogFormat, RejectReason, Untrusted};
 
 use crate::words::{byte_size, count, counted};
 
 /// Names that one sentence lists before it only counts.
 const NAMES: usize = 3;
+
+/// What a page cannot show, one sentence each: what could not be seen, and what was left out
+/// of the overview.
+pub(crate) fn gaps_of_page(findings: &Findings, overview: &Overview) -> Vec<String> {
+    let mut gaps = gaps(&findings.coverage);
+    if overview.left_out > 0 {
+        let all = overview.left_out + overview.stories.len() as u64;
+        gaps.push(format!(
+            "what {} of {} sent over time, its paths and agents, is not shown: memory was full \
+             (--memory)",
+            count(overview.left_out),
+            counted(all, "source", "sources"),
+        ));
+    }
+    gaps
+}
 
 /// What a scan could not see, one sentence each; the gravest first.
 pub fn gaps(coverage: &Coverage) -> Vec<String> {

@@ -164,7 +164,7 @@ impl Body {
             sets: sets(plan),
             reasons: reasons(plan),
             conflicts: plan.conflicts().iter().map(ToString::to_string).collect(),
-            gaps: crate::gaps(&findings.coverage),
+            gaps: crate::gaps::gaps_of_page(findings, overview),
             forgeries: (findings.forgeries.iter())
                 .map(|forgery| {
                     let records = counted(forgery.records, "record", "records");

@@ -122,7 +122,7 @@ impl Review {
                 next: (query.page + 1 < of)
                     .then(|| query.on_page(query.page + 1).address("/sources")),
             }),
-            gaps: crate::gaps(&findings.coverage),
+            gaps: crate::gaps::gaps_of_page(findings, &self.subject.overview),
             asked_category: query.category.map_or("", Category::name),
             asked_severity: query.severity.map_or("", Severity::name),
             countries: self.countries(),

@@ -84,7 +84,7 @@ impl Summary {
             );
             points.push(Point { is_urgent: false, text });
         }
-        let gaps = crate::gaps(&report.findings.coverage).len() as u64;
+        let gaps = crate::gaps::gaps_of_page(report.findings, report.overview).len() as u64;
         if gaps > 0 {
             let text = format!(
                 "Not all could be seen: {} below.",
