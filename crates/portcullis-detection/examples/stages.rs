@@ -7,7 +7,9 @@
 //!
 //! Times on a busy machine scatter by half and instructions do not, so one stage can be run
 //! once by itself, for a profiler: `valgrind --tool=callgrind --toggle-collect='*counted*'
-//! stages FORMAT --once decode|classify|scan OBJECT…`.
+//! stages FORMAT --once decode|classify|scan OBJECT…`. The stages `whole` and `ahead` scan the
+//! objects as they are stored, on one thread, or with one more for unpacking; how long that
+//! took goes to stdout.
 
 use std::hint::black_box;
 use std::io::Read as _;
@@ -15,7 +17,9 @@ use std::time::Instant;
 
 use flate2::read::MultiGzDecoder;
 use portcullis_detection::{Classifier, RuleSet, Scan};
-use portcullis_ingest::{LogFormat, ReadOptions, Reject, Request, Sink, read_object};
+use portcullis_ingest::{
+    LogFormat, ReadOptions, Reject, Request, Sink, read_object, read_object_ahead,
+};
 
 const RUNS: usize = 5;
 
@@ -65,8 +69,20 @@ fn counted(texts: &[Vec<u8>], format: &LogFormat, sink: &mut impl Sink) {
     read(texts, format, sink);
 }
 
-fn once(stage: &str, texts: &[Vec<u8>], format: &LogFormat, rules: &RuleSet) {
+fn once(stage: &str, objects: &[Vec<u8>], texts: &[Vec<u8>], format: &LogFormat, rules: &RuleSet) {
+    let options = ReadOptions::default();
     match stage {
+        "whole" | "ahead" => {
+            let mut scan = Gather(Scan::new(rules));
+            let seconds = seconds(|| {
+                for object in objects {
+                    let object = object.as_slice();
+                    let read = if stage == "ahead" { read_object_ahead } else { read_object };
+                    read("object", object, Some(format), &options, &mut scan);
+                }
+            });
+            println!("{} offenders, {seconds:.3} s", scan.0.finish().offenders.len());
+        }
         "decode" => counted(texts, format, &mut Count::default()),
         "classify" => counted(texts, format, &mut Classify(rules.classifier())),
         "scan" => {
@@ -75,7 +91,7 @@ fn once(stage: &str, texts: &[Vec<u8>], format: &LogFormat, rules: &RuleSet) {
             println!("{} offenders", scan.0.finish().offenders.len());
         }
         other => {
-            eprintln!("no such stage: {other}; expected decode, classify or scan");
+            eprintln!("no such stage: {other}; expected decode, classify, scan, whole or ahead");
             std::process::exit(2);
         }
     }
@@ -111,7 +127,7 @@ fn main() {
     let texts: Vec<Vec<u8>> = objects.iter().map(|object| unpacked(object)).collect();
     let rules = RuleSet::builtin();
     if let Some(stage) = stage {
-        once(&stage, &texts, &format, &rules);
+        once(&stage, &objects, &texts, &format, &rules);
         return;
     }
     let bytes: usize = texts.iter().map(Vec::len).sum();

@@ -7,6 +7,7 @@
 //! Nothing here opens a file or a socket, reads a clock or the environment.
 
 mod address;
+mod ahead;
 mod combined;
 mod compression;
 mod cut;
@@ -42,7 +43,7 @@ pub use address::{parse_address, source_network};
 pub use field::{Field, FieldSet};
 pub use format::{LogFormat, PRESETS, Preset};
 pub use join::{Join, Joined};
-pub use object::{Incomplete, ObjectReport, ReadOptions, Sink, read_object};
+pub use object::{Incomplete, ObjectReport, ReadOptions, Sink, read_object, read_object_ahead};
 pub use redact::redacted;
 pub use reject::{Reject, RejectReason};
 pub use request::{Origin, Request, WafAction};

@@ -11,6 +11,7 @@ use std::io::{self, Read};
 
 use ipnet::IpNet;
 
+use crate::ahead::Ahead;
 use crate::frame::{Out, Reader};
 use crate::{
     Field, FieldSet, LogFormat, Origin, Reject, RejectReason, Request, Timestamp, Untrusted,
@@ -163,8 +164,35 @@ pub fn read_object(
     options: &ReadOptions,
     sink: &mut impl Sink,
 ) -> ObjectReport {
+    read(object, compression::text(input), format, options, sink)
+}
+
+/// Reads one object as [`read_object`] does, and unpacks it on a thread of its own
+/// meanwhile: for objects so large and few that threads have nothing else to do.
+pub fn read_object_ahead(
+    object: &str,
+    input: impl Read + Send,
+    format: Option<&LogFormat>,
+    options: &ReadOptions,
+    sink: &mut impl Sink,
+) -> ObjectReport {
+    std::thread::scope(|scope| {
+        let text = Ahead::start(scope, input)
+            .map(|(text, compressed)| (Box::new(text) as Box<dyn Read>, compressed));
+        read(object, text, format, options, sink)
+    })
+}
+
+/// Reads the text of one object; whether it was compressed stands with it.
+fn read(
+    object: &str,
+    text: io::Result<(Box<dyn Read + '_>, bool)>,
+    format: Option<&LogFormat>,
+    options: &ReadOptions,
+    sink: &mut impl Sink,
+) -> ObjectReport {
     let mut report = ObjectReport::default();
-    let mut window = Window::new(input, options);
+    let mut window = Window::new(text, options);
     window.fill(SAMPLE_BYTES);
     let detected =
         if format.is_none() { detect::format(window.text(), window.whole()) } else { None };
@@ -304,8 +332,8 @@ struct Window<'r> {
 }
 
 impl<'r> Window<'r> {
-    fn new(input: impl Read + 'r, options: &ReadOptions) -> Self {
-        let (input, compressed, failure) = match compression::text(input) {
+    fn new(text: io::Result<(Box<dyn Read + 'r>, bool)>, options: &ReadOptions) -> Self {
+        let (input, compressed, failure) = match text {
             Ok((text, compressed)) => (text, compressed, None),
             Err(error) => (Box::new(io::empty()) as Box<dyn Read>, true, Some(error)),
         };
@@ -418,6 +446,10 @@ mod tests {
         let mut seen = Seen::default();
         let format = LogFormat::parse(FORMAT).expect("a template");
         let report = read_object("object", bytes, Some(&format), options, &mut seen);
+        let mut ahead = Seen::default();
+        let report_ahead = read_object_ahead("object", bytes, Some(&format), options, &mut ahead);
+        assert_eq!(report_ahead, report);
+        assert_eq!((&ahead.paths, &ahead.rejects), (&seen.paths, &seen.rejects));
         assert_eq!(report.requests, seen.paths.len() as u64);
         assert_eq!(report.rejected(), seen.rejects.len() as u64);
         (seen, report)
@@ -481,6 +513,16 @@ mod tests {
         assert_eq!(report.incomplete, Some(Incomplete::TooLarge { limit: 1_000 }));
         let options = ReadOptions { object_bytes: text.len() as u64, ..ReadOptions::default() };
         assert_eq!(read(&gzip(text.as_bytes()), &options).1.incomplete, None);
+    }
+
+    #[test]
+    fn whoever_reads_no_further_ends_the_unpacking() {
+        // More than may wait to be read.
+        let text = record(&"x".repeat(1_000)).repeat(8_000);
+        let options = ReadOptions { object_bytes: 1_000_000, ..ReadOptions::default() };
+        let (seen, report) = read(&gzip(text.as_bytes()), &options);
+        assert!(seen.paths.len() > 900, "{}", seen.paths.len());
+        assert_eq!(report.incomplete, Some(Incomplete::TooLarge { limit: 1_000_000 }));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Input {
     }
 
     /// Opens the object.
-    pub fn open(&self) -> io::Result<Box<dyn Read>> {
+    pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         match &self.source {
             Source::File(path) => Ok(Box::new(File::open(path)?)),
             Source::Stdin => Ok(Box::new(io::stdin())),

@@ -17,6 +17,7 @@ use portcullis_detection::{
 };
 use portcullis_ingest::{
     LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
+    read_object_ahead,
 };
 
 use crate::failure::Failure;
@@ -29,6 +30,9 @@ use crate::progress::Progress;
 use crate::quarantine::Quarantine;
 use crate::span::{Inside, Span};
 use crate::stop::Stop;
+
+/// Bytes of an object, as stored, that are worth a thread for unpacking them.
+const UNPACKED_AHEAD_BYTES: u64 = 1 << 20;
 
 pub use export::Hours;
 use scanning::Scanned;
@@ -336,10 +340,10 @@ impl Reading<'_> {
         let mut inside = Inside { span: self.span, sink: &mut sink, outside: 0 };
         let mut joined = Joined { sink: &mut inside, role: object.role };
         let report = match self.quarantine {
-            None => read_object(&input.name, reader, format, self.options, &mut joined),
+            None => self.read_into(input, reader, format, &mut joined),
             Some(quarantine) => {
                 let mut kept = quarantine.object(object.number, &mut joined);
-                let report = read_object(&input.name, reader, format, self.options, &mut kept);
+                let report = self.read_into(input, reader, format, &mut kept);
                 if let Err(error) = kept.finish() {
                     return Report::Unreadable(error);
                 }
@@ -350,6 +354,23 @@ impl Reading<'_> {
         sink.tell();
         progress.object();
         Report::Read(report, outside)
+    }
+
+    /// Reads one object; where there are more threads than objects, with one for unpacking.
+    fn read_into(
+        &self,
+        input: &Input,
+        reader: impl Read + Send,
+        format: Option<&LogFormat>,
+        sink: &mut impl Sink,
+    ) -> ObjectReport {
+        let is_large = input.bytes.is_none_or(|bytes| bytes >= UNPACKED_AHEAD_BYTES);
+        let read = if is_large && self.inputs.len() < self.threads {
+            read_object_ahead
+        } else {
+            read_object
+        };
+        read(&input.name, reader, format, self.options, sink)
     }
 
     fn tally(&self, reports: impl IntoIterator<Item = Report>) -> Tally {
