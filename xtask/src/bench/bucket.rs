@@ -157,7 +157,10 @@ fn measure(
     fake.create_bucket("logs");
     let stored_bytes = fill(&fake, arguments, layout, objects)
         .map_err(|error| format!("failed to compress the objects: {error}"))?;
-    let findings = workspace::target().join("bench").join("bucket.json");
+    let home = workspace::target().join("bench");
+    std::fs::create_dir_all(&home)
+        .map_err(|error| format!("failed to create {}: {error}", home.display()))?;
+    let findings = home.join("bucket.json");
     let run = programs::scan(
         Process::new(binary)
             .args(["scan", layout.location(), "--from", FROM])
