@@ -155,6 +155,27 @@ fn a_pardon_ends_a_block_of_ours_once_whether_or_not_it_is_over() {
     }
 }
 
+#[test]
+fn a_block_is_renewed_only_for_who_would_be_blocked_anew() {
+    let again = |source: &str| {
+        let mut again = offender(source);
+        again.detections[0].last = Some(now());
+        again
+    };
+    let renewed = |offender: Offender| {
+        let mut own = ledger();
+        let added = later(now(), -HOUR_MS);
+        own.entries.insert(offender.source, Entry { added, ..entry("op-1") });
+        let plan = reviewed(&findings(vec![offender], &[]), &Rulings::default(), Some(&own));
+        let changes = &plan.changes().expect("a ledger").changes;
+        changes.iter().any(|change| matches!(change, Change::Renew { .. }))
+    };
+    assert!(renewed(again("203.0.113.9/32")));
+    // Shared by honest users; and inside a protected network.
+    assert!(!renewed(Offender { good_requests: 9_000, principals: 90, ..again("203.0.113.9/32") }));
+    assert!(!renewed(again("198.51.100.7/32")));
+}
+
 proptest! {
     #[test]
     fn no_ruling_blocks_what_is_protected_or_was_rejected(

@@ -367,6 +367,7 @@ fn a_limit_above_what_aws_accepts_counts_as_that() {
         plan.decisions()[0].outcome,
         Outcome::Withheld(Withheld::SetFull { limit: MAX_ADDRESSES, rank: 1 })
     );
+    assert_eq!(plan.policy(), &policy, "a plan says by what it was made");
 }
 
 #[test]
