@@ -18,6 +18,7 @@ mod moto;
 mod mutants;
 mod process;
 mod setup;
+mod spark;
 mod tidy;
 mod workspace;
 
@@ -49,6 +50,8 @@ enum Command {
     Moto,
     /// Lint and test the program with what it needs on AWS Lambda
     Lambda,
+    /// Test the scan on Apache Spark, with workers that are killed
+    TestSpark(spark::Command),
     /// Test the pages in a browser
     Browser(browser::Command),
     /// Fuzz every parser
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::SimulateDay(command) => day::run(&command),
         Command::Moto => moto::run(),
         Command::Lambda => lambda::run(),
+        Command::TestSpark(command) => spark::run(&command),
         Command::Browser(command) => browser::run(&command),
         Command::Fuzz(command) => fuzz::run(&command),
         Command::Mutants(command) => mutants::run(&command),

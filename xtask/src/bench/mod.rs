@@ -16,6 +16,7 @@ mod memory;
 mod peers;
 mod programs;
 mod rules;
+mod spark;
 mod stages;
 mod start;
 
@@ -57,6 +58,8 @@ enum What {
     Peers(peers::Arguments),
     /// Time scans with few rules and with many
     Rules(rules::Arguments),
+    /// Time a scan in the program, through Python, and in Spark on one core
+    Spark(spark::Arguments),
     /// Time what passes before the first record is read
     Start(start::Arguments),
 }
@@ -134,6 +137,7 @@ pub(crate) fn run(command: &Command) -> Result<(), String> {
         What::Memory(arguments) => memory::run(arguments),
         What::Peers(arguments) => peers::run(arguments),
         What::Rules(arguments) => rules::run(arguments),
+        What::Spark(arguments) => spark::run(arguments),
         What::Start(arguments) => start::run(arguments),
     }
 }

@@ -133,7 +133,7 @@ def _twins(spark, job, listed, tasks):
     order = ("identity", "object", "place")
     by_identity = identities.repartition(tasks, "identity").sortWithinPartitions(*order)
     left_out = {}
-    for row in by_identity.mapInArrow(find_twins, _TWINS).toLocalIterator():
+    for row in by_identity.mapInArrow(find_twins, _TWINS).collect():
         left_out.setdefault(row["object"], []).append(row["place"])
     for places in left_out.values():
         places.sort()
@@ -182,7 +182,7 @@ class Result:
         if self._document is None:
             whole = _native.Whole(self._for_plan)
             some = []
-            for row in self._parts.toLocalIterator():
+            for row in self._parts.collect():
                 some.append((row["kind"], row["set_aside"], row["document"]))
                 if len(some) == 1_000:
                     whole.push(some)

@@ -1,0 +1,333 @@
+"""A scan on a cluster against a scan of one process: the same bytes, whatever is killed.
+
+Run by `cargo xtask test-spark`, which says where everything is.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+from pyspark.sql import SparkSession
+
+import cluster as clusters
+import portcullis_spark
+from portcullis_spark import _native, _scan
+from portcullis_spark._tasks import Job
+
+# How often a kill is tried that came too late or too early to force anything.
+ATTEMPTS = 4
+
+BUCKET = "logs"
+
+
+class SlowJob(Job):
+    """The job with pauses, so that there is a moment to kill in. What it calls is the same."""
+
+    def _open(self, name):
+        time.sleep(0.05)
+        return super()._open(name)
+
+    def reduce(self, batches):
+        def slowed():
+            for batch in batches:
+                time.sleep(0.5)
+                yield batch
+
+        time.sleep(1.5)
+        yield from super().reduce(slowed())
+
+
+class Checks:
+    def __init__(self, given):
+        self.given = given
+        self.cluster = clusters.Cluster(given.work, sys.executable)
+        builder = SparkSession.builder.master(self.cluster.url).appName("portcullis")
+        settings = {
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.memory": "1g",
+            "spark.executor.memory": "512m",
+            "spark.executor.cores": "1",
+            "spark.sql.shuffle.partitions": "6",
+            "spark.ui.port": str(clusters.free_port()),
+            "spark.ui.showConsoleProgress": "false",
+            # A lost executor is asked for its files no longer than needed.
+            "spark.shuffle.io.maxRetries": "1",
+            "spark.shuffle.io.retryWait": "1s",
+            "spark.task.maxFailures": "8",
+        }
+        for name, value in settings.items():
+            builder = builder.config(name, value)
+        self.spark = builder.getOrCreate()
+        self.spark.sparkContext.setLogLevel("ERROR")
+        self.expected = self.program("scan", given.objects, "--for-plan", "-o", "json", codes=(0, 3))
+
+    def program(self, *words, codes=(0,), environment=None):
+        ran = subprocess.run(
+            [self.given.program, *words, "-q"],
+            capture_output=True,
+            env={"PATH": os.environ["PATH"], "HOME": self.given.work, **(environment or {})},
+        )
+        if ran.returncode not in codes:
+            raise SystemExit(f"{words}: {ran.returncode}\n{ran.stderr.decode()}")
+        return ran.stdout
+
+    def same(self, what, document, expected=None):
+        expected = self.expected if expected is None else expected
+        if document != expected:
+            place = os.path.join(self.given.work, "differs")
+            for name, text in (("cluster.json", document), ("program.json", expected)):
+                with open(f"{place}-{name}", "wb") as file:
+                    file.write(text)
+            raise SystemExit(f"{what}: differs, see {place}-*.json")
+        print(f"ok: {what}: {len(document)} bytes are the same", flush=True)
+
+    def scan(self, locations=None, **arguments):
+        result = portcullis_spark.scan(self.spark, locations or self.given.objects, **arguments)
+        try:
+            return result.document()
+        finally:
+            result.unpersist()
+
+    def task_counts(self):
+        for count in (1, 4, 24):
+            self.same(f"{count} tasks", self.scan(tasks=count))
+
+    def listed_twice(self):
+        names = [row["object"] for row in json.loads(self.expected)["audit"]["objects"]]
+        again = [self.given.objects, names[3], names[3]]
+        self.same("an object listed twice", self.scan(again))
+
+    def audit(self):
+        audited = json.loads(self.expected)["audit"]["objects"]
+        formats = {row.get("format") for row in audited}
+        assert len(audited) >= 200 and len(formats) >= 3, (len(audited), formats)
+        result = portcullis_spark.scan(self.spark, self.given.objects)
+        rows = [
+            {name: value for name, value in row.asDict().items() if value is not None}
+            for row in result.coverage.orderBy("object").collect()
+        ]
+        assert rows == sorted(audited, key=lambda row: row["object"])
+        broken = [row for row in rows if "incomplete" in row]
+        assert len(broken) == 2, broken
+        document = json.loads(result.document())
+        offenders = [json.loads(row["document"]) for row in result.offenders.where("not set_aside").collect()]
+        by_source = {offender["source"]: offender for offender in document["offenders"]}
+        assert offenders and all(by_source[of["source"]] == of for of in offenders)
+        rules = sum(len(offender["rules"]) for offender in offenders)
+        assert result.findings.where("not set_aside").count() == rules
+        self.refuses(result)
+        result.unpersist()
+        print(
+            f"ok: {len(rows)} objects in {len(formats)} formats, {len(broken)} of them incomplete, "
+            f"{len(offenders)} offenders, {rules} findings: rows are those of the document",
+            flush=True,
+        )
+
+    def refuses(self, result):
+        """What was lost or came twice is noticed, and so is a worker of another kind."""
+        parts = [tuple(row) for row in result._parts.select("kind", "set_aside", "document").collect()]
+        # The decision about sources with nothing found is in the coverage of its partition.
+        lost = next(part for part in parts if part[0] == "coverage" and '"requests_of_sources":0' not in part[2])
+        offender = next(part for part in parts if part[0] == "offender")
+        audited = next(part for part in parts if part[0] == "audited")
+        for words, changed in (
+            ("by the sources", [part for part in parts if part is not lost]),
+            ("found more than once", [*parts, offender]),
+            ("not read once", [*parts, audited]),
+            ("not read once", [part for part in parts if part is not audited]),
+        ):
+            whole = _native.Whole(True)
+            whole.push(changed)
+            try:
+                whole.finish(result._listed)
+            except ValueError as error:
+                assert words in str(error), error
+            else:
+                raise SystemExit(f"a result was accepted that should be refused: {words}")
+        settings = json.dumps({
+            "rules": None, "crawler_ranges": [], "format": None, "trusted_proxies": [],
+            "max_object_bytes": None, "set_aside": True,
+        })
+        try:
+            _native.Map(settings, _native.digest(settings).replace("rules ", "rules f"))
+        except ValueError as error:
+            assert "install the same portcullis_spark everywhere" in str(error), error
+        else:
+            raise SystemExit("a worker with other rules was accepted")
+
+    def plan(self):
+        file = os.path.join(self.given.work, "findings.json")
+        with open(file, "wb") as out:
+            out.write(self.expected)
+        words = ("--at", "2026-03-02T12:00:00Z", "-o", "json")
+        here = self.program("plan", self.given.objects, *words, codes=(0, 3))
+        there = self.program("plan", "--findings", file, *words, codes=(0, 3))
+        self.same("the plan on the cluster's findings", there, here)
+
+    def submitted(self):
+        """The job as spark-submit runs it, by a configuration file."""
+        beside = os.path.join(self.given.work, "configured")
+        # A rule's id is its path.
+        rule = os.path.join(beside, "rules", *self.given.rule.split(os.sep)[-2:])
+        os.makedirs(os.path.dirname(rule), exist_ok=True)
+        shutil.copy(self.given.rule, rule)
+        config = os.path.join(beside, "portcullis.toml")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(
+                'never-block = []\n[scan]\nrules = "rules"\ntrusted-proxies = ["198.18.0.0/24"]\n'
+                "max-object-bytes = 40000\n"
+            )
+        out = os.path.join(beside, "findings.json")
+        submit = os.path.join(os.path.dirname(sys.executable), "spark-submit")
+        ran = subprocess.run(
+            [submit, "--master", "local[2]", "--conf", "spark.ui.enabled=false", self.given.job,
+             "--config", config, "--out", out, self.given.objects],
+            capture_output=True,
+            env={**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"},
+        )
+        assert ran.returncode == 0, ran.stderr.decode()[-3000:]
+        # spark-submit passes all that Python says on as its stdout.
+        assert b"not used on Spark: never-block" in ran.stdout, ran.stdout
+        words = ("scan", self.given.objects, "--for-plan", "-o", "json", "--config", config)
+        with open(out, "rb") as file:
+            self.same("spark-submit with a configuration", file.read(), self.program(*words, codes=(0, 3)))
+
+    def bucket(self):
+        """The same objects, read from a bucket."""
+        import boto3
+
+        port = clusters.free_port()
+        url = f"http://127.0.0.1:{port}"
+        server = subprocess.Popen(
+            [self.given.moto, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        try:
+            keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+            options = {
+                "endpoint_url": url, "region_name": "eu-west-1",
+                "aws_access_key_id": "test", "aws_secret_access_key": "test",
+            }
+            s3 = boto3.client("s3", **options)
+
+            def listens():
+                try:
+                    return s3.list_buckets() is not None
+                except Exception:
+                    return False
+
+            clusters.wait_for("moto", listens)
+            s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+            for folder, _, names in os.walk(self.given.objects):
+                for name in names[:20]:
+                    path = os.path.join(folder, name)
+                    s3.upload_file(path, BUCKET, "day/" + os.path.relpath(path, self.given.objects))
+            place = f"s3://{BUCKET}/day/"
+            words = ("scan", place, "--for-plan", "-o", "json", "--endpoint-url", url, "--region", "eu-west-1")
+            expected = self.program(*words, codes=(0, 3), environment=keys)
+            self.same("objects of a bucket", self.scan(place, s3_options=options), expected)
+        finally:
+            server.kill()
+            server.wait()
+
+    def killed(self, what, phase, strike):
+        """A scan during which something is killed. The run is void unless something died and
+        Spark had to compute again."""
+        _scan.Job = SlowJob
+        try:
+            for attempt in range(1, ATTEMPTS + 1):
+                self.cluster.wait_for_workers()
+                clusters.wait_for("two executors", lambda: len(self.cluster.executors()) >= 2)
+                before = max(self.stages(), default=(-1,))[0]
+                died = []
+                striker = threading.Thread(target=self.strike, args=(before, phase, strike, died))
+                striker.start()
+                document = self.scan(keep_duplicates=True, tasks=8)
+                striker.join()
+                again = self.computed_again(before)
+                self.same(f"{what} killed while it {phase}s", document, self.kept)
+                if died == [True] and again:
+                    print(f"    attempt {attempt}: it died, and {again}", flush=True)
+                    return
+                print(f"    attempt {attempt} is void: died {died}, computed again: {again}", flush=True)
+            raise SystemExit(f"{what}, {phase}: {ATTEMPTS} void runs, nothing is shown")
+        finally:
+            _scan.Job = Job
+
+    def strike(self, before, phase, strike, died):
+        """Waits for the phase, and for one task of it to be done or some time, then kills."""
+        tracker = self.spark.sparkContext.statusTracker()
+        first = None
+        begun = time.monotonic()
+        while time.monotonic() - begun < 120:
+            active = [stage for stage in tracker.getActiveStageIds() if stage > before]
+            first = min(active) if active and first is None else first
+            for stage in active:
+                info = tracker.getStageInfo(stage)
+                if info is None or info.numActiveTasks == 0:
+                    continue
+                if (phase == "map") == (stage == first) and info.numCompletedTasks >= 1:
+                    died.append(strike())
+                    return
+            time.sleep(0.05)
+
+    def stages(self):
+        """Every attempt at a stage: its number, the attempt, failed tasks."""
+        context = self.spark.sparkContext
+        url = f"{context.uiWebUrl}/api/v1/applications/{context.applicationId}/stages"
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return [
+                (stage["stageId"], stage["attemptId"], stage["numFailedTasks"] + stage["numKilledTasks"])
+                for stage in json.load(answer)
+            ]
+
+    def computed_again(self, before):
+        mine = [stage for stage in self.stages() if stage[0] > before]
+        attempts = sum(1 for _, attempt, _ in mine if attempt > 0)
+        failed = sum(failed for _, _, failed in mine)
+        return f"{failed} tasks failed, {attempts} stages were tried again" if attempts or failed else ""
+
+    def kills(self):
+        words = ("scan", self.given.objects, "--for-plan", "--keep-duplicates", "-o", "json")
+        self.kept = self.program(*words, codes=(0, 3))
+        self.killed("a worker", "map", self.cluster.kill_worker)
+        self.killed("a worker", "reduce", self.cluster.kill_worker)
+        self.killed("a Python worker", "map", self.cluster.kill_python)
+
+    def skew(self):
+        """One source with half of all requests, and very many others, in stated memory."""
+        words = ("scan", self.given.skewed, "--for-plan", "-o", "json", "--memory", "16G")
+        expected = self.program(*words)
+        sources = len(json.loads(expected)["traffic"])
+        document = self.scan(self.given.skewed, tasks=8, task_bytes=32 << 20)
+        self.same(f"{sources} sources, one of them with half of the requests", document, expected)
+
+    def run(self):
+        for check in ("task_counts", "listed_twice", "audit", "plan", "kills", "bucket", "skew", "submitted"):
+            if not self.given.only or check in self.given.only:
+                begun = time.monotonic()
+                getattr(self, check)()
+                print(f"    {check}: {time.monotonic() - begun:.0f} s", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("program", "objects", "work", "moto", "job", "rule"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--skewed", required=True)
+    parser.add_argument("--only", action="append", help="run only these")
+    checks = Checks(parser.parse_args())
+    try:
+        checks.run()
+    finally:
+        checks.spark.stop()
+        checks.cluster.stop()
+
+
+main()

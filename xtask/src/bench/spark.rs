@@ -1,0 +1,160 @@
+//! Measures what Spark and Python add to a scan: the program, the module without Spark, and
+//! Spark on one core, in turn with gunzip on the same objects.
+//!
+//! Spark's start is not counted: a job that takes seconds needs no cluster. Rates are of one
+//! core, so that a cluster's size can be computed from them.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
+
+use serde::Serialize;
+
+use super::gunzip::{self, Library};
+use super::machine;
+use super::programs::{self, Times};
+use crate::{firehose, process, spark, workspace};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Text of the log to generate
+    #[arg(long, value_name = "N", default_value_t = 300_000_000)]
+    bytes: u64,
+    /// Measured runs of each; one more warms up
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    #[command(flatten)]
+    subject: super::Subject,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    schema_version: u32,
+    machine: machine::Machine,
+    records: u64,
+    text_bytes: u64,
+    stored_bytes: u64,
+    ways: Vec<Figures>,
+}
+
+#[derive(Debug, Serialize)]
+struct Figures {
+    way: &'static str,
+    times: Times,
+    /// On one core.
+    records_per_second: f64,
+    text_bytes_per_second: f64,
+    /// Median time over that of gunzip.
+    to_gunzip: f64,
+}
+
+/// What is measured, in the order of a round.
+const WAYS: [&str; 5] = ["gunzip", "program", "module", "spark", "spark-once"];
+
+/// Python, with what it was told and what it answers.
+struct Python {
+    child: Child,
+    asks: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Python {
+    fn ask(&mut self, way: &str) -> Result<f64, String> {
+        writeln!(self.asks, "{way}").map_err(|error| format!("Python went away: {error}"))?;
+        let line = self.line()?;
+        line.trim().parse().map_err(|_| format!("Python answered `{line}`"))
+    }
+
+    fn line(&mut self) -> Result<String, String> {
+        let mut line = String::new();
+        match self.answers.read_line(&mut line) {
+            Ok(0) => Err("Python ended early".to_owned()),
+            Ok(_) => Ok(line),
+            Err(error) => Err(format!("Python went away: {error}")),
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
+    let binary = arguments.subject.program()?;
+    let interpreter = process::python("spark", spark::REQUIREMENTS)?;
+    let home = workspace::target().join("spark");
+    let wheel = spark::wheel(&interpreter, &home.join("bench-wheel"), &["--release"])?;
+    spark::install(&interpreter.join("python"), &wheel)?;
+    let (objects, manifest) =
+        super::generated(super::Log::Json.name(), super::Log::Json.format(), arguments.bytes)?;
+    let files = workspace::files_below(&objects)?;
+    let output = workspace::target().join("bench/spark.out");
+    let mut python = start(&interpreter.join("python"), &objects)?;
+    let machine = machine::describe();
+    println!("{machine}");
+    let mut seconds = vec![Vec::new(); WAYS.len()];
+    for round in 0..=arguments.runs {
+        for (way, seconds) in WAYS.iter().zip(&mut seconds) {
+            let took = match *way {
+                "gunzip" => gunzip::time(&files, 1, Library::Libdeflate, manifest.text_bytes)?,
+                "program" => {
+                    let mut scan = Process::new(&binary);
+                    scan.arg("scan").arg(&objects).args(["--threads", "1", "--quiet"]);
+                    scan.args(["--for-plan", "--output", "json"]);
+                    programs::scan(&mut scan, &output)?.seconds
+                }
+                way => python.ask(way)?,
+            };
+            if round > 0 {
+                seconds.push(took);
+            }
+        }
+    }
+    drop(python.asks);
+    python.child.wait().map_err(|error| format!("Python does not end: {error}"))?;
+    let times: Vec<Times> = seconds.into_iter().map(Times::of).collect();
+    let floor = times[0].median;
+    println!(
+        "{:<12} {:>9} {:>14} {:>9} {:>9}",
+        "way", "seconds", "records/s/core", "MB/s", "÷ gunzip"
+    );
+    let figures = WAYS.into_iter().zip(times).map(|(way, times)| {
+        let records_per_second = manifest.records as f64 / times.median;
+        let text_bytes_per_second = manifest.text_bytes as f64 / times.median;
+        let to_gunzip = times.median / floor;
+        println!(
+            "{way:<12} {:>9.2} {records_per_second:>14.0} {:>9.0} {to_gunzip:>9.1}",
+            times.median,
+            text_bytes_per_second / 1e6
+        );
+        Figures { way, times, records_per_second, text_bytes_per_second, to_gunzip }
+    });
+    let report = Report {
+        schema_version: 1,
+        machine,
+        records: manifest.records,
+        text_bytes: manifest.text_bytes,
+        stored_bytes: manifest.bytes,
+        ways: figures.collect(),
+    };
+    match &arguments.subject.json {
+        Some(file) => firehose::write_json(file, &report),
+        None => Ok(()),
+    }
+}
+
+fn start(interpreter: &std::path::Path, objects: &std::path::Path) -> Result<Python, String> {
+    let mut child = Process::new(interpreter)
+        .arg(workspace::root().join("tests/spark/bench.py"))
+        .arg(objects)
+        .env("SPARK_LOCAL_IP", "127.0.0.1")
+        .env("PYSPARK_PYTHON", interpreter)
+        .env_remove("SPARK_HOME")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("failed to start Python: {error}"))?;
+    let asks = child.stdin.take().expect("stdin is piped");
+    let answers = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    let mut python = Python { child, asks, answers };
+    match python.line()?.trim() {
+        "ready" => Ok(python),
+        other => Err(format!("Python said `{other}`")),
+    }
+}
