@@ -314,8 +314,8 @@ fn a_failed_run_is_counted_and_the_third_stops_additions_until_one_succeeds() {
 /// Sets that show an old value first, or of which answers are lost.
 struct Unreliable<'bench> {
     sets: &'bench MemoryIpSets,
-    /// Shown by the next read instead of what is there.
-    old: Cell<Option<IpSet>>,
+    /// Shown by a read instead of what is there, after so many others.
+    old: Cell<Option<(u32, IpSet)>>,
     /// Whether writes are kept back and not answered.
     keeps_back: bool,
     kept_back: std::cell::RefCell<Vec<IpSet>>,
@@ -324,9 +324,11 @@ struct Unreliable<'bench> {
 impl IpSets for Unreliable<'_> {
     async fn read(&self, name: &str) -> Result<IpSet, crate::store::ReadError> {
         match self.old.take() {
-            Some(old) => Ok(old),
-            None => self.sets.read(name).await,
+            Some((0, old)) => return Ok(old),
+            Some((others, old)) => self.old.set(Some((others - 1, old))),
+            None => {}
         }
+        self.sets.read(name).await
     }
 
     async fn write(&self, set: &IpSet) -> Result<(), crate::store::WriteError> {
@@ -345,7 +347,7 @@ fn an_old_read_does_not_make_an_entry_somebody_elses() {
     bench.apply(&changes(vec![add(SOURCE)]), |_| {}).expect("nothing is in the way");
     let sets = Unreliable {
         sets: &bench.sets,
-        old: Cell::new(Some(before)),
+        old: Cell::new(Some((0, before))),
         keeps_back: false,
         kept_back: std::cell::RefCell::default(),
     };
@@ -358,6 +360,30 @@ fn an_old_read_does_not_make_an_entry_somebody_elses() {
     let applied = at_once(apply(&idle, &order, &sets, &bench.store, &clock));
     assert_eq!(applied.expect("it is read again").overridden, []);
     assert!(bench.ledger().entries().contains_key(&network(SOURCE)));
+}
+
+#[test]
+fn a_write_that_the_next_read_does_not_show_is_told() {
+    let bench = Bench::new(&ledger());
+    let before = bench.sets.get("portcullis-v4").expect("it is there");
+    let target = target();
+    let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
+    let order = Order::new(&target, "tests", Some(&list));
+    let clock = Standing(Cell::new(now()));
+    let sets = Unreliable {
+        sets: &bench.sets,
+        old: Cell::new(Some((1, before))),
+        keeps_back: false,
+        kept_back: std::cell::RefCell::default(),
+    };
+    let block = changes(vec![add(SOURCE)]);
+    let applied = at_once(apply(&block, &order, &sets, &bench.store, &clock));
+    assert_eq!(applied.expect("it was written").unconfirmed, ["portcullis-v4"]);
+    assert_eq!(bench.v4(), [SOURCE]);
+
+    let another = Changes { operation: "op-10".to_owned(), ..changes(vec![add("198.18.0.2/32")]) };
+    let applied = at_once(apply(&another, &order, &sets, &bench.store, &clock));
+    assert_eq!(applied.expect("nothing is in the way").unconfirmed, [""; 0]);
 }
 
 #[test]

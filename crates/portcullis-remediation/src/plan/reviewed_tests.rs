@@ -60,6 +60,9 @@ fn an_approval_lifts_the_limits_of_the_policy() {
     let plan = reviewed(&found, &rulings([("203.0.113.9/32", Ruled::Approve)]), None);
     assert_eq!(outcome(&plan, "203.0.113.9/32"), "add");
     assert_eq!(outcome(&plan, "203.0.113.8/32"), "shared-egress");
+    let ruled = |source: &str| plan.ruling(network(source)).and_then(|ruling| ruling.ruled);
+    assert_eq!(ruled("203.0.113.9/32"), Some(Ruled::Approve));
+    assert_eq!(ruled("203.0.113.8/32"), None);
 }
 
 #[test]
