@@ -408,11 +408,64 @@ fn a_write_that_may_still_arrive_is_not_forgotten() {
     let nothing = Changes { operation: "op-10".to_owned(), ..changes(Vec::new()) };
     let applied = bench.apply(&nothing, |_| {}).expect("it is settled");
     assert_eq!(applied.recovered, [network(SOURCE)]);
+    assert_eq!(bench.ledger().added_within_a_day(now()), 1);
+    assert!(bench.ledger().stamp().serial > ledger().stamp().serial);
     assert!(bench.ledger().entries().contains_key(&network(SOURCE)));
     assert_eq!((bench.v4(), bench.ledger().intent()), (vec![SOURCE.to_owned()], None));
     // What arrives later still is too old.
     let later_still = sets.kept_back.borrow()[1].clone();
     assert!(at_once(bench.sets.write(&later_still)).is_err());
+}
+
+#[test]
+fn what_was_begun_is_given_up_on_after_a_bounded_number_of_tries_and_stays_begun() {
+    let bench = Bench::new(&ledger());
+    let sets = Unreliable {
+        sets: &bench.sets,
+        old: Cell::new(None),
+        keeps_back: true,
+        kept_back: std::cell::RefCell::default(),
+    };
+    let target = target();
+    let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
+    let order = Order::new(&target, "tests", Some(&list));
+    let clock = Standing(Cell::new(now()));
+    let block = changes(vec![add(SOURCE)]);
+    at_once(apply(&block, &order, &sets, &bench.store, &clock)).expect_err("no answer, ever");
+    let nothing = Changes { operation: "op-10".to_owned(), ..changes(Vec::new()) };
+    let error = at_once(apply(&nothing, &order, &sets, &bench.store, &clock));
+    let Err(ApplyError::Write { tries, .. }) = error else { panic!("{error:?}") };
+    assert_eq!(tries, MAX_CONFLICTS + MAX_TROUBLES + 1);
+    assert!(bench.ledger().intent().is_some());
+    assert_eq!(bench.ledger().added_within_a_day(now()), 0);
+}
+
+#[test]
+fn each_change_is_booked_once_under_its_name() {
+    let mut owning = ledger();
+    let over = crate::ledger::Entry { expires: now(), ..entry("op-1") };
+    owning.entries.insert(network("198.18.0.2/32"), over);
+    let bench = Bench::new(&owning);
+    let serial = |bench: &Bench| bench.ledger().stamp().serial;
+    let before = serial(&bench);
+    let block = changes(vec![add(SOURCE), add("198.18.0.3/32")]);
+    bench.apply(&block, |_| {}).expect("nothing is in the way");
+    assert_eq!(serial(&bench), before + 1);
+    assert_eq!(bench.ledger().added_within_a_day(now()), 2);
+    let booked = bench.ledger().added.len();
+
+    let pardon = Changes::pardon(&bench.ledger(), network(SOURCE), "op-10", now());
+    bench.apply(&pardon, |_| {}).expect("nothing is in the way");
+    let expire = Changes::expire(&bench.ledger(), None, "op-11", now());
+    bench.apply(&expire, |_| {}).expect("nothing is in the way");
+    let back = Changes::rollback(&bench.ledger(), "op-9", "op-12", now());
+    bench.apply(&back, |_| {}).expect("nothing is in the way");
+
+    assert_eq!(bench.v4(), [""; 0]);
+    assert_eq!(bench.ledger().added.len(), booked, "only additions are booked as such");
+    let told = bench.account();
+    let events: Vec<_> = told.iter().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(events, ["Add", "Add", "Pardon", "Expire", "Remove"]);
 }
 
 #[test]
