@@ -321,6 +321,20 @@ struct Unreliable<'bench> {
     kept_back: std::cell::RefCell<Vec<IpSet>>,
 }
 
+impl<'bench> Unreliable<'bench> {
+    fn of(bench: &'bench Bench, old: Option<(u32, IpSet)>, keeps_back: bool) -> Self {
+        let kept_back = std::cell::RefCell::default();
+        Self { sets: &bench.sets, old: Cell::new(old), keeps_back, kept_back }
+    }
+
+    fn apply(&self, bench: &Bench, changes: &Changes) -> Result<Applied, ApplyError> {
+        let target = target();
+        let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
+        let order = Order::new(&target, "tests", Some(&list));
+        at_once(apply(changes, &order, self, &bench.store, &Standing(Cell::new(now()))))
+    }
+}
+
 impl IpSets for Unreliable<'_> {
     async fn read(&self, name: &str) -> Result<IpSet, crate::store::ReadError> {
         match self.old.take() {
@@ -345,19 +359,10 @@ fn an_old_read_does_not_make_an_entry_somebody_elses() {
     let bench = Bench::new(&ledger());
     let before = bench.sets.get("portcullis-v4").expect("it is there");
     bench.apply(&changes(vec![add(SOURCE)]), |_| {}).expect("nothing is in the way");
-    let sets = Unreliable {
-        sets: &bench.sets,
-        old: Cell::new(Some((0, before))),
-        keeps_back: false,
-        kept_back: std::cell::RefCell::default(),
-    };
-    let target = target();
-    let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
-    let order = Order::new(&target, "tests", Some(&list));
-    let clock = Standing(Cell::new(now()));
+    let sets = Unreliable::of(&bench, Some((0, before)), false);
     // There is nothing to do but to believe the read, or not.
     let idle = Changes { operation: "op-10".to_owned(), ..changes(vec![add(SOURCE)]) };
-    let applied = at_once(apply(&idle, &order, &sets, &bench.store, &clock));
+    let applied = sets.apply(&bench, &idle);
     assert_eq!(applied.expect("it is read again").overridden, []);
     assert!(bench.ledger().entries().contains_key(&network(SOURCE)));
 }
@@ -366,41 +371,23 @@ fn an_old_read_does_not_make_an_entry_somebody_elses() {
 fn a_write_that_the_next_read_does_not_show_is_told() {
     let bench = Bench::new(&ledger());
     let before = bench.sets.get("portcullis-v4").expect("it is there");
-    let target = target();
-    let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
-    let order = Order::new(&target, "tests", Some(&list));
-    let clock = Standing(Cell::new(now()));
-    let sets = Unreliable {
-        sets: &bench.sets,
-        old: Cell::new(Some((1, before))),
-        keeps_back: false,
-        kept_back: std::cell::RefCell::default(),
-    };
+    let sets = Unreliable::of(&bench, Some((1, before)), false);
     let block = changes(vec![add(SOURCE)]);
-    let applied = at_once(apply(&block, &order, &sets, &bench.store, &clock));
+    let applied = sets.apply(&bench, &block);
     assert_eq!(applied.expect("it was written").unconfirmed, ["portcullis-v4"]);
     assert_eq!(bench.v4(), [SOURCE]);
 
     let another = Changes { operation: "op-10".to_owned(), ..changes(vec![add("198.18.0.2/32")]) };
-    let applied = at_once(apply(&another, &order, &sets, &bench.store, &clock));
+    let applied = sets.apply(&bench, &another);
     assert_eq!(applied.expect("nothing is in the way").unconfirmed, [""; 0]);
 }
 
 #[test]
 fn a_write_that_may_still_arrive_is_not_forgotten() {
     let bench = Bench::new(&ledger());
-    let sets = Unreliable {
-        sets: &bench.sets,
-        old: Cell::new(None),
-        keeps_back: true,
-        kept_back: std::cell::RefCell::default(),
-    };
-    let target = target();
-    let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
-    let order = Order::new(&target, "tests", Some(&list));
-    let clock = Standing(Cell::new(now()));
+    let sets = Unreliable::of(&bench, None, true);
     let block = changes(vec![add(SOURCE)]);
-    at_once(apply(&block, &order, &sets, &bench.store, &clock)).expect_err("no answer, ever");
+    sets.apply(&bench, &block).expect_err("no answer, ever");
     assert!(bench.ledger().intent().is_some());
     // It arrives after everybody gave up, and the next run finds whose it is.
     let late = sets.kept_back.borrow()[0].clone();
@@ -420,20 +407,11 @@ fn a_write_that_may_still_arrive_is_not_forgotten() {
 #[test]
 fn what_was_begun_is_given_up_on_after_a_bounded_number_of_tries_and_stays_begun() {
     let bench = Bench::new(&ledger());
-    let sets = Unreliable {
-        sets: &bench.sets,
-        old: Cell::new(None),
-        keeps_back: true,
-        kept_back: std::cell::RefCell::default(),
-    };
-    let target = target();
-    let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
-    let order = Order::new(&target, "tests", Some(&list));
-    let clock = Standing(Cell::new(now()));
+    let sets = Unreliable::of(&bench, None, true);
     let block = changes(vec![add(SOURCE)]);
-    at_once(apply(&block, &order, &sets, &bench.store, &clock)).expect_err("no answer, ever");
+    sets.apply(&bench, &block).expect_err("no answer, ever");
     let nothing = Changes { operation: "op-10".to_owned(), ..changes(Vec::new()) };
-    let error = at_once(apply(&nothing, &order, &sets, &bench.store, &clock));
+    let error = sets.apply(&bench, &nothing);
     let Err(ApplyError::Write { tries, .. }) = error else { panic!("{error:?}") };
     assert_eq!(tries, MAX_CONFLICTS + MAX_TROUBLES + 1);
     assert!(bench.ledger().intent().is_some());
