@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::process::{cargo, debug_program};
-use crate::{browser, datasets, day, fuzz, kill_loop, lambda, moto, setup, spark, tidy, workspace};
+use crate::{browser, datasets, day, fuzz, kill_loop, moto, setup, spark, tidy, workspace};
 
 /// `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,6 @@ enum Step {
     KillLoop,
     Day,
     Moto,
-    Lambda,
     Spark,
     Browser,
     Setup,
@@ -37,7 +36,7 @@ enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 12] = [
         Self::Format,
         Self::Tidy,
         Self::Clippy,
@@ -45,7 +44,6 @@ impl Step {
         Self::KillLoop,
         Self::Day,
         Self::Moto,
-        Self::Lambda,
         Self::Spark,
         Self::Browser,
         Self::Setup,
@@ -64,7 +62,6 @@ impl Step {
             Self::Moto => {
                 "the program against moto, seen by boto3; exports read by DuckDB and polars"
             }
-            Self::Lambda => "portcullis lambda against a stand-in for the runtime API",
             Self::Spark => "a scan on Apache Spark finds the same, whatever is killed",
             Self::Browser => "the report in Chromium",
             Self::Setup => "what init writes passes the linters of those who read it",
@@ -119,7 +116,6 @@ impl Step {
             }
             Self::Day => day::run(&day::Command::short(debug_program()?)),
             Self::Moto => moto::run(),
-            Self::Lambda => lambda::run(),
             Self::Spark => spark::check(long),
             Self::Browser => browser::check(),
             Self::Setup => setup::check(),

@@ -13,7 +13,6 @@ mod day;
 mod firehose;
 mod fuzz;
 mod kill_loop;
-mod lambda;
 mod moto;
 mod mutants;
 mod process;
@@ -48,8 +47,6 @@ enum Command {
     SimulateDay(day::Command),
     /// Run the tests against moto, an AWS stand-in, after installing it for them
     Moto,
-    /// Lint and test the program with what it needs on AWS Lambda
-    Lambda,
     /// Test the scan on Apache Spark, with workers that are killed
     TestSpark(spark::Command),
     /// Test the pages in a browser
@@ -70,7 +67,6 @@ fn main() -> ExitCode {
         Command::KillLoop(command) => kill_loop::run(&command),
         Command::SimulateDay(command) => day::run(&command),
         Command::Moto => moto::run(),
-        Command::Lambda => lambda::run(),
         Command::TestSpark(command) => spark::run(&command),
         Command::Browser(command) => browser::run(&command),
         Command::Fuzz(command) => fuzz::run(&command),
