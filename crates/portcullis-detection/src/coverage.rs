@@ -44,6 +44,9 @@ pub struct Coverage {
     /// Of those, the ones whose raw text set off a signature. They are attributed to no
     /// address, because a forged record may name any.
     pub rejects_with_signatures: u64,
+    /// Of those that could not be read, the ones that were not searched for signatures, because
+    /// hardly anything of their object could be read; see [`portcullis_ingest::Reject`].
+    pub rejects_not_searched: u64,
     /// Objects per log format; objects whose format was not recognised under `unknown`.
     pub formats: BTreeMap<String, u64>,
     /// Rules that could not look, by id.
@@ -201,6 +204,7 @@ impl Coverage {
             truncated_fields,
             rejects,
             rejects_with_signatures,
+            rejects_not_searched,
             formats: _,
             forgotten: _,
             blind: _,
@@ -220,6 +224,7 @@ impl Coverage {
             objects_blind_to_blocks,
             truncated_fields,
             rejects_with_signatures,
+            rejects_not_searched,
             text_bytes,
             requests_outside_span,
             duplicates,

@@ -175,13 +175,18 @@ impl<'r> Scan<'r> {
         self.coverage.forgotten.note_folded(self.rules, by, folded);
     }
 
-    /// Takes in a record that could not be read. It is searched as raw text and counted,
-    /// a suspected forgery is kept as one, and nothing is attributed to an address.
+    /// Takes in a record that could not be read. It is searched as raw text, if it is worth
+    /// that, and counted, a suspected forgery is kept as one, and nothing is attributed to an
+    /// address.
     pub fn observe_reject(&mut self, reject: &Reject<'_>) {
         let reason = RejectReason::ALL.iter().position(|reason| *reason == reject.reason);
         self.coverage.rejects[reason.expect("ALL holds every reason")] += 1;
-        let verdict = self.classifier.scan_text(reject.text.bytes());
-        self.coverage.rejects_with_signatures += u64::from(verdict.flagged());
+        if reject.is_searched {
+            let verdict = self.classifier.scan_text(reject.text.bytes());
+            self.coverage.rejects_with_signatures += u64::from(verdict.flagged());
+        } else {
+            self.coverage.rejects_not_searched += 1;
+        }
         if reject.reason.suggests_forgery() {
             let object = self.objects.number(reject.origin.object);
             self.forgeries.observe(reject, &self.objects.names[object as usize]);

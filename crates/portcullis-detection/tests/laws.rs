@@ -117,6 +117,7 @@ fn refuse(scan: &mut Scan<'_>, refused: &Refused) {
         text: Untrusted::new(text),
         origin: Origin { object: refused.object, offset: refused.offset },
         length: text.len() as u64,
+        is_searched: true,
     });
 }
 
@@ -875,6 +876,7 @@ fn a_reject_is_searched_and_never_attributed() {
         text: Untrusted::new(br#"{"ip":"192.0.2.9","path":"/<script>/.env"}"#),
         origin: Origin { object: "a", offset: 0 },
         length: 42,
+        is_searched: true,
     });
     let findings = scan.finish();
     assert_eq!(findings.coverage.rejected(), 1);
@@ -886,6 +888,33 @@ fn a_reject_is_searched_and_never_attributed() {
 }
 
 #[test]
+fn whole_records_in_which_nothing_is_wrong_hold_no_attack() {
+    let line = |path: &str| {
+        format!(
+            "192.0.2.7 - bob [26/Jan/2026:10:11:07 +0000] \"GET {path} HTTP/1.1\" 200 5 45 \
+             \"Mozilla/5.0 (X11; Linux x86_64)\" 3f2504e0-4f89-11d3-9a0c-0305e82c3301 AvfiBE7QvHcFq1g="
+        )
+    };
+    assert!(!rules().scan_text(line("/prod/pets/1").as_bytes()).flagged());
+    assert!(rules().scan_text(line("/prod/<script>alert(1)</script>").as_bytes()).flagged());
+}
+
+#[test]
+fn a_reject_that_is_not_worth_a_search_is_counted_as_such() {
+    let mut scan = Scan::new(rules());
+    scan.observe_reject(&Reject {
+        reason: RejectReason::Shape,
+        text: Untrusted::new(b"/<script>/.env"),
+        origin: Origin { object: "a", offset: 0 },
+        length: 14,
+        is_searched: false,
+    });
+    let coverage = scan.finish().coverage;
+    assert_eq!((coverage.rejected(), coverage.rejects_not_searched), (1, 1));
+    assert_eq!(coverage.rejects_with_signatures, 0);
+}
+
+#[test]
 fn the_evidence_of_a_forgery_is_the_beginning_of_its_record() {
     let text = [b"{\"ip\":\"192.0.2.9\"".as_slice(), &[b'x'; 5_000]].concat();
     let mut scan = Scan::new(rules());
@@ -894,6 +923,7 @@ fn the_evidence_of_a_forgery_is_the_beginning_of_its_record() {
         text: Untrusted::new(&text),
         origin: Origin { object: "a", offset: 7 },
         length: text.len() as u64,
+        is_searched: true,
     });
     let findings = scan.finish();
     let [record] = &findings.forgeries[0].evidence[..] else { panic!("{findings:?}") };

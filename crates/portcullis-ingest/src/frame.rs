@@ -67,9 +67,9 @@ impl<S: Sink> Out<'_, '_, S> {
         length: usize,
         origin: Origin<'_>,
     ) {
-        self.tally.reject(reason);
+        let is_searched = self.tally.reject(reason);
         let text = Untrusted::new(text);
-        self.sink.reject(&Reject { reason, text, origin, length: length as u64 });
+        self.sink.reject(&Reject { reason, text, origin, length: length as u64, is_searched });
     }
 
     /// Takes what a record was read as.

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use crate::ahead::Ahead;
 use crate::frame::{Out, Reader};
+use crate::reject::MOST_SEARCHED;
 use crate::{
     Field, FieldSet, LogFormat, Origin, Reject, RejectReason, Request, Timestamp, Untrusted,
     compression, detect, forwarded, object_time,
@@ -145,8 +146,10 @@ impl Tally<'_> {
         sink.request(&request);
     }
 
-    pub(crate) fn reject(&mut self, reason: RejectReason) {
+    /// Counts a reject, and says whether it is worth a search; see [`Reject::is_searched`].
+    pub(crate) fn reject(&mut self, reason: RejectReason) -> bool {
         self.rejects[reason as usize] += 1;
+        self.rejects.iter().sum::<u64>() <= MOST_SEARCHED.max(self.requests)
     }
 }
 
@@ -427,6 +430,30 @@ mod tests {
         fn reject(&mut self, reject: &Reject<'_>) {
             self.rejects.push((reject.reason.name(), reject.origin.offset, reject.length));
         }
+    }
+
+    #[test]
+    fn rejects_are_searched_while_no_more_are_rejected_than_read() {
+        #[derive(Default)]
+        struct Searched(Vec<bool>);
+        impl Sink for Searched {
+            fn request(&mut self, _: &Request<'_>) {}
+            fn reject(&mut self, reject: &Reject<'_>) {
+                self.0.push(reject.is_searched);
+            }
+        }
+        let searched = |good: usize, bad: usize| {
+            let text = [record("/a").as_str(), "\n"].concat().repeat(good) + &"bad\n".repeat(bad);
+            let format = LogFormat::parse(FORMAT).expect("a template");
+            let mut sink = Searched::default();
+            let options = ReadOptions::default();
+            read_object("o", text.as_bytes(), Some(&format), &options, &mut sink);
+            assert_eq!(sink.0.len(), bad);
+            sink.0.partition_point(|searched| *searched)
+        };
+        assert_eq!(searched(0, 1_500), 1_000);
+        assert_eq!(searched(1_200, 1_500), 1_200);
+        assert_eq!(searched(1_500, 1_500), 1_500);
     }
 
     const FORMAT: &str =

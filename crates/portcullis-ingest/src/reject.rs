@@ -3,7 +3,8 @@
 use crate::{Origin, Untrusted};
 
 /// A span of an object that is no readable record. It is counted, kept with its
-/// place, and still scanned as raw text; it is never attributed to an address.
+/// place, and still scanned as raw text, unless there are too many of them; it is never
+/// attributed to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reject<'o> {
     /// Why.
@@ -14,7 +15,15 @@ pub struct Reject<'o> {
     pub origin: Origin<'o>,
     /// How many bytes of the object it spans.
     pub length: u64,
+    /// Whether it is worth a search for signatures. The first thousand of an object are, and
+    /// so are the others while no more were rejected than read: an object of which hardly
+    /// anything can be read is not attacked, but of another format.
+    pub is_searched: bool,
 }
+
+/// Rejects of an object that are worth a search, however few of its records are read. Such a
+/// search costs as much as reading and judging a dozen records.
+pub(crate) const MOST_SEARCHED: u64 = 1_000;
 
 /// Why a record was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -104,9 +104,19 @@ fn rejects(coverage: &Coverage) -> Option<String> {
         .filter(|(_, count)| *count > 0)
         .map(|(reason, number)| format!("{} {}", count(number), reason.name()))
         .collect();
-    let suspicious = match coverage.rejects_with_signatures {
-        0 => String::new(),
-        number => format!("; {} hold attacks, held against nobody", count(number)),
+    let suspicious = match (coverage.rejects_with_signatures, coverage.rejects_not_searched) {
+        (0, 0) => String::new(),
+        (number, 0) => format!("; {} hold attacks, held against nobody", count(number)),
+        (number, left) => {
+            let searched = count(rejected.saturating_sub(left));
+            match number {
+                0 => format!("; {searched} of them were searched, and hold no attack"),
+                _ => format!(
+                    "; of the {searched} that were searched {} hold attacks, held against nobody",
+                    count(number)
+                ),
+            }
+        }
     };
     Some(format!(
         "{} could not be read ({}){suspicious}",

@@ -155,6 +155,8 @@ pub(super) struct CoverageJson {
     incomplete: Vec<IncompleteJson>,
     rejects_by_reason: BTreeMap<String, u64>,
     rejects_with_signatures: u64,
+    #[serde(default)]
+    rejects_not_searched: u64,
     requests_without_client: u64,
     flagged_without_client: u64,
     requests_without_time: u64,
@@ -198,6 +200,7 @@ impl CoverageJson {
             records: self.records,
             requests: self.requests,
             rejects_with_signatures: self.rejects_with_signatures,
+            rejects_not_searched: self.rejects_not_searched,
             requests_without_client: self.requests_without_client,
             flagged_without_client: self.flagged_without_client,
             requests_without_time: self.requests_without_time,

@@ -104,6 +104,7 @@ pub fn coverage(object: &mut Object<'_>, coverage: &Coverage, joined: Option<Joi
         }
     });
     object.number("rejects_with_signatures", coverage.rejects_with_signatures);
+    object.number("rejects_not_searched", coverage.rejects_not_searched);
     object.number("requests_without_client", coverage.requests_without_client);
     object.number("flagged_without_client", coverage.flagged_without_client);
     object.number("requests_without_time", coverage.requests_without_time);

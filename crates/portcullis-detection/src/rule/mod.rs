@@ -17,7 +17,7 @@ mod reader;
 mod required;
 mod spot;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ipnet::IpNet;
 use portcullis_ingest::{Field, FieldSet, Request};
@@ -421,7 +421,17 @@ pub struct RuleSet {
     digest: RuleDigest,
     crawlers: Crawlers,
     backgrounds: Option<Arc<dyn Backgrounds>>,
+    /// The rules that fire on whole records in which nothing is wrong, once somebody asks.
+    on_plain_records: OnceLock<Vec<usize>>,
 }
+
+/// A whole record of each form of log, in which nothing is wrong.
+const PLAIN_RECORDS: [&[u8]; 3] = [
+    b"192.0.2.1 - - [26/Jan/2026:10:11:07 +0000] \"GET /pets HTTP/1.1\" 200 5 \"-\" \"Mozilla/5.0\" \
+      3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+    br#"{"requestId":"3f2504e0-4f89-11d3-9a0c-0305e82c3301","ip":"192.0.2.1","httpMethod":"GET","path":"/pets","protocol":"HTTP/1.1","status":"200"}"#,
+    b"<request id=\"3f2504e0-4f89-11d3-9a0c-0305e82c3301\"><ip>192.0.2.1</ip><path>/pets</path></request>",
+];
 
 impl RuleSet {
     /// The rules compiled into the program. Their expressions are compiled when they are
@@ -461,7 +471,8 @@ impl RuleSet {
         let rates = RatePlan::new(&rules);
         let digest = RuleDigest::of(rules.iter().map(|rule| (rule.id(), rule.source())));
         let crawlers = Crawlers::default();
-        Self { rules, engine, rates, digest, crawlers, backgrounds: None }
+        let on_plain_records = OnceLock::new();
+        Self { rules, engine, rates, digest, crawlers, backgrounds: None, on_plain_records }
     }
 
     /// The same rules, with crawlers to tell from those who only say that they are. States of
@@ -531,9 +542,21 @@ impl RuleSet {
     }
 
     /// Judges raw text of which nobody knows what is path and what is query, such as a
-    /// record that could not be read: it is searched as if it were either.
+    /// record that could not be read: it is searched as if it were either. Rules that fire on
+    /// whole records in which nothing is wrong say nothing here: every line of a web server
+    /// holds `GET / HTTP/1.1`, which inside a path would be an attack.
     pub fn scan_text(&self, text: &[u8]) -> Verdict {
         self.classifier().scan_text(text).clone()
+    }
+
+    /// Whether that rule fires on whole records in which nothing is wrong.
+    pub(crate) fn fires_on_plain_records(&self, rule: usize) -> bool {
+        let rules = self.on_plain_records.get_or_init(|| {
+            let mut classifier = self.classifier();
+            let fired = |text: &&[u8]| classifier.fired_on(text).collect::<Vec<_>>();
+            PLAIN_RECORDS.iter().flat_map(fired).collect()
+        });
+        rules.contains(&rule)
     }
 
     /// Runs every rule's examples and returns those that came out otherwise.

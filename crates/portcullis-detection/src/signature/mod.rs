@@ -64,6 +64,9 @@ const FIELDS: [Field; 7] = [
     Field::Method,
 ];
 
+/// What text of unknown make-up may be.
+const UNKNOWN: [Subject; 3] = [Subject::Path, Subject::Query, Subject::UserAgent];
+
 /// What the signatures say of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
@@ -209,12 +212,23 @@ impl<'r> Classifier<'r> {
         let mut cut = std::mem::take(&mut self.cut);
         let text = bounded(text, &mut cut, &mut self.verdict.truncated_fields);
         let nothing_known = Request::default();
-        for subject in [Subject::Path, Subject::Query, Subject::UserAgent] {
+        for subject in UNKNOWN {
             self.whole(subject, text, &nothing_known);
         }
         self.cut = cut;
-        self.verdict.total(self.rules.rules());
+        let rules = self.rules;
+        self.verdict.hits.retain(|hit| !rules.fires_on_plain_records(hit.rule));
+        self.verdict.total(rules.rules());
         &self.verdict
+    }
+
+    /// The rules that fire on a text of unknown make-up, whatever they say.
+    pub(crate) fn fired_on(&mut self, text: &[u8]) -> impl Iterator<Item = usize> {
+        self.begin();
+        for subject in UNKNOWN {
+            self.whole(subject, text, &Request::default());
+        }
+        self.verdict.hits.iter().map(|hit| hit.rule)
     }
 
     /// The verdict of the last call.
