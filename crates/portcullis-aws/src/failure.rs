@@ -46,6 +46,8 @@ where
     let fate = match error {
         SdkError::ConstructionFailure(_) => Fate::Refused,
         SdkError::ServiceError(_) if is_throttling || status == 429 => Fate::Throttled,
+        // S3's word for a body that came too slowly.
+        SdkError::ServiceError(_) if code.as_deref() == Some("RequestTimeout") => Fate::Unknown,
         SdkError::ServiceError(_) if (400..500).contains(&status) => Fate::Refused,
         _ => Fate::Unknown,
     };

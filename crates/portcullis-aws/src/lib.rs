@@ -4,8 +4,9 @@
 //! This is the only crate that knows the AWS SDK. It decides nothing about blocks: it
 //! reads whole sets and writes whole sets, and above all it says what an error means.
 //! A write of which the answer was lost may have happened, and the SDK's habit of
-//! trying again would hide that; so writes are sent once, and remediation settles what
-//! became of them.
+//! trying again would hide that; so the SDK sends writes once. What became of an update of
+//! a set, remediation settles; what became of a save on S3, `s3_place`, which reads it before
+//! it saves again.
 //!
 //! The calls it makes are `wafv2:GetIPSet`, `wafv2:UpdateIPSet`, `wafv2:ListIPSets` for sets
 //! that are known by name and not by ARN,
@@ -27,6 +28,7 @@ mod notice;
 mod notify;
 pub mod objects;
 mod pace;
+mod patience;
 mod queue;
 mod run_lock;
 mod s3_ledger;

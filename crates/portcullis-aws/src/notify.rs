@@ -6,7 +6,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::config::Builder;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
@@ -17,12 +16,10 @@ use aws_smithy_types::body::SdkBody;
 
 use crate::connection::Connection;
 use crate::failure::failure;
+use crate::patience::tries;
 
 /// Most time for a webhook to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often a message to a topic is tried. Told twice is better than not told.
-const TRIES: u32 = 3;
 
 /// Why a message was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,8 +93,8 @@ pub struct Topic {
 impl Topic {
     /// The topic of that ARN; nothing is asked yet.
     pub fn new(connection: &Connection, arn: &str) -> Self {
-        let config = Builder::from(&connection.config)
-            .retry_config(RetryConfig::standard().with_max_attempts(TRIES));
+        // Told twice is better than not told.
+        let config = Builder::from(&connection.config).retry_config(tries());
         Self { client: Client::from_conf(config.build()), arn: arn.to_owned() }
     }
 

@@ -10,7 +10,6 @@
 
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
@@ -21,12 +20,10 @@ use aws_sdk_sqs::types::{
 
 use crate::connection::Connection;
 use crate::failure::failure;
+use crate::patience::tries;
 
 /// Most messages of one call, in both directions.
 const MOST_AT_ONCE: i32 = 10;
-
-/// How often a call is tried by the SDK. Each can be made again without harm.
-const TRIES: u32 = 3;
 
 /// Longest wait for a message that SQS allows.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -60,9 +57,9 @@ impl Queue {
     pub fn new(connection: &Connection, url: &str) -> Self {
         let patience = LONGEST_WAIT + Duration::from_secs(10);
         let patience = TimeoutConfig::builder().operation_attempt_timeout(patience).build();
-        let config = Builder::from(&connection.config)
-            .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
-            .timeout_config(patience);
+        // Each call can be made again without harm.
+        let config =
+            Builder::from(&connection.config).retry_config(tries()).timeout_config(patience);
         Self { client: Client::from_conf(config.build()), url: url.to_owned() }
     }
 

@@ -8,11 +8,9 @@
 //! Sources: Amazon S3 User Guide, "Conditional writes"; S3 is strongly consistent, so
 //! that what was saved is read at once.
 
-use aws_sdk_s3::primitives::ByteStream;
 use portcullis_remediation::{AuditLine, Ledger, LedgerStore, SaveError, StoreError, Version};
 
 use crate::connection::Connection;
-use crate::failure::failure;
 use crate::s3_place::S3Place;
 
 /// A ledger below one prefix of a bucket.
@@ -43,7 +41,7 @@ impl S3Ledger {
         };
         let text = String::from_utf8(bytes);
         let text = text.map_err(|_| {
-            StoreError(format!("s3://{}/{key}: the object is not text", self.place.bucket))
+            StoreError(format!("{}: the object is not text", self.place.place(key)))
         })?;
         Ok(Some((text, tag)))
     }
@@ -56,7 +54,7 @@ impl LedgerStore for S3Ledger {
             return Ok(None);
         };
         let ledger = Ledger::from_json(&text)
-            .map_err(|error| StoreError(format!("s3://{}/{key}: {error}", self.place.bucket)))?;
+            .map_err(|error| StoreError(format!("{}: {error}", self.place.place(&key))))?;
         Ok(Some((ledger, Version(tag))))
     }
 
@@ -72,49 +70,15 @@ impl LedgerStore for S3Ledger {
     async fn append_audit(&self, lines: &[AuditLine]) -> Result<(), StoreError> {
         for line in lines {
             let key = self.key(&format!("audit/{:012}.json", line.sequence));
-            let call = self
-                .place
-                .writes
-                .put_object()
-                .bucket(&self.place.bucket)
-                .key(&key)
-                .content_type("application/json")
-                .if_none_match("*")
-                .body(ByteStream::from(format!("{}\n", line.to_json()).into_bytes()));
-            if let Err(error) = call.send().await {
-                let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-                // It was stored before.
-                if status != 412 {
-                    let place = format!("s3://{}/{key}", self.place.bucket);
-                    return Err(StoreError(format!("{place}: {}", failure(&error).2)));
-                }
-            }
+            let text = format!("{}\n", line.to_json());
+            self.place.store_once(&key, "application/json", text.as_bytes()).await?;
         }
         Ok(())
     }
 
     async fn audit(&self) -> Result<String, StoreError> {
-        let prefix = self.key("audit/");
-        let mut keys = Vec::new();
-        let mut token = None;
-        loop {
-            let call =
-                self.place.reads.list_objects_v2().bucket(&self.place.bucket).prefix(&prefix);
-            let page = call.set_continuation_token(token).send().await;
-            let page = page.map_err(|error| {
-                StoreError(format!("s3://{}/{prefix}: {}", self.place.bucket, failure(&error).2))
-            })?;
-            keys.extend(
-                page.contents().iter().filter_map(|object| object.key().map(str::to_owned)),
-            );
-            token = page.next_continuation_token().map(str::to_owned);
-            if token.is_none() {
-                break;
-            }
-        }
-        keys.sort();
         let mut account = String::new();
-        for key in keys {
+        for key in self.place.keys(&self.key("audit/")).await? {
             // One that went away since is missed by whoever verifies the account.
             if let Some((text, _)) = self.get(&key).await? {
                 account.push_str(&text);

@@ -1,9 +1,18 @@
 //! Objects of a bucket that are replaced only by those who read them.
 //!
-//! Sources: Amazon S3 User Guide, "Conditional writes"; S3 is strongly consistent, so
-//! that what was saved is read at once.
+//! S3 refuses a save whose `ETag` is no longer the stored one, and that alone keeps two
+//! writers apart. It makes a save that goes wrong hard, though: when a save was throttled,
+//! broken or not answered, nobody knows whether it happened, and one that is simply sent
+//! again may be told that somebody else was there, which was itself. So the SDK may not send
+//! a save again; it is done here, and only after the stored object was read. If that is what
+//! was to be saved, it is saved. If it is what was there before, the save is sent again,
+//! under the same condition, so that of all tries at most one changes anything, even one
+//! that comes late. If it is something else, somebody else saved.
+//!
+//! Sources: Amazon S3 User Guide, "Conditional writes" (409 asks for another try, after a
+//! look at what is stored); S3 is strongly consistent, so that what was saved is read at once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -15,19 +24,21 @@ use portcullis_remediation::{SaveError, StoreError, Version};
 
 use crate::connection::Connection;
 use crate::failure::{Fate, failure};
+use crate::patience::{MOST_TRIES, back_off, patiently};
 
-/// How often a read is tried by the SDK.
-const READ_TRIES: u32 = 3;
-
-/// Most time for one write: long enough for the largest state on a slow line.
+/// Most time for one write: long enough for the largest state on a slow line. No other try
+/// of it begins later than that after the first.
 const WRITE_TIME: Duration = Duration::from_mins(2);
+
+/// How often the content of an object that answers is asked for, when it does not come whole.
+const BODIES: u32 = 5;
 
 /// A bucket, to read and to write.
 #[derive(Debug)]
 pub(crate) struct S3Place {
-    pub(crate) reads: Client,
-    pub(crate) writes: Client,
-    pub(crate) bucket: String,
+    reads: Client,
+    writes: Client,
+    bucket: String,
 }
 
 impl S3Place {
@@ -37,42 +48,137 @@ impl S3Place {
             Builder::from(&connection.config)
                 .force_path_style(connection.path_style)
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+                .retry_config(RetryConfig::disabled())
         };
-        let retry = RetryConfig::standard().with_max_attempts(READ_TRIES);
         let patience = TimeoutConfig::builder().operation_attempt_timeout(WRITE_TIME).build();
         Self {
-            reads: Client::from_conf(config().retry_config(retry).build()),
-            // A second try of a save that went through would be told that somebody
-            // changed the object.
-            writes: Client::from_conf(
-                config().retry_config(RetryConfig::disabled()).timeout_config(patience).build(),
-            ),
+            reads: Client::from_conf(config().build()),
+            writes: Client::from_conf(config().timeout_config(patience).build()),
             bucket: bucket.to_owned(),
         }
     }
 
+    /// An object as errors name it.
+    pub(crate) fn place(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.bucket)
+    }
+
     /// An object's content and `ETag`; `None` when there is none.
     pub(crate) async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, String)>, StoreError> {
-        let place = format!("s3://{}/{key}", self.bucket);
-        let output = match self.reads.get_object().bucket(&self.bucket).key(key).send().await {
-            Ok(output) => output,
-            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => {
+        let ask = async || self.reads.get_object().bucket(&self.bucket).key(key).send().await;
+        for _ in 0..BODIES {
+            let found = patiently(async || match ask().await {
+                Ok(output) => Ok(Some(output)),
+                Err(error)
+                    if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) =>
+                {
+                    Ok(None)
+                }
+                Err(error) => {
+                    let (fate, _, text) = failure(&error);
+                    Err((fate, StoreError(format!("{}: {text}", self.place(key)))))
+                }
+            });
+            let Some(output) = found.await? else {
                 return Ok(None);
+            };
+            let tag = output.e_tag().unwrap_or_default().to_owned();
+            // The SDK holds it against its length and its checksum.
+            if let Ok(bytes) = output.body.collect().await {
+                return Ok(Some((bytes.to_vec(), tag)));
             }
-            Err(error) => return Err(StoreError(format!("{place}: {}", failure(&error).2))),
-        };
-        let tag = output.e_tag().unwrap_or_default().to_owned();
-        let bytes = output.body.collect().await;
-        let bytes = bytes.map_err(|_| StoreError(format!("{place}: the object ended early")))?;
-        Ok(Some((bytes.to_vec(), tag)))
+        }
+        Err(StoreError(format!("{}: the object ended early", self.place(key))))
+    }
+
+    /// Keys that begin so, sorted.
+    pub(crate) async fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut keys = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let page = patiently(async || {
+                let call = self.reads.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+                call.set_continuation_token(token.clone()).send().await.map_err(|error| {
+                    let (fate, _, text) = failure(&error);
+                    (fate, StoreError(format!("{}: {text}", self.place(prefix))))
+                })
+            });
+            let page = page.await?;
+            keys.extend(
+                page.contents().iter().filter_map(|object| object.key().map(str::to_owned)),
+            );
+            token = page.next_continuation_token().map(str::to_owned);
+            if token.is_none() {
+                keys.sort();
+                return Ok(keys);
+            }
+        }
     }
 
     /// Replaces an object if it still is what it was: `None` means that there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`SaveError::Conflict`] when something else is there: instead of what was to be
+    /// saved, or over it.
     pub(crate) async fn replace(
         &self,
         key: &str,
         content_type: &str,
         content: Vec<u8>,
+        replaces: Option<&Version>,
+    ) -> Result<Version, SaveError> {
+        let begun = Instant::now();
+        let mut failures = 0;
+        loop {
+            let error = match self.put(key, content_type, &content, replaces).await {
+                Ok(version) => return Ok(version),
+                Err(SaveError::Unknown(text)) => text,
+                Err(certain) if failures == 0 => return Err(certain),
+                // What refuses this try may be the doing of one before.
+                Err(refusal) => refusal.to_string(),
+            };
+            failures += 1;
+            if failures >= MOST_TRIES || begun.elapsed() > WRITE_TIME {
+                return Err(SaveError::Unknown(error));
+            }
+            back_off(failures).await;
+            match self.get(key).await {
+                Ok(Some((stored, tag))) if stored == content => return Ok(Version(tag)),
+                Ok(found) => {
+                    if found.map(|(_, tag)| Version(tag)).as_ref() != replaces {
+                        return Err(SaveError::Conflict);
+                    }
+                }
+                Err(StoreError(unread)) => {
+                    return Err(SaveError::Unknown(format!("{error}; then {unread}")));
+                }
+            }
+        }
+    }
+
+    /// Stores an object that never changes; one that is there already is left as it is.
+    pub(crate) async fn store_once(
+        &self,
+        key: &str,
+        content_type: &str,
+        content: &[u8],
+    ) -> Result<(), StoreError> {
+        let named = |fate, text| Err((fate, StoreError(format!("{}: {text}", self.place(key)))));
+        patiently(async || match self.put(key, content_type, content, None).await {
+            Ok(_) | Err(SaveError::Conflict) => Ok(()),
+            Err(SaveError::Refused(text)) => named(Fate::Refused, text),
+            Err(SaveError::Unknown(text)) => named(Fate::Unknown, text),
+        })
+        .await
+    }
+
+    /// One try.
+    async fn put(
+        &self,
+        key: &str,
+        content_type: &str,
+        content: &[u8],
         replaces: Option<&Version>,
     ) -> Result<Version, SaveError> {
         let call = self
@@ -81,7 +187,7 @@ impl S3Place {
             .bucket(&self.bucket)
             .key(key)
             .content_type(content_type)
-            .body(ByteStream::from(content));
+            .body(ByteStream::from(content.to_vec()));
         let call = match replaces {
             Some(Version(tag)) => call.if_match(tag),
             None => call.if_none_match("*"),
@@ -94,10 +200,12 @@ impl S3Place {
             Err(error) => {
                 let status = error.raw_response().map_or(0, |response| response.status().as_u16());
                 let (fate, code, text) = failure(&error);
-                // What is gone was deleted by somebody; 409 is a race of two saves.
+                // What is gone was deleted by somebody.
                 let is_gone = status == 404 && code.as_deref() == Some("NoSuchKey");
                 Err(match fate {
-                    _ if matches!(status, 409 | 412) || is_gone => SaveError::Conflict,
+                    _ if status == 412 || is_gone => SaveError::Conflict,
+                    // Two saves met, and this one may be made again.
+                    _ if status == 409 => SaveError::Unknown(text),
                     Fate::Refused => SaveError::Refused(text),
                     Fate::Throttled | Fate::Unknown => SaveError::Unknown(text),
                 })

@@ -25,9 +25,7 @@ use portcullis_remediation::{
 use crate::connection::Connection;
 use crate::failure::{Fate, failure};
 use crate::pace::Pace;
-
-/// How often a read is tried by the SDK. Reads change nothing, so it may.
-const READ_TRIES: u32 = 3;
+use crate::patience::tries;
 
 /// An IP set as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +58,7 @@ impl WafIpSets {
             Client::from_conf(config.retry_config(retry).build())
         };
         Self {
-            reads: client(RetryConfig::standard().with_max_attempts(READ_TRIES)),
+            reads: client(tries()),
             // A second try of an update that went through would be told that somebody
             // changed the set.
             writes: client(RetryConfig::disabled()),

@@ -71,7 +71,8 @@ pub struct StoreError(pub String);
 /// Why a ledger was not saved, or may not have been.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SaveError {
-    /// The stored version is another one than was read. It was not saved.
+    /// The stored version is another one than was read, and not what was to be saved: that
+    /// was not saved, or somebody else has read it and saved over it.
     #[error("somebody else changed the ledger after it was read")]
     Conflict,
     /// It may have been saved, or may be saved yet.

@@ -21,7 +21,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 use super::error::{Asked, ObjectError};
-use super::{Bucket, Listed, MOST_FAILURES, back_off};
+use super::{Bucket, Listed, MOST_FAILURES};
+use crate::patience::back_off;
 
 /// What reading ahead may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

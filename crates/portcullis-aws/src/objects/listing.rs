@@ -10,7 +10,8 @@ use portcullis_ingest::Timestamp;
 use tokio::task::JoinSet;
 
 use super::error::{Asked, ObjectError};
-use super::{Bucket, MOST_FAILURES, Span, back_off};
+use super::{Bucket, MOST_FAILURES, Span};
+use crate::patience::back_off;
 
 /// Calls under way at a time.
 const MOST_CALLS: usize = 16;

@@ -76,10 +76,3 @@ impl Bucket {
 ///
 /// With three calls in ten throttled, one call in a million meets twelve.
 const MOST_FAILURES: u32 = 12;
-
-/// Waits before the next try: longer each time, and never the same for two.
-async fn back_off(failures: u32) {
-    let most = 100_u64.saturating_mul(1 << failures.min(6)).min(5_000);
-    let milliseconds = most / 2 + fastrand::u64(0..=most / 2);
-    tokio::time::sleep(std::time::Duration::from_millis(milliseconds)).await;
-}
