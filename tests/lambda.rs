@@ -27,8 +27,8 @@ const AT: &str = "2025-11-04T09:20:00Z";
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What Lambda is to the program: it asks for the next invocation, and answers it.
-struct RuntimeApi {
-    address: SocketAddr,
+pub struct RuntimeApi {
+    pub address: SocketAddr,
     waiting: Arc<Mutex<VecDeque<Value>>>,
     answers: mpsc::Receiver<(String, Value)>,
     /// Of an invocation, from when it is handed over.
@@ -44,7 +44,7 @@ struct Served {
 }
 
 impl RuntimeApi {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let (waiting, time) = (Arc::default(), Arc::new(Mutex::new(Duration::from_mins(5))));
         let (told, answers) = mpsc::channel();
         let served = Served { waiting: Arc::clone(&waiting), answers: told, time: time.clone() };
@@ -71,7 +71,7 @@ impl RuntimeApi {
 
     /// Invokes, and waits for the answer: `response` or `error`, and what it says.
     #[track_caller]
-    fn invoke(&self, event: Value) -> (String, Value) {
+    pub fn invoke(&self, event: Value) -> (String, Value) {
         self.waiting.lock().expect("whole").push_back(event);
         self.answers.recv_timeout(PATIENCE).expect("the program answers")
     }
@@ -176,14 +176,14 @@ fn command(world: &World) -> Command {
     command
 }
 
-fn recorded(name: &str) -> Value {
+pub fn recorded(name: &str) -> Value {
     let path = workspace().join("tests/lambda").join(name);
     let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&text).expect("a recorded event is JSON")
 }
 
 /// The recorded batch with these messages, named `0`, `1` and so on.
-fn batch(bodies: &[&str]) -> Value {
+pub fn batch(bodies: &[&str]) -> Value {
     let mut event = recorded("batch.json");
     let record = event["Records"][0].clone();
     let filled = bodies.iter().enumerate().map(|(number, body)| {
@@ -196,7 +196,7 @@ fn batch(bodies: &[&str]) -> Value {
     event
 }
 
-fn response(again: &[&str]) -> (String, Value) {
+pub fn response(again: &[&str]) -> (String, Value) {
     let again: Vec<Value> = again.iter().map(|id| json!({"itemIdentifier": id})).collect();
     ("response".to_owned(), json!({"batchItemFailures": again}))
 }

@@ -18,6 +18,8 @@ mod export;
 mod faults;
 mod findings_file;
 mod formats;
+#[cfg(feature = "lambda")]
+mod functions;
 mod keeping;
 mod kill_loop;
 #[cfg(feature = "lambda")]

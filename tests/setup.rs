@@ -78,8 +78,8 @@ fn what_is_missing_or_wrong_is_told_at_once_and_is_wrong_usage() {
 }
 
 /// A fake AWS with what the written template makes, and a log with an attack in it.
-struct Built {
-    world: World,
+pub struct Built {
+    pub world: World,
     template: Value,
     /// ARNs of the sets that block, and of those that count.
     sets: [String; 2],
@@ -91,7 +91,7 @@ impl Built {
     }
 
     /// With more options of `init`.
-    fn of(mode: &str, options: &[&str]) -> Self {
+    pub fn of(mode: &str, options: &[&str]) -> Self {
         let built = Self::silent(mode, options);
         let log = attacks("203.0.113.9", 20) + &honest("198.51.100.7", 40);
         // Without a date, by which `run` would pass over what is older than its lookback.
@@ -115,9 +115,12 @@ impl Built {
         }
         let out = format!("--out={}", world.files.path("setup"));
         let mode = format!("--mode={mode}");
-        let options = FARGATE.into_iter().filter(|option| *option != "--mode=enforce");
-        let options = options.chain([&*out, &*mode]);
-        let options = options.chain(more_options.iter().copied());
+        let given: Vec<&str> =
+            [&*out, &*mode].into_iter().chain(more_options.iter().copied()).collect();
+        let name = |option: &'_ str| option.split('=').next().unwrap_or_default().to_owned();
+        let is_given_again = |option: &&str| given.iter().any(|one| name(one) == name(option));
+        let options = FARGATE.into_iter().filter(|option| !is_given_again(option));
+        let options = options.chain(given.iter().copied());
         portcullis(options).run().expect_code(0);
         let template = world.files.path("setup/cloudformation/portcullis.json");
         let template = fs::read(template).expect("it was written");
@@ -132,7 +135,7 @@ impl Built {
         self.properties(id)["BucketName"].as_str().expect("a name").to_owned()
     }
 
-    fn logs(&self) -> String {
+    pub fn logs(&self) -> String {
         self.bucket("LogsBucket")
     }
 
@@ -140,7 +143,7 @@ impl Built {
         self.bucket("LedgerBucket")
     }
 
-    fn properties(&self, resource: &str) -> &Value {
+    pub fn properties(&self, resource: &str) -> &Value {
         &self.template["Resources"][resource]["Properties"]
     }
 
@@ -156,25 +159,39 @@ impl Built {
         let words = words.iter().map(|word| word.as_str().expect("a word"));
         let words = words.chain(["--at", AT]).chain(more.iter().copied());
         let mut run = with_dummy_credentials(portcullis(words));
-        for variable in container["Environment"].as_array().expect("variables") {
-            let (name, value) = (variable["Name"].as_str().expect("a name"), &variable["Value"]);
-            run = match value["Fn::GetAtt"][0].as_str() {
-                Some(role) => run.env(name, &format!("arn:aws:iam::1:role/{}", self.role(role))),
-                None if name == "PORTCULLIS_REGION" => {
-                    run.env(name, value.as_str().expect("a region"))
-                }
-                None => run,
-            };
+        let variables = container["Environment"].as_array().expect("variables").iter();
+        let variables = variables
+            .map(|variable| (variable["Name"].as_str().expect("a name"), &variable["Value"]));
+        for (name, value) in self.environment(variables) {
+            run = run.env(&name, &value);
         }
-        run.env("PORTCULLIS_CONFIG", &self.world.files.path("setup/portcullis.toml"))
-            .env("PORTCULLIS_ENDPOINT_URL", &self.world.fake.url())
-            .env("PORTCULLIS_SETS", &self.sets[0])
-            .env("PORTCULLIS_CANARY_SETS", &self.sets[1])
-            .run()
+        run.run()
+    }
+
+    /// Variables of the template as they are when it is built, and what they do not say
+    /// here: where the fake is, and where the configuration is that an image holds.
+    pub fn environment<'v>(
+        &self,
+        variables: impl Iterator<Item = (&'v str, &'v Value)>,
+    ) -> Vec<(String, String)> {
+        let built = variables.map(|(name, value)| {
+            let value = match (name, value["Fn::GetAtt"][0].as_str()) {
+                ("PORTCULLIS_SETS", _) => self.sets[0].clone(),
+                ("PORTCULLIS_CANARY_SETS", _) => self.sets[1].clone(),
+                (_, Some(role)) => format!("arn:aws:iam::1:role/{}", self.role(role)),
+                (_, None) => value.as_str().expect("a text").to_owned(),
+            };
+            (name.to_owned(), value)
+        });
+        let beside = [
+            ("PORTCULLIS_CONFIG", self.world.files.path("setup/portcullis.toml")),
+            ("PORTCULLIS_ENDPOINT_URL", self.world.fake.url()),
+        ];
+        built.chain(beside.map(|(name, value)| (name.to_owned(), value))).collect()
     }
 
     /// The name of a role of the template.
-    fn role(&self, id: &str) -> &str {
+    pub fn role(&self, id: &str) -> &str {
         self.properties(id)["RoleName"].as_str().expect("a name")
     }
 
@@ -185,7 +202,7 @@ impl Built {
     }
 
     /// Holds what calls needed against what their role allows; gives the actions of both.
-    fn check(&self, role: &str, needed: &BTreeSet<Permission>) -> [BTreeSet<String>; 2] {
+    pub fn check(&self, role: &str, needed: &BTreeSet<Permission>) -> [BTreeSet<String>; 2] {
         let allowed = self.allowed(role);
         for one in needed {
             let is_allowed = allowed.iter().any(|allowed| covers(allowed, one));
@@ -196,7 +213,7 @@ impl Built {
 
     /// What a role is allowed: actions with names of sets, of buckets, or of keys whose end
     /// may be a star.
-    fn allowed(&self, role: &str) -> BTreeSet<Permission> {
+    pub fn allowed(&self, role: &str) -> BTreeSet<Permission> {
         let document = &self.properties(&format!("{role}Policy"))["PolicyDocument"];
         let mut allowed = BTreeSet::new();
         for statement in document["Statement"].as_array().expect("statements") {
@@ -212,6 +229,9 @@ impl Built {
 
     /// The name that a reference to an ARN stands for.
     fn named(&self, resource: &Value) -> String {
+        if let Some(arn) = resource.as_str() {
+            return arn.to_owned();
+        }
         let (id, rest) = match resource["Fn::Sub"].as_str() {
             Some(text) => {
                 let (id, rest) = text.trim_start_matches("${").split_once(".Arn}").expect("an ARN");
@@ -220,7 +240,7 @@ impl Built {
             None => (resource["Fn::GetAtt"][0].as_str().expect("a resource"), ""),
         };
         let properties = self.properties(id);
-        let names = ["BucketName", "QueueName", "Name"];
+        let names = ["BucketName", "QueueName", "RoleName", "Name"];
         let name = names.iter().find_map(|name| properties.get(*name));
         name.and_then(Value::as_str).expect("a name").to_owned() + rest
     }

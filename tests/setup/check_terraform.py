@@ -51,6 +51,17 @@ TYPES = {
         "arn"),
     "aws_scheduler_schedule": (
         "schedule_expression flexible_time_window target", "name", ""),
+    "aws_lambda_function": (
+        "function_name role",
+        "package_type image_uri architectures memory_size timeout "
+        "reserved_concurrent_executions image_config environment logging_config",
+        "arn function_name"),
+    "aws_lambda_function_event_invoke_config": (
+        "function_name", "maximum_event_age_in_seconds maximum_retry_attempts qualifier", ""),
+    "aws_lambda_event_source_mapping": (
+        "function_name",
+        "event_source_arn batch_size maximum_batching_window_in_seconds function_response_types "
+        "depends_on", ""),
     "aws_ecs_service": (
         "name",
         "cluster task_definition launch_type desired_count deployment_minimum_healthy_percent "
@@ -67,8 +78,8 @@ TYPES = {
         "name log_group_name pattern metric_transformation", "", ""),
     "aws_cloudwatch_metric_alarm": (
         "alarm_name comparison_operator evaluation_periods",
-        "alarm_description namespace metric_name statistic threshold period treat_missing_data "
-        "alarm_actions", ""),
+        "alarm_description namespace metric_name dimensions statistic threshold period "
+        "treat_missing_data alarm_actions", ""),
 }
 
 # `*`, `s3:*`, `s3:Get*`: an action or a resource that is not named.

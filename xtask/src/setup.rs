@@ -18,11 +18,13 @@ const POLICY_CHECKS: &str = "CKV_AWS_1,CKV_AWS_40,CKV_AWS_49,CKV_AWS_60,CKV_AWS_
      CKV_AWS_286,CKV_AWS_287,CKV_AWS_288,CKV_AWS_289,CKV_AWS_290,CKV_AWS_355,CKV2_AWS_40";
 
 /// Setups that between them write everything there is to write.
-const SETUPS: [&[&str]; 6] = [
+const SETUPS: [&[&str]; 8] = [
     &["--mode=observe"],
     &["--mode=canary", "--web-acl=existing", "--leave-stage"],
     &["--mode=enforce", "--alarm-email=oncall@example.com"],
     &["--mode=enforce", "--watch"],
+    &["--mode=observe", "--schedule=lambda", "--alarm-email=oncall@example.com"],
+    &["--mode=enforce", "--schedule=lambda", "--watch", "--every=5"],
     &["--watch", "--schedule=host", "--trust=arn:aws:iam::111122223333:role/scanner"],
     &["--mode=suggest", "--schedule=host", "--trust=arn:aws:iam::111122223333:role/scanner"],
 ];

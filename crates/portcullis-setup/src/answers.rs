@@ -63,6 +63,11 @@ pub enum RunnerAnswers {
         /// Security groups that let calls out.
         security_groups: Vec<String>,
     },
+    /// AWS Lambda.
+    Lambda {
+        /// The functions' image.
+        image: String,
+    },
 }
 
 /// How far a target is trusted to change without a person; the modes of `portcullis.toml`.
@@ -114,6 +119,11 @@ pub enum Runner {
         /// Security groups, sorted.
         security_groups: Vec<String>,
     },
+    /// AWS Lambda.
+    Lambda {
+        /// The functions' image.
+        image: String,
+    },
 }
 
 /// Answers that were checked: whatever is made of them is well-formed.
@@ -164,6 +174,17 @@ pub enum AnswerError {
          trusted"
     )]
     NobodyTrusted,
+    /// Lambda could not fetch the image.
+    #[error(
+        "Lambda runs images of Amazon ECR in its own region, such as \
+         111122223333.dkr.ecr.{region}.amazonaws.com/portcullis:0.1.0, and not `{image}`"
+    )]
+    ImageElsewhere {
+        /// What was given.
+        image: String,
+        /// The functions' region.
+        region: String,
+    },
     /// A list that needs an entry has none.
     #[error("Fargate needs at least one {0}")]
     Missing(&'static str),
@@ -193,22 +214,34 @@ impl Setup {
         check(&SINCE_HOURS, &answers.since_hours.to_string());
         answers.trusted.iter().for_each(|arn| check(&PRINCIPAL, arn));
         answers.alarm_email.iter().for_each(|email| check(&EMAIL, email));
-        if let RunnerAnswers::Fargate { image, subnets, security_groups } = &answers.runner {
-            check(&IMAGE, image);
-            for id in subnets {
-                check(&SUBNET, id);
+        match &answers.runner {
+            RunnerAnswers::Fargate { image, subnets, security_groups } => {
+                check(&IMAGE, image);
+                for id in subnets {
+                    check(&SUBNET, id);
+                }
+                for id in security_groups {
+                    check(&SECURITY_GROUP, id);
+                }
+                if subnets.is_empty() {
+                    errors.push(AnswerError::Missing("subnet"));
+                }
+                if security_groups.is_empty() {
+                    errors.push(AnswerError::Missing("security group"));
+                }
             }
-            for id in security_groups {
-                check(&SECURITY_GROUP, id);
+            RunnerAnswers::Lambda { image } => {
+                check(&IMAGE, image);
+                if !image.contains(&format!(".dkr.ecr.{}.", answers.region)) {
+                    let (image, region) = (image.clone(), answers.region.clone());
+                    errors.push(AnswerError::ImageElsewhere { image, region });
+                }
             }
-            if subnets.is_empty() {
-                errors.push(AnswerError::Missing("subnet"));
+            RunnerAnswers::Host => {
+                if answers.trusted.is_empty() {
+                    errors.push(AnswerError::NobodyTrusted);
+                }
             }
-            if security_groups.is_empty() {
-                errors.push(AnswerError::Missing("security group"));
-            }
-        } else if answers.trusted.is_empty() {
-            errors.push(AnswerError::NobodyTrusted);
         }
         if answers.mode.applies() && answers.never_block.is_empty() {
             errors.push(AnswerError::NobodyProtected(answers.mode));
@@ -223,6 +256,7 @@ impl Setup {
                 subnets: sorted(subnets),
                 security_groups: sorted(security_groups),
             },
+            RunnerAnswers::Lambda { image } => Runner::Lambda { image: image.clone() },
         };
         let networks: BTreeSet<IpNet> = answers.never_block.iter().map(IpNet::trunc).collect();
         Ok(Self {

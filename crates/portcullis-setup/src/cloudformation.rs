@@ -8,6 +8,7 @@
 //! lines in the template change.
 
 mod firewall;
+mod function;
 mod queue;
 mod schedule;
 
@@ -29,6 +30,7 @@ pub(crate) fn files(setup: &Setup) -> Vec<File> {
     roles(&mut resources, setup);
     firewall::firewall(&mut resources, setup);
     schedule::schedule(&mut resources, setup);
+    function::write(&mut resources, setup);
     if setup.watches {
         queue::queue(&mut resources, setup);
     }

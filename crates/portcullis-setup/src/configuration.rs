@@ -25,8 +25,8 @@ fn configuration(setup: &Setup) -> String {
         names.join(", ")
     };
     let how_sets_are_named = match setup.runner {
-        Runner::Fargate { .. } => {
-            "# The scheduled tasks are given the ARNs of the sets in PORTCULLIS_SETS, which wins\n\
+        Runner::Fargate { .. } | Runner::Lambda { .. } => {
+            "# What the schedule starts is given the ARNs of the sets in PORTCULLIS_SETS, which wins\n\
              # over the names here.\n"
         }
         Runner::Host => {

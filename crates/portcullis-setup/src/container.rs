@@ -106,7 +106,7 @@ pub(crate) fn fargate(setup: &Setup) -> Option<Fargate<'_>> {
 /// What `run` says of itself at its end, when it did all that it should, but for logs that
 /// could not be read or are left for the next run. Without any request in the lookback the
 /// log has fallen silent, and nobody is protected by a run that ended well.
-const RUN_SUCCESS: &str = "{ ($.exit = 0 || $.exit = 3) && $.analysis.requests > 0 }";
+pub(crate) const RUN_SUCCESS: &str = "{ ($.exit = 0 || $.exit = 3) && $.analysis.requests > 0 }";
 
 /// `expire` ends with a line of this in it.
 fn carried_out(setup: &Setup) -> String {
@@ -115,12 +115,27 @@ fn carried_out(setup: &Setup) -> String {
 
 /// The roles of `run`, by the variables that name them: one for logs and state, another for
 /// the target. Where no set is changed, the first does for both.
-fn run_roles(setup: &Setup) -> Vec<(&'static str, Attribute)> {
+pub(crate) fn run_roles(setup: &Setup) -> Vec<(&'static str, Attribute)> {
     if setup.mode.applies() {
         vec![("PORTCULLIS_ASSUME_ROLE", APPLY_ROLE), ("PORTCULLIS_SOURCE_ROLE", READ_ROLE)]
     } else {
         vec![("PORTCULLIS_ASSUME_ROLE", READ_ROLE)]
     }
+}
+
+/// What the program is told by its environment: roles, region, and the sets by their ARNs,
+/// which hold their ids, so that nobody needs to list them. Sorted by name.
+pub(crate) fn environment(
+    setup: &Setup,
+    roles: &[(&'static str, Attribute)],
+) -> Vec<(&'static str, Text)> {
+    let mut environment: Vec<(&str, Text)> =
+        roles.iter().map(|(variable, role)| (*variable, (*role).into())).collect();
+    environment.push(("PORTCULLIS_CANARY_SETS", Text::from(CANARY_V4) + "," + CANARY_V6));
+    environment.push(("PORTCULLIS_REGION", Text::from(setup.region.as_str())));
+    environment.push(("PORTCULLIS_SETS", Text::from(V4) + "," + V6));
+    environment.sort_by_key(|(variable, _)| *variable);
+    environment
 }
 
 /// A container as both languages have it; CloudFormation capitalises the keys.
@@ -131,13 +146,7 @@ fn container(
     roles: &[(&'static str, Attribute)],
     command: &[&str],
 ) -> Value {
-    let mut environment: Vec<(&str, Text)> =
-        roles.iter().map(|(variable, role)| (*variable, (*role).into())).collect();
-    // ARNs hold the ids of the sets, so that nobody needs to list them.
-    environment.push(("PORTCULLIS_CANARY_SETS", Text::from(CANARY_V4) + "," + CANARY_V6));
-    environment.push(("PORTCULLIS_REGION", Text::from(setup.region.as_str())));
-    environment.push(("PORTCULLIS_SETS", Text::from(V4) + "," + V6));
-    let environment: Vec<Value> = environment
+    let environment: Vec<Value> = environment(setup, roles)
         .into_iter()
         .map(|(name, value)| json!({"name": name, "value": value}))
         .collect();
@@ -175,13 +184,22 @@ pub(crate) fn files(setup: &Setup) -> Vec<File> {
         Mode::Canary | Mode::Enforce => "plans and applies",
     };
     let version = env!("CARGO_PKG_VERSION");
+    // Lambda takes one manifest for one machine, and no list with a statement of provenance.
+    let (build, why) = match setup.runner {
+        Runner::Lambda { .. } => (
+            "docker build --platform linux/amd64 --provenance=false",
+            "# Lambda takes images of one machine without a provenance beside them.\n",
+        ),
+        Runner::Fargate { .. } | Runner::Host => ("docker build", ""),
+    };
     let text = format!(
         "# The program with the configuration of this setup, which {mode}.\n\
          #\n\
-         #   docker build --tag portcullis:{version} SOURCE_OF_PORTCULLIS\n\
-         #   docker build --tag IMAGE .\n\
+         #   {build} --tag portcullis:{version} SOURCE_OF_PORTCULLIS\n\
+         #   {build} --tag IMAGE .\n\
          #\n\
          # The first command builds the program's own image from its source, the second this one.\n\
+         {why}\
          FROM portcullis:{version}\n\
          COPY portcullis.toml never-block.txt /etc/portcullis/\n\
          ENV PORTCULLIS_CONFIG=/etc/portcullis/portcullis.toml\n\

@@ -19,6 +19,7 @@ mod cloudformation;
 mod configuration;
 mod container;
 pub mod doctor;
+mod function;
 mod hcl;
 mod host;
 mod names;

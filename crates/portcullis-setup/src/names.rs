@@ -42,6 +42,8 @@ attributes! {
     SCAN_TASK = "aws_ecs_task_definition.scan.arn", "ScanTask";
     EXPIRE_TASK = "aws_ecs_task_definition.expire.arn", "ExpireTask";
     WATCH_TASK = "aws_ecs_task_definition.watch.arn", "WatchTask";
+    SCAN_FUNCTION = "aws_lambda_function.scan.arn", "ScanFunction.Arn";
+    EXPIRE_FUNCTION = "aws_lambda_function.expire.arn", "ExpireFunction.Arn";
     QUEUE = "aws_sqs_queue.objects.arn", "ObjectsQueue.Arn";
     V4 = "aws_wafv2_ip_set.v4.arn", "SetV4.Arn";
     V6 = "aws_wafv2_ip_set.v6.arn", "SetV6.Arn";

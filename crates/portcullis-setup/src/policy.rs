@@ -20,9 +20,9 @@ use serde_json::{Value, json};
 
 use crate::answers::{Mode, Runner, Setup};
 use crate::names::{
-    ACCESS, APPLY_ROLE, CANARY_V4, CANARY_V6, CLUSTER, EXECUTION_ROLE, EXPIRE_ROLE, EXPIRE_TASK,
-    FAILED, LEDGER, LEDGERS, LOGS, QUEUE, READ_ROLE, RULE_GROUP, RUNNER_ROLE, SCAN_TASK, STATE,
-    STREAM, V4, V6, WAF_LOGS, WEB_ACL,
+    ACCESS, APPLY_ROLE, CANARY_V4, CANARY_V6, CLUSTER, EXECUTION_ROLE, EXPIRE_FUNCTION,
+    EXPIRE_ROLE, EXPIRE_TASK, FAILED, LEDGER, LEDGERS, LOGS, QUEUE, READ_ROLE, RULE_GROUP,
+    RUNNER_ROLE, SCAN_FUNCTION, SCAN_TASK, STATE, STREAM, V4, V6, WAF_LOGS, WEB_ACL,
 };
 use crate::text::{Attribute, Text};
 
@@ -74,7 +74,7 @@ pub(crate) fn roles(setup: &Setup) -> Vec<Role> {
             cloudformation: "ExpireRole",
             description: "portcullis expire: takes out what is over, sees no logs",
             trust: trusting_users(setup, None),
-            policy: expire(),
+            policy: expire(setup),
             managed: None,
         },
     ];
@@ -92,11 +92,7 @@ pub(crate) fn roles(setup: &Setup) -> Vec<Role> {
             cloudformation: "RunnerRole",
             description: "the scheduled task: may become read or apply, nothing else",
             trust: trusting_service(setup, "ecs-tasks.amazonaws.com"),
-            policy: document(&[allow(
-                "BecomeReadOrApply",
-                &["sts:AssumeRole"],
-                &[READ_ROLE.into(), APPLY_ROLE.into()],
-            )]),
+            policy: document(&[become_read_or_apply()]),
             managed: None,
         });
         roles.push(Role {
@@ -121,6 +117,24 @@ pub(crate) fn roles(setup: &Setup) -> Vec<Role> {
             managed: None,
         });
     }
+    if let Runner::Lambda { .. } = setup.runner {
+        roles.push(Role {
+            name: "runner",
+            cloudformation: "RunnerRole",
+            description: "the function: may become read or apply, and write its output",
+            trust: trusting_lambda(),
+            policy: function(setup),
+            managed: None,
+        });
+        roles.push(Role {
+            name: "schedule",
+            cloudformation: "ScheduleRole",
+            description: "EventBridge Scheduler calls the two functions",
+            trust: trusting_service(setup, "scheduler.amazonaws.com"),
+            policy: call_functions(),
+            managed: None,
+        });
+    }
     roles
 }
 
@@ -141,7 +155,8 @@ fn read(setup: &Setup) -> Value {
         read_ledger(),
         allow("KeepState", &["s3:GetObject", "s3:PutObject"], &state()),
     ];
-    if setup.watches {
+    // Lambda takes the messages by the role of its function.
+    if setup.watches && !matches!(setup.runner, Runner::Lambda { .. }) {
         let taking = ["sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"];
         statements.push(allow("TakeMessages", &taking, &[QUEUE.into()]));
     }
@@ -183,22 +198,28 @@ fn apply(mode: Mode) -> Value {
         Mode::Canary => vec![CANARY_V4.into(), CANARY_V6.into()],
         Mode::Observe | Mode::Suggest | Mode::Enforce => vec![V4.into(), V6.into()],
     };
-    change(&changed)
+    document(&change(&changed))
 }
 
-fn expire() -> Value {
-    change(&all_sets())
+/// A function writes its own output, so the role of the one that ends blocks is the only one
+/// of the three that may.
+fn expire(setup: &Setup) -> Value {
+    let mut statements = change(&all_sets());
+    if let Runner::Lambda { .. } = setup.runner {
+        statements.push(write_output(setup, &["expire"]));
+    }
+    document(&statements)
 }
 
-fn change(sets: &[Text]) -> Value {
-    document(&[
+fn change(sets: &[Text]) -> Vec<Value> {
+    vec![
         allow("ReadSets", &["wafv2:GetIPSet"], &all_sets()),
         allow("ChangeSets", &["wafv2:UpdateIPSet"], sets),
         list_ledger(),
         read_ledger(),
         // The kill switch is not among what it writes.
         allow("WriteLedger", &["s3:PutObject"], &[ledger("/ledger.json"), ledger("/audit/*")]),
-    ])
+    ]
 }
 
 fn list_ledger() -> Value {
@@ -238,11 +259,36 @@ fn delivery(setup: &Setup) -> Value {
 fn execution(setup: &Setup) -> Value {
     let groups: &[&str] =
         if setup.watches { &["scan", "expire", "watch"] } else { &["scan", "expire"] };
+    document(&[write_output(setup, groups)])
+}
+
+/// To write into these log groups.
+fn write_output(setup: &Setup, groups: &[&str]) -> Value {
     let streams: Vec<Text> = groups
         .iter()
         .map(|of| Text::from(format!("{}:log-stream:*", setup.log_group_arn(of)).as_str()))
         .collect();
-    document(&[allow("WriteOutput", &["logs:CreateLogStream", "logs:PutLogEvents"], &streams)])
+    allow("WriteOutput", &["logs:CreateLogStream", "logs:PutLogEvents"], &streams)
+}
+
+/// The function that reads: Lambda itself takes the messages for it, by its role.
+fn function(setup: &Setup) -> Value {
+    let mut statements = vec![become_read_or_apply(), write_output(setup, &["scan"])];
+    if setup.watches {
+        let taking = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"];
+        statements.push(allow("TakeMessages", &taking, &[QUEUE.into()]));
+    }
+    document(&statements)
+}
+
+fn become_read_or_apply() -> Value {
+    let both = [READ_ROLE.into(), APPLY_ROLE.into()];
+    allow("BecomeReadOrApply", &["sts:AssumeRole"], &both)
+}
+
+fn call_functions() -> Value {
+    let both = [SCAN_FUNCTION.into(), EXPIRE_FUNCTION.into()];
+    document(&[allow("CallFunctions", &["lambda:InvokeFunction"], &both)])
 }
 
 fn schedule() -> Value {
@@ -280,6 +326,16 @@ fn trusting_service(setup: &Setup, service: &str) -> Value {
     })])
 }
 
+/// Lambda shows no account when it takes a role. It takes one only for functions of the
+/// role's own account, whose maker may pass it on.
+fn trusting_lambda() -> Value {
+    document(&[json!({
+        "Effect": "Allow",
+        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    })])
+}
+
 /// Firehose shows the account it works for as an external id, as its guide asks.
 fn trusting_firehose(setup: &Setup) -> Value {
     document(&[json!({
@@ -299,7 +355,12 @@ fn trusting_users(setup: &Setup, runner: Option<Attribute>) -> Value {
         if let Some(role) = runner {
             principals.push(role.into());
         } else {
-            let service = trusting_service(setup, "ecs-tasks.amazonaws.com");
+            let service = match setup.runner {
+                Runner::Lambda { .. } => trusting_lambda(),
+                Runner::Fargate { .. } | Runner::Host => {
+                    trusting_service(setup, "ecs-tasks.amazonaws.com")
+                }
+            };
             statements.push(service["Statement"][0].clone());
         }
     }

@@ -9,15 +9,22 @@
 
 use serde_json::{Value, json};
 
-use crate::answers::Setup;
+use crate::answers::{Runner, Setup};
+use crate::function::timeout_seconds;
 use crate::names::QUEUE;
 
 /// Ending of the queue's name, and of the one for what nothing can be done with.
 pub(crate) const OBJECTS: &str = "objects";
 pub(crate) const ASIDE: &str = "objects-aside";
 
-/// Seconds that a message is kept from coming again; `watch` puts it off while it works.
-pub(crate) const VISIBILITY_SECONDS: u32 = 120;
+/// Seconds that a message is kept from coming again: `watch` puts it off while it works, and
+/// what Lambda asks for is six times as long as a call of its function may take.
+pub(crate) fn visibility_seconds(setup: &Setup) -> u32 {
+    match setup.runner {
+        Runner::Lambda { .. } => timeout_seconds(setup) * 6,
+        Runner::Fargate { .. } | Runner::Host => 120,
+    }
+}
 
 /// Seconds that a message waits for somebody: four days, in which a broken program is mended.
 pub(crate) const KEPT_SECONDS: u32 = 345_600;

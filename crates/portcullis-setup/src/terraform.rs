@@ -6,6 +6,7 @@
 //! and Terraform would empty the set at its next run.
 
 mod firewall;
+mod function;
 mod queue;
 mod schedule;
 
@@ -35,6 +36,9 @@ pub(crate) fn files(setup: &Setup) -> Vec<File> {
     }
     if let Runner::Fargate { .. } = setup.runner {
         files.push(File::new("terraform/schedule.tf", schedule::schedule(setup)));
+    }
+    if let Runner::Lambda { .. } = setup.runner {
+        files.push(File::new("terraform/functions.tf", function::functions_file(setup)));
     }
     files
 }

@@ -27,6 +27,11 @@ fn answers() -> Answers {
     }
 }
 
+fn lambda() -> RunnerAnswers {
+    let image = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/portcullis:0.1.0".to_owned();
+    RunnerAnswers::Lambda { image }
+}
+
 /// One setup for each choice that changes what is written.
 fn variants() -> Vec<Answers> {
     let mut variants = Vec::new();
@@ -34,6 +39,9 @@ fn variants() -> Vec<Answers> {
         variants.push(Answers { mode, ..answers() });
         variants.push(Answers { mode, watches: true, ..answers() });
         variants.push(Answers { mode, has_web_acl: true, leaves_stage: true, ..answers() });
+        for watches in [false, true] {
+            variants.push(Answers { mode, watches, runner: lambda(), ..answers() });
+        }
         variants.push(Answers {
             mode,
             runner: RunnerAnswers::Host,
@@ -301,6 +309,20 @@ fn blocking_by_itself_needs_somebody_to_protect_and_a_host_somebody_to_trust() {
     assert!(Setup::new(&observed).is_ok());
     let untrusted = Answers { runner: RunnerAnswers::Host, ..answers() };
     assert_eq!(Setup::new(&untrusted), Err(vec![AnswerError::NobodyTrusted]));
+}
+
+#[test]
+fn a_function_takes_its_image_from_its_own_region() {
+    let elsewhere = Answers { region: "eu-central-1".to_owned(), runner: lambda(), ..answers() };
+    let errors = Setup::new(&elsewhere).expect_err("the image is in Ireland");
+    assert!(
+        errors[0].to_string().contains("111122223333.dkr.ecr.eu-central-1.amazonaws.com/"),
+        "{errors:?}"
+    );
+    let files = written(&Answers { runner: lambda(), ..answers() });
+    let recipe = files.iter().find(|file| file.path == "Dockerfile").expect("it is written");
+    assert!(recipe.text.contains("--provenance=false"), "{}", recipe.text);
+    assert!(!files.iter().any(|file| file.text.contains("aws_ecs_")));
 }
 
 #[test]

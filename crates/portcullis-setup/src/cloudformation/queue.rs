@@ -8,7 +8,7 @@ use crate::answers::Setup;
 use crate::container::fargate;
 use crate::names::{ACCESS, CLUSTER, QUEUE};
 use crate::queue::{
-    ASIDE, ASIDE_SECONDS, DELIVERIES, KEPT_SECONDS, OBJECTS, VISIBILITY_SECONDS, policy,
+    ASIDE, ASIDE_SECONDS, DELIVERIES, KEPT_SECONDS, OBJECTS, policy, visibility_seconds,
 };
 
 pub(super) fn queue(resources: &mut Map<String, Value>, setup: &Setup) {
@@ -24,7 +24,7 @@ pub(super) fn queue(resources: &mut Map<String, Value>, setup: &Setup) {
         "ObjectsQueue".to_owned(),
         json!({"Type": "AWS::SQS::Queue", "Properties": {
             "QueueName": setup.named(OBJECTS),
-            "VisibilityTimeout": VISIBILITY_SECONDS,
+            "VisibilityTimeout": visibility_seconds(setup),
             "MessageRetentionPeriod": KEPT_SECONDS,
             "ReceiveMessageWaitTimeSeconds": 20,
             "SqsManagedSseEnabled": true,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::log_group;
 use crate::answers::Setup;
-use crate::container::{Fargate, Scheduled, Task, fargate, patience_seconds};
+use crate::container::{Fargate, Task, fargate, patience_seconds};
 use crate::names::{CLUSTER, EXECUTION_ROLE};
 use crate::terraform::{TASK_CPU, TASK_MEMORY};
 
@@ -12,12 +12,7 @@ pub(super) fn schedule(resources: &mut Map<String, Value>, setup: &Setup) {
     let Some(fargate) = fargate(setup) else {
         return;
     };
-    let mut topic = json!({"TopicName": setup.named("alarm")});
-    if let Some(email) = &setup.alarm_email {
-        topic["Subscription"] = json!([{"Protocol": "email", "Endpoint": email}]);
-    }
-    resources
-        .insert("AlarmTopic".to_owned(), json!({"Type": "AWS::SNS::Topic", "Properties": topic}));
+    resources.insert("AlarmTopic".to_owned(), topic(setup));
     resources.insert(
         "Cluster".to_owned(),
         json!({
@@ -33,9 +28,18 @@ pub(super) fn schedule(resources: &mut Map<String, Value>, setup: &Setup) {
         insert("LogGroup", log_group(setup, task.name));
         insert("Task", definition(setup, task));
         insert("Schedule", planned(setup, &fargate, task));
-        insert("Metric", metric(setup, scheduled));
-        insert("Alarm", alarm(setup, task));
+        insert("Metric", metric(setup, (task.cloudformation, task.name), &scheduled.success));
+        insert("Alarm", missed(setup, task.name));
     }
+}
+
+/// Where alarms are sent.
+pub(super) fn topic(setup: &Setup) -> Value {
+    let mut topic = json!({"TopicName": setup.named("alarm")});
+    if let Some(email) = &setup.alarm_email {
+        topic["Subscription"] = json!([{"Protocol": "email", "Endpoint": email}]);
+    }
+    json!({"Type": "AWS::SNS::Topic", "Properties": topic})
 }
 
 pub(super) fn definition(setup: &Setup, task: &Task) -> Value {
@@ -105,29 +109,31 @@ fn planned(setup: &Setup, fargate: &Fargate<'_>, task: &Task) -> Value {
     })
 }
 
-fn metric(setup: &Setup, Scheduled { task, success }: &Scheduled) -> Value {
+/// Counts the lines that say of a run that it ended well.
+pub(super) fn metric(setup: &Setup, (id, name): (&str, &str), success: &str) -> Value {
     json!({
         "Type": "AWS::Logs::MetricFilter",
         "Properties": {
-            "LogGroupName": {"Ref": format!("{}LogGroup", task.cloudformation)},
+            "LogGroupName": {"Ref": format!("{id}LogGroup")},
             "FilterPattern": success,
             "MetricTransformations": [{
                 "MetricNamespace": "Portcullis",
-                "MetricName": setup.named(task.name),
+                "MetricName": setup.named(name),
                 "MetricValue": "1",
             }],
         },
     })
 }
 
-fn alarm(setup: &Setup, task: &Task) -> Value {
+/// The alarm on runs that did not end well, or never were.
+pub(super) fn missed(setup: &Setup, name: &str) -> Value {
     json!({
         "Type": "AWS::CloudWatch::Alarm",
         "Properties": {
-            "AlarmName": setup.named(&format!("missed-{}", task.name)),
-            "AlarmDescription": format!("No portcullis {} ended well for three runs", task.name),
+            "AlarmName": setup.named(&format!("missed-{name}")),
+            "AlarmDescription": format!("No portcullis {name} ended well for three runs"),
             "Namespace": "Portcullis",
-            "MetricName": setup.named(task.name),
+            "MetricName": setup.named(name),
             "Statistic": "Sum",
             "ComparisonOperator": "LessThanThreshold",
             "Threshold": 1,

@@ -8,7 +8,7 @@ use crate::container::fargate;
 use crate::hcl::Body;
 use crate::names::{ACCESS, CLUSTER, QUEUE};
 use crate::queue::{
-    ASIDE, ASIDE_SECONDS, DELIVERIES, KEPT_SECONDS, OBJECTS, VISIBILITY_SECONDS, policy,
+    ASIDE, ASIDE_SECONDS, DELIVERIES, KEPT_SECONDS, OBJECTS, policy, visibility_seconds,
 };
 
 pub(super) fn queue(setup: &Setup) -> String {
@@ -20,7 +20,7 @@ pub(super) fn queue(setup: &Setup) -> String {
     });
     file.block("resource", &["aws_sqs_queue", "objects"], |body| {
         body.set("name", setup.named(OBJECTS));
-        body.set("visibility_timeout_seconds", VISIBILITY_SECONDS);
+        body.set("visibility_timeout_seconds", visibility_seconds(setup));
         body.set("message_retention_seconds", KEPT_SECONDS);
         body.set("receive_wait_time_seconds", 20);
         body.set("sqs_managed_sse_enabled", true);

@@ -2,7 +2,7 @@
 
 use super::LOG_GROUP_DAYS;
 use crate::answers::Setup;
-use crate::container::{Fargate, Scheduled, Task, fargate, patience_seconds};
+use crate::container::{Fargate, Task, fargate, patience_seconds};
 use crate::hcl::Body;
 use crate::names::{CLUSTER, EXECUTION_ROLE};
 
@@ -17,8 +17,14 @@ pub(super) fn schedule(setup: &Setup) -> String {
     for scheduled in &fargate.tasks {
         write_task(&mut file, setup, &scheduled.task);
         write_schedule(&mut file, setup, &fargate, &scheduled.task);
-        write_alarm(&mut file, setup, scheduled);
+        write_missed(&mut file, setup, scheduled.task.name, &scheduled.success);
     }
+    write_topic(&mut file, setup);
+    file.finish()
+}
+
+/// Where alarms are sent.
+pub(super) fn write_topic(file: &mut Body, setup: &Setup) {
     file.block("resource", &["aws_sns_topic", "alarm"], |body| {
         body.set("name", setup.named("alarm"));
     });
@@ -29,7 +35,6 @@ pub(super) fn schedule(setup: &Setup) -> String {
             body.set("endpoint", email.as_str());
         });
     }
-    file.finish()
 }
 
 pub(super) fn write_task(file: &mut Body, setup: &Setup, task: &Task) {
@@ -81,25 +86,23 @@ fn write_schedule(file: &mut Body, setup: &Setup, fargate: &Fargate<'_>, task: &
     });
 }
 
-fn write_alarm(file: &mut Body, setup: &Setup, Scheduled { task, success }: &Scheduled) {
-    file.block("resource", &["aws_cloudwatch_log_metric_filter", task.name], |body| {
-        body.set("name", setup.named(task.name));
-        body.express("log_group_name", &format!("aws_cloudwatch_log_group.{}.name", task.name));
-        body.set("pattern", success.as_str());
+/// The alarm on runs that did not end well, or never were.
+pub(super) fn write_missed(file: &mut Body, setup: &Setup, name: &str, success: &str) {
+    file.block("resource", &["aws_cloudwatch_log_metric_filter", name], |body| {
+        body.set("name", setup.named(name));
+        body.express("log_group_name", &format!("aws_cloudwatch_log_group.{name}.name"));
+        body.set("pattern", success);
         body.block("metric_transformation", &[], |body| {
             body.set("namespace", "Portcullis");
-            body.set("name", setup.named(task.name));
+            body.set("name", setup.named(name));
             body.set("value", "1");
         });
     });
-    file.block("resource", &["aws_cloudwatch_metric_alarm", task.name], |body| {
-        body.set("alarm_name", setup.named(&format!("missed-{}", task.name)));
-        body.set(
-            "alarm_description",
-            format!("No portcullis {} ended well for three runs", task.name),
-        );
+    file.block("resource", &["aws_cloudwatch_metric_alarm", name], |body| {
+        body.set("alarm_name", setup.named(&format!("missed-{name}")));
+        body.set("alarm_description", format!("No portcullis {name} ended well for three runs"));
         body.set("namespace", "Portcullis");
-        body.set("metric_name", setup.named(task.name));
+        body.set("metric_name", setup.named(name));
         body.set("statistic", "Sum");
         body.set("comparison_operator", "LessThanThreshold");
         body.set("threshold", 1);

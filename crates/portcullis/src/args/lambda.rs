@@ -15,6 +15,10 @@ pub struct Lambda {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub watched: Watched,
+    /// Do nothing but take out of the sets what is over, at every event of a schedule: for a
+    /// function of its own, whose role sees no log.
+    #[arg(long, conflicts_with = "no_expire")]
+    pub only_expire: bool,
     /// Be done so long before AWS Lambda ends an invocation.
     #[arg(long, value_name = "LENGTH", value_parser = span::length, default_value = "10s")]
     pub margin: i64,

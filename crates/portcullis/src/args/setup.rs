@@ -57,13 +57,14 @@ pub struct Init {
     /// What runs the program.
     #[arg(long, value_name = "KIND", default_value = "fargate")]
     pub schedule: Schedule,
-    /// Image of the container, with a tag or digest.
+    /// Image of the container, with a tag or digest; for Fargate and Lambda.
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
-    /// Subnet of the container, from which AWS can be reached. May be given several times.
+    /// Subnet of the container, from which AWS can be reached; for Fargate. May be given
+    /// several times.
     #[arg(long = "subnet", value_name = "ID", value_delimiter = ',')]
     pub subnets: Vec<String>,
-    /// Security group of the container. May be given several times.
+    /// Security group of the container; for Fargate. May be given several times.
     #[arg(long = "security-group", value_name = "ID", value_delimiter = ',')]
     pub security_groups: Vec<String>,
     /// A role or user that may assume the three roles. May be given several times.
@@ -79,8 +80,8 @@ pub struct Init {
     /// tries for 24 hours to deliver.
     #[arg(long, value_name = "HOURS", default_value = "25")]
     pub since: u32,
-    /// Also make a queue that is told of new objects, and a service of `portcullis watch`,
-    /// which reads them as they arrive. The schedule stays.
+    /// Also make a queue that is told of new objects, and what reads them as they arrive: a
+    /// service of `portcullis watch`, or the function. The schedule stays.
     #[arg(long)]
     pub watch: bool,
     /// Days that logs are kept.
@@ -113,6 +114,8 @@ pub enum WebAcl {
 pub enum Schedule {
     /// `EventBridge` Scheduler and ECS on Fargate.
     Fargate,
+    /// Functions of AWS Lambda, called by `EventBridge` Scheduler and by the queue of --watch.
+    Lambda,
     /// A machine of your own: systemd, cron or a build server.
     Host,
 }

@@ -119,6 +119,9 @@ fn gather(arguments: &Init, questions: &mut impl Questions) -> Result<Answers, F
     let stage = one(&arguments.stage, "Name of its stage", "--stage")?;
     let runner = match arguments.schedule {
         Schedule::Host => RunnerAnswers::Host,
+        Schedule::Lambda => RunnerAnswers::Lambda {
+            image: one(&arguments.image, "Image of the functions, with a tag", "--image")?,
+        },
         Schedule::Fargate => RunnerAnswers::Fargate {
             image: one(&arguments.image, "Image of the container, with a tag", "--image")?,
             subnets: several(

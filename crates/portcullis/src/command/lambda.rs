@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::arrivals::{Arrivals, Task};
 use super::inert;
-use super::run::once;
+use super::run::{once, only_expire_once};
 use crate::args::{Global, Lambda, Shape};
 use crate::config::Configuration;
 use crate::exit::Exit;
@@ -56,9 +56,11 @@ pub(super) fn run(
             .hint("this command is for a function's container image; elsewhere: portcullis run")
             .exit_with(Exit::Usage));
     }
-    let Lambda { locations, watched, deliveries, .. } = arguments;
+    let Lambda { locations, watched, deliveries, only_expire, .. } = arguments;
     let told = (*deliveries, Shape::Json);
-    let arrivals = Arrivals::open(locations, watched, told, configuration, global, terminal)?;
+    let arrivals = || Arrivals::open(locations, watched, told, configuration, global, terminal);
+    // Who only ends blocks needs no log and no rules.
+    let arrivals = if *only_expire { None } else { Some(arrivals()?) };
     let (calls, called) = mpsc::channel();
     let thread = std::thread::Builder::new().name("invocations".to_owned());
     let serving = thread
@@ -66,13 +68,23 @@ pub(super) fn run(
         .map_err(|error| Failure::new("serve invocations", &error))?;
     for Call { event, deadline_ms, answer } in called {
         let stop = Stop::default().within(Some(time_left(deadline_ms, arguments.margin)));
-        let answered = match Invocation::parse(&event) {
-            Ok(Invocation::Schedule) => {
+        let answered = match (Invocation::parse(&event), &arrivals) {
+            (Ok(Invocation::Schedule), Some(_)) => {
                 let work = (watched, locations.as_slice(), Shape::Json);
                 scheduled(once(work, &stop, configuration, global, terminal))
             }
-            Ok(Invocation::Messages(messages)) => batch(&arrivals, messages, &stop),
-            Err(error) => {
+            (Ok(Invocation::Schedule), None) => {
+                scheduled(only_expire_once(watched, configuration, terminal))
+            }
+            (Ok(Invocation::Messages(messages)), Some(arrivals)) => {
+                batch(arrivals, messages, &stop)
+            }
+            (Ok(Invocation::Messages(_)), None) => {
+                Err(Failure::because("read what arrived", "this function only ends blocks")
+                    .hint("map the queue to the function without --only-expire")
+                    .exit_with(Exit::Usage))
+            }
+            (Err(error), _) => {
                 let failure = Failure::because("understand the event", error.to_string());
                 Err(failure.exit_with(Exit::Usage))
             }

@@ -77,6 +77,19 @@ pub(super) fn once(
     telling::tell(round, last_good, watched, output)
 }
 
+/// What is over leaves the sets, and nothing else is done.
+pub(super) fn only_expire_once(
+    watched: &Watched,
+    configuration: &Configuration,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let manner = watched.manner();
+    let mut round = Round::begin(watched, &manner, configuration, terminal)?;
+    round.expire();
+    round.summary.finished = SystemClock.now();
+    telling::tell(round, None, watched, Shape::Json)
+}
+
 pub(super) fn take_lock(state: &str, logs: &Logs) -> Result<RunLock, Failure> {
     RunLock::take(&format!("{state}.run"), &logs.access.options(), &who()).map_err(|error| {
         let exit = match error {
