@@ -23,6 +23,10 @@ struct Busy {
     saves: Cell<u32>,
     reads: Cell<u32>,
     appends: Cell<u32>,
+    /// What writes of sets are answered with before they are carried out, the last first.
+    writes: RefCell<Vec<WriteError>>,
+    /// By whom the ledger was saved, and until when it was theirs, at each save.
+    saved: RefCell<Vec<(String, Option<Timestamp>)>>,
     /// Calls that were made, those that failed included.
     calls: Cell<u32>,
     waits: RefCell<Vec<u64>>,
@@ -43,6 +47,8 @@ impl Busy {
             saves: Cell::new(0),
             reads: Cell::new(0),
             appends: Cell::new(0),
+            writes: RefCell::default(),
+            saved: RefCell::default(),
             calls: Cell::new(0),
             waits: RefCell::default(),
         }
@@ -94,7 +100,11 @@ impl IpSets for Busy {
     }
 
     async fn write(&self, set: &IpSet) -> Result<(), WriteError> {
-        self.sets.write(set).await
+        let error = self.writes.borrow_mut().pop();
+        match error {
+            Some(error) => Err(error),
+            None => self.sets.write(set).await,
+        }
     }
 }
 
@@ -116,6 +126,8 @@ impl LedgerStore for Busy {
             self.calls.set(self.calls.get() + 1);
             return Err(SaveError::Unknown("no answer".to_owned()));
         }
+        let lease = ledger.lease().map(|lease| lease.expires);
+        self.saved.borrow_mut().push((ledger.written_by.clone(), lease));
         self.store.save(ledger, replaces).await
     }
 
@@ -194,4 +206,65 @@ fn an_account_that_cannot_be_written_waits_in_the_ledger() {
     let text = pin!(busy.store.audit()).poll(&mut Context::from_waker(Waker::noop()));
     let Poll::Ready(Ok(text)) = text else { panic!("memory answers") };
     assert_eq!(text.lines().count(), 1);
+}
+
+fn throttled() -> WriteError {
+    WriteError::Busy("slow down".to_owned())
+}
+
+fn unanswered() -> WriteError {
+    WriteError::Unknown("no answer".to_owned())
+}
+
+#[test]
+fn a_write_is_made_again_and_what_was_in_its_way_is_counted() {
+    let busy = Busy::new();
+    busy.writes.replace(vec![unanswered(), WriteError::Stale, throttled()]);
+    let applied = busy.apply().expect("the fourth is carried out");
+    assert_eq!((applied.troubles, applied.conflicts), (2, 1));
+    let waits = busy.waits.borrow();
+    assert!(waits.len() == 3 && waits.is_sorted(), "{waits:?}");
+}
+
+#[test]
+fn settling_what_was_begun_is_counted_too_and_books_no_addition_that_never_arrived() {
+    let busy = Busy::new();
+    busy.writes.replace((0..100).map(|_| unanswered()).collect());
+    busy.apply().expect_err("no answer, ever");
+    let begun = busy.store.get().expect("it is there");
+    assert!(begun.intent().is_some());
+
+    busy.waits.borrow_mut().clear();
+    busy.writes.replace(vec![throttled(), unanswered()]);
+    let nothing = Changes::none(Kind::Plan, "op-10", &target(), now());
+    let applied = busy.carry_out(&nothing).expect("the third is carried out");
+    assert_eq!((applied.troubles, applied.recovered.len()), (2, 0));
+    let ledger = busy.store.get().expect("it is there");
+    assert_eq!((ledger.intent(), ledger.added.len()), (None, 0));
+}
+
+#[test]
+fn two_who_are_in_each_others_way_do_not_wait_equally_long() {
+    let waits = ["op-10", "op-11"].map(|operation| {
+        let busy = Busy::new();
+        busy.loads.set(1);
+        let nothing = Changes::none(Kind::Plan, operation, &target(), now());
+        busy.carry_out(&nothing).expect("it answers the second time");
+        busy.waited(1);
+        busy.waits.take()
+    });
+    assert_ne!(waits[0], waits[1]);
+}
+
+#[test]
+fn each_save_has_a_name_of_its_own_and_leases_the_sets_for_five_minutes() {
+    let busy = Busy::new();
+    busy.apply().expect("nothing is in the way");
+    let saved = busy.saved.borrow();
+    let mut names: Vec<_> = saved.iter().map(|(name, _)| name).collect();
+    names.dedup();
+    assert!(names.len() > 1 && names.len() == saved.len(), "{saved:?}");
+    let leases: Vec<_> = saved.iter().filter_map(|(_, expires)| *expires).collect();
+    assert!(!leases.is_empty());
+    assert!(leases.iter().all(|expires| *expires == later(now(), 5 * 60_000)), "{leases:?}");
 }
