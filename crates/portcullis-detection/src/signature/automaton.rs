@@ -32,7 +32,7 @@ struct Automaton {
     /// Finds the first bytes of literals.
     search: DFA,
     /// For each beginning that it finds, the literals that begin so.
-    literals: Vec<Vec<usize>>,
+    beginnings: Vec<Beginning>,
     /// The literals, in lower case.
     texts: Vec<Vec<u8>>,
     /// For each literal, the rules that want it.
@@ -45,6 +45,17 @@ struct Automaton {
 
 /// Bytes of a literal that the automaton holds.
 const FIRST_BYTES: usize = 3;
+
+/// The literals that begin alike.
+#[derive(Debug, Default)]
+struct Beginning {
+    /// Each with its first byte behind the beginning; `None` where there is none.
+    literals: Vec<(Option<u8>, usize)>,
+    /// What any of them looks at; see [`bits`].
+    mask: u64,
+    /// Length of the longest.
+    longest: usize,
+}
 
 /// One rule's interest in one literal.
 #[derive(Debug)]
@@ -275,26 +286,28 @@ impl Automaton {
         if texts.is_empty() {
             return None;
         }
+        let masks: Vec<u64> =
+            uses.iter().map(|uses| uses.iter().fold(0, |mask, one| mask | one.mask)).collect();
         // The literals are sorted, so those that begin alike come together.
-        let mut beginnings: Vec<&[u8]> = Vec::new();
-        let mut literals: Vec<Vec<usize>> = Vec::new();
+        let mut first_bytes: Vec<&[u8]> = Vec::new();
+        let mut beginnings: Vec<Beginning> = Vec::new();
         for (number, text) in texts.iter().enumerate() {
-            let beginning = &text[..text.len().min(FIRST_BYTES)];
-            if beginnings.last() == Some(&beginning) {
-                literals.last_mut().expect("as many as beginnings").push(number);
-            } else {
-                beginnings.push(beginning);
-                literals.push(vec![number]);
+            let (first, rest) = text.split_at(text.len().min(FIRST_BYTES));
+            if first_bytes.last() != Some(&first) {
+                first_bytes.push(first);
+                beginnings.push(Beginning::default());
             }
+            let beginning = beginnings.last_mut().expect("one was added");
+            beginning.literals.push((rest.first().copied(), number));
+            beginning.mask |= masks[number];
+            beginning.longest = beginning.longest.max(text.len());
         }
         let search = DFA::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
-            .build(&beginnings)
+            .build(&first_bytes)
             .expect("rule files hold far fewer literals than an automaton can");
-        let masks =
-            uses.iter().map(|uses| uses.iter().fold(0, |mask, one| mask | one.mask)).collect();
-        Some(Self { search, literals, texts, uses, interests, masks })
+        Some(Self { search, beginnings, texts, uses, interests, masks })
     }
 
     fn search(
@@ -308,7 +321,7 @@ impl Automaton {
         let wanted = bits(subject, views);
         let mut parameter = Parameter::default();
         candidates.search += 1;
-        let beginnings = candidates.spent_beginnings.len().max(self.literals.len());
+        let beginnings = candidates.spent_beginnings.len().max(self.beginnings.len());
         candidates.spent_beginnings.resize(beginnings, 0);
         candidates.spent.resize(candidates.spent.len().max(self.masks.len()), 0);
         candidates.spent_uses.resize(candidates.spent_uses.len().max(self.interests), 0);
@@ -320,20 +333,27 @@ impl Automaton {
             }
             for index in 0..self.search.match_len(state) {
                 let pattern = self.search.match_pattern(state, index);
-                let beginning = pattern.as_usize();
+                let start = end - self.search.pattern_len(pattern);
+                let pattern = pattern.as_usize();
+                let beginning = &self.beginnings[pattern];
+                let noting = parts.is_some()
+                    && beginning.mask & all_views_of_parts() != 0
+                    && !parameter.has_noted(start, start + beginning.longest);
                 // What has nothing left to say is passed over, so that a text full of quotes
                 // costs little more than one with a single quote.
-                if parts.is_none() && candidates.spent_beginnings[beginning] == candidates.search {
+                let spent = candidates.spent_beginnings[pattern] == candidates.search;
+                if (spent || beginning.mask & wanted == 0) && !noting {
                     continue;
                 }
-                let start = end - self.search.pattern_len(pattern);
-                let mut spent = true;
-                for literal in self.literals[beginning].iter().copied() {
+                let next = text.get(end).map(u8::to_ascii_lowercase);
+                for &(first, literal) in &beginning.literals {
+                    if first.is_some() && first != next {
+                        continue;
+                    }
                     let of_interest = self.masks[literal] & wanted != 0
                         && candidates.spent[literal] != candidates.search;
-                    spent &= !of_interest;
                     let whole = start + self.texts[literal].len();
-                    let noting = parts.is_some()
+                    let noting = noting
                         && self.masks[literal] & all_views_of_parts() != 0
                         && !parameter.has_noted(start, whole);
                     if !of_interest && !noting {
@@ -348,10 +368,14 @@ impl Automaton {
                     }
                     if of_interest {
                         self.seen(literal, text, start..whole, wanted, views, candidates);
+                        let has_more = |literal: usize| {
+                            self.masks[literal] & wanted != 0
+                                && candidates.spent[literal] != candidates.search
+                        };
+                        if !beginning.literals.iter().any(|(_, literal)| has_more(*literal)) {
+                            candidates.spent_beginnings[pattern] = candidates.search;
+                        }
                     }
-                }
-                if spent {
-                    candidates.spent_beginnings[beginning] = candidates.search;
                 }
             }
         }

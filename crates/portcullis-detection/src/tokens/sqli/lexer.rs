@@ -166,23 +166,38 @@ impl<'t> Lexer<'t> {
 }
 
 const fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || (byte >= 0x80 && byte != 0xa0)
+    WORD_BYTES[byte as usize]
 }
+
+/// Bytes of words, by their value: every byte of every text is asked for, often many times.
+const WORD_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let value = byte as u8;
+        table[byte] = value.is_ascii_alphanumeric()
+            || matches!(value, b'_' | b'$')
+            || (value >= 0x80 && value != 0xa0);
+        byte += 1;
+    }
+    table
+};
 
 /// Names may have dots inside: `information_schema.tables`, `master..xp_cmdshell`.
 fn word_length(rest: &[u8]) -> usize {
     let mut length = 0;
-    while let Some(&byte) = rest.get(length) {
-        let dots = rest[length..].iter().take(2).take_while(|byte| **byte == b'.').count();
-        if is_word(byte) && !(byte == 0xc2 && rest.get(length + 1) == Some(&0xa0)) {
-            length += 1;
-        } else if dots > 0 && rest.get(length + dots).is_some_and(|next| is_word(*next)) {
-            length += dots;
-        } else {
-            break;
+    loop {
+        let run = &rest[length..];
+        let run = run.iter().position(|byte| !is_word(*byte)).unwrap_or(run.len());
+        length += run;
+        match &rest[length..] {
+            // A no-break space, of which the first byte looks like one of a word.
+            [0xa0, ..] if run > 0 && rest[length - 1] == 0xc2 => return length - 1,
+            [b'.', next, ..] if is_word(*next) => length += 1,
+            [b'.', b'.', next, ..] if is_word(*next) => length += 2,
+            _ => return length,
         }
     }
-    length
 }
 
 /// What does not belong to the number is the next token: `1union` is two.
