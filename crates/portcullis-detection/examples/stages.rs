@@ -9,14 +9,14 @@
 //! once by itself, for a profiler: `valgrind --tool=callgrind --toggle-collect='*counted*'
 //! stages FORMAT --once decode|classify|scan OBJECT…`. The stages `whole` and `ahead` scan the
 //! objects as they are stored, on one thread, or with one more for unpacking; how long that
-//! took goes to stdout.
+//! took goes to stdout; so it does of `merge`, which scans each object by itself and merges.
 
 use std::hint::black_box;
 use std::io::Read as _;
 use std::time::Instant;
 
 use flate2::read::MultiGzDecoder;
-use portcullis_detection::{Classifier, RuleSet, Scan};
+use portcullis_detection::{Classifier, LeftOut, Once, RuleSet, Scan};
 use portcullis_ingest::{
     LogFormat, ReadOptions, Reject, Request, Sink, read_object, read_object_ahead,
 };
@@ -90,11 +90,36 @@ fn once(stage: &str, objects: &[Vec<u8>], texts: &[Vec<u8>], format: &LogFormat,
             counted(texts, format, &mut scan);
             println!("{} offenders", scan.0.finish().offenders.len());
         }
+        "merge" => {
+            let seconds = seconds(|| println!("{} offenders", merged(texts, format, rules)));
+            println!("{seconds:.3} s");
+        }
         other => {
-            eprintln!("no such stage: {other}; expected decode, classify, scan, whole or ahead");
+            eprintln!(
+                "no such stage: {other}; expected decode, classify, scan, merge, whole or ahead"
+            );
             std::process::exit(2);
         }
     }
+}
+
+/// Scans each object by itself and merges that, as the program does, so that an object which
+/// holds twins can be read again. Twins are looked for, and none is left out.
+#[inline(never)]
+fn merged(texts: &[Vec<u8>], format: &LogFormat, rules: &RuleSet) -> usize {
+    let mut scan = Scan::new(rules);
+    for (number, text) in texts.iter().enumerate() {
+        let mut alone = Scan::new(rules);
+        alone.swap_memos(&mut scan);
+        let mut gather = Gather(alone);
+        let mut once = Once::new(&mut gather, usize::MAX, LeftOut::Known(&[]));
+        let options = ReadOptions::default();
+        read_object(&number.to_string(), text.as_slice(), Some(format), &options, &mut once);
+        black_box(once.finish());
+        gather.0.swap_memos(&mut scan);
+        scan.merge(gather.0);
+    }
+    scan.finish().offenders.len()
 }
 
 fn seconds(work: impl FnOnce()) -> f64 {

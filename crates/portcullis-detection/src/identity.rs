@@ -10,7 +10,8 @@
 //! Source: API Gateway guide, "Variables for data models, authorizers, mapping templates,
 //! and CloudWatch access logging", `context.requestId`, `context.extendedRequestId`.
 
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 use portcullis_ingest::{Reject, Request, Sink, Timestamp, Untrusted};
@@ -26,15 +27,39 @@ pub fn identity(request: &Request<'_>) -> Option<u64> {
     if !is_of_the_gateway(id) {
         return None;
     }
+    let texts = [Some(id), bytes(request.method), bytes(request.path), bytes(request.query)];
+    let [a, b, c, d] = texts.map(length);
+    let agent = bytes(request.user_agent);
+    let (kind, client) = match request.client {
+        Some(IpAddr::V4(client)) => (4, u128::from(client.to_bits())),
+        Some(IpAddr::V6(client)) => (6, client.to_bits()),
+        None => (0, 0),
+    };
+    let number = |number: Option<u64>| number.map_or(u64::MAX, |number| number.min(u64::MAX - 1));
+    let status = u64::from(request.status.unwrap_or(u16::MAX));
+    let time = request.time.map_or(-1, Timestamp::epoch_ms);
+    // The lengths come first, so that no text can pass for the end of the one before it.
     let mut hasher = FixedState::with_seed(0x6f6e_6365).build_hasher();
-    id.hash(&mut hasher);
-    request.time.map(Timestamp::epoch_ms).hash(&mut hasher);
-    request.client.hash(&mut hasher);
-    (request.status, request.response_bytes, request.latency_ms).hash(&mut hasher);
-    for text in [request.method, request.path, request.query, request.user_agent] {
-        text.map(Untrusted::bytes).hash(&mut hasher);
+    hasher.write_u64(u64::from(a) << 32 | u64::from(b));
+    hasher.write_u64(u64::from(c) << 32 | u64::from(d));
+    hasher.write_u64(u64::from(length(agent)) << 32 | status << 8 | kind);
+    hasher.write_u128(client);
+    hasher.write_u64(time.cast_unsigned());
+    hasher.write_u64(number(request.response_bytes));
+    hasher.write_u64(number(request.latency_ms));
+    for text in texts.into_iter().chain([agent]).flatten() {
+        hasher.write(text);
     }
     Some(hasher.finish())
+}
+
+fn bytes(text: Option<Untrusted<'_>>) -> Option<&[u8]> {
+    text.map(Untrusted::bytes)
+}
+
+/// Length of a text, records being far shorter than four gigabytes.
+fn length(text: Option<&[u8]>) -> u32 {
+    text.map_or(u32::MAX, |text| u32::try_from(text.len()).unwrap_or(u32::MAX - 1))
 }
 
 /// Identities of an object's records, in their order.
@@ -90,19 +115,49 @@ impl<'s, 'l, S> Once<'s, 'l, S> {
     }
 }
 
+impl<S: Sink> Once<'_, '_, S> {
+    /// Gathers an identity, and says whether its record is left out.
+    fn leaves_out(&mut self, identity: Option<u64>) -> bool {
+        let place = self.identities.0.len();
+        let Some(identity) = identity.filter(|_| place < self.most) else { return false };
+        self.identities.0.push(identity);
+        let left_out = self.left_out.holds(identity, place);
+        if left_out {
+            self.places.push(place);
+        }
+        left_out
+    }
+}
+
+/// Identities that are looked up before the first of their requests is passed on.
+const AT_ONCE: usize = 16;
+
 impl<S: Sink> Sink for Once<'_, '_, S> {
     fn request(&mut self, request: &Request<'_>) {
-        let place = self.identities.0.len();
-        if place < self.most
-            && let Some(identity) = identity(request)
-        {
-            self.identities.0.push(identity);
-            if self.left_out.holds(identity, place) {
-                self.places.push(place);
-                return;
-            }
+        self.requests(std::slice::from_ref(request));
+    }
+
+    fn requests(&mut self, requests: &[Request<'_>]) {
+        if self.most == 0 {
+            return self.sink.requests(requests);
         }
-        self.sink.request(request);
+        for requests in requests.chunks(AT_ONCE) {
+            let mut identities = [None; AT_ONCE];
+            for (slot, request) in identities.iter_mut().zip(requests) {
+                *slot = identity(request);
+            }
+            // Nothing stands between one look and the next, so that memory answers all at once.
+            let mut left_out = [false; AT_ONCE];
+            for (left_out, identity) in left_out.iter_mut().zip(identities).take(requests.len()) {
+                *left_out = self.leaves_out(identity);
+            }
+            let mut rest = (requests, &left_out[..requests.len()]);
+            while let Some(twin) = rest.1.iter().position(|left_out| *left_out) {
+                self.sink.requests(&rest.0[..twin]);
+                rest = (&rest.0[twin + 1..], &rest.1[twin + 1..]);
+            }
+            self.sink.requests(rest.0);
+        }
     }
 
     fn reject(&mut self, reject: &Reject<'_>) {
@@ -112,9 +167,21 @@ impl<S: Sink> Sink for Once<'_, '_, S> {
 
 fn is_of_the_gateway(id: &[u8]) -> bool {
     let Some((b'=', rest)) = id.split_last() else { return false };
-    let in_alphabet = |b: &u8| b.is_ascii_alphanumeric() || b"-_+/".contains(b);
-    LENGTHS.contains(&id.len()) && rest.iter().all(in_alphabet)
+    LENGTHS.contains(&id.len())
+        && rest.iter().fold(true, |all, byte| all & IN_ALPHABET[usize::from(*byte)])
 }
+
+/// The letters of such ids.
+static IN_ALPHABET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let letter = byte as u8;
+        table[byte] = letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'_' | b'+' | b'/');
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

@@ -212,16 +212,31 @@ impl<'r> Scan<'r> {
     pub fn merge(&mut self, other: Self) {
         debug_assert!(std::ptr::eq(self.rules, other.rules), "scans of one rule set");
         let renumbered = self.renumbered(&other.objects.names);
-        for (key, theirs) in other.sources {
-            let mine = self.sources.entry(key).or_default();
-            let folded = mine.merge(*theirs, &renumbered, &self.objects.names);
-            self.note_folded(Key::Client, folded);
+        // Most clients of a large log are in few of its objects.
+        for (key, mut theirs) in other.sources {
+            match self.sources.entry(key) {
+                Entry::Vacant(place) => {
+                    theirs.counts.renumber(&renumbered);
+                    place.insert(theirs);
+                }
+                Entry::Occupied(mut mine) => {
+                    let folded = mine.get_mut().merge(*theirs, &renumbered, &self.objects.names);
+                    self.note_folded(Key::Client, folded);
+                }
+            }
         }
-        for (key, theirs) in other.groups {
+        for (key, mut theirs) in other.groups {
             let by = key.by;
-            let mine = self.groups.entry(key).or_default();
-            let folded = mine.merge(theirs, &renumbered, &self.objects.names);
-            self.note_folded(by, folded);
+            match self.groups.entry(key) {
+                Entry::Vacant(place) => {
+                    theirs.counts.renumber(&renumbered);
+                    place.insert(theirs);
+                }
+                Entry::Occupied(mut mine) => {
+                    let folded = mine.get_mut().merge(theirs, &renumbered, &self.objects.names);
+                    self.note_folded(by, folded);
+                }
+            }
         }
         self.coverage.merge(other.coverage);
         self.forgeries.merge(other.forgeries);

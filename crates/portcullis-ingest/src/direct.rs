@@ -132,7 +132,7 @@ fn repeats(capture: &Capture) -> bool {
 
 /// A request in the making, while no value needs a decision.
 pub(crate) struct Filling<'o, 't> {
-    request: Request<'o>,
+    request: &'t mut Request<'o>,
     request_id: Option<Untrusted<'o>>,
     time_clf: Option<Timestamp>,
     /// Rank of the principal that is known.
@@ -141,14 +141,19 @@ pub(crate) struct Filling<'o, 't> {
 }
 
 impl<'o, 't> Filling<'o, 't> {
-    pub(crate) fn new(origin: Origin<'o>, memory: &'t mut Memory) -> Self {
-        let request = Request { origin, ..Request::default() };
+    /// Begins with nothing in the request but where its record stands.
+    pub(crate) fn new(
+        request: &'t mut Request<'o>,
+        origin: Origin<'o>,
+        memory: &'t mut Memory,
+    ) -> Self {
+        *request = Request { origin, ..Request::default() };
         Self { request, request_id: None, time_clf: None, principal: u8::MAX, memory }
     }
 
     /// Forgets what was taken.
     fn empty(&mut self) {
-        self.request = Request { origin: self.request.origin, ..Request::default() };
+        *self.request = Request { origin: self.request.origin, ..Request::default() };
         self.request_id = None;
         self.time_clf = None;
         self.principal = u8::MAX;
@@ -160,7 +165,7 @@ impl<'o, 't> Filling<'o, 't> {
         if value.is_empty() || value == b"-" {
             return Some(());
         }
-        let request = &mut self.request;
+        let request = &mut *self.request;
         match capture.slot {
             Slot::Client => request.client = Some(parse_address(value)?),
             Slot::TimeClf => self.time_clf = Some(self.memory.minute.time(value)?),
@@ -187,15 +192,14 @@ impl<'o, 't> Filling<'o, 't> {
                 self.principal = rank;
                 self.request.principal = Some(Untrusted::new(value));
             }
-            _ => fill(&mut self.request, slot, value),
+            _ => fill(self.request, slot, value),
         }
     }
 
-    /// The request, once a whole record was read.
-    pub(crate) fn request(&mut self) -> &Request<'o> {
+    /// Completes the request, once a whole record was read.
+    pub(crate) fn finish(self) {
         self.request.id = self.request.id.or(self.request_id);
         self.request.time = self.request.time.or(self.time_clf);
-        &self.request
     }
 
     /// Reads a plain record of any other form.

@@ -36,20 +36,20 @@ pub(crate) const STRUCTURE_SEARCH_BYTES: usize = 64 * 1024;
 
 /// Reads the records of one object, step by step.
 pub(crate) struct Reader<'f> {
-    format: Option<&'f LogFormat>,
+    pub(crate) format: Option<&'f LogFormat>,
     /// A template that earlier records of this object had instead of the format's.
     variant: Option<Template>,
-    lines: Option<bool>,
+    pub(crate) lines: Option<bool>,
     /// Whether the object ends early: its last line may go on behind the end.
     pub(crate) cut_off: bool,
     /// Columns of CloudFront's lines, from the last header.
     columns: Option<Vec<Column>>,
     /// Reader of the records inside envelopes.
     inner: Option<Box<Reader<'f>>>,
-    pieces: Vec<Piece>,
+    pub(crate) pieces: Vec<Piece>,
     scratch: Vec<u8>,
-    minute: Minute,
-    memory: Memory,
+    pub(crate) minute: Minute,
+    pub(crate) memory: Memory,
     variant_memory: Memory,
 }
 
@@ -107,7 +107,7 @@ impl<'f> Reader<'f> {
         }
     }
 
-    /// Takes what `text` begins with: separators, a record, or a reject. Gives the
+    /// Takes what `text` begins with: plain records, separators, a record, or a reject. Gives the
     /// bytes consumed, `None` when more text is needed. `whole`: nothing follows.
     pub(crate) fn step<S: Sink>(
         &mut self,
@@ -116,6 +116,10 @@ impl<'f> Reader<'f> {
         origin: Origin<'_>,
         out: &mut Out<'_, '_, S>,
     ) -> Option<usize> {
+        let plain = self.plain_records(text, origin, out);
+        if plain > 0 {
+            return Some(plain);
+        }
         let rest = after_separators(text);
         if rest.len() < text.len() {
             return Some(text.len() - rest.len());
@@ -137,12 +141,7 @@ impl<'f> Reader<'f> {
                 out.reject(RejectReason::Shape, line, line.len(), origin);
             }),
             Some(Reading::Combined) => line(text, whole, |line| {
-                match combined::plain::request(line, origin, &mut self.minute) {
-                    Some(request) => out.tally.request(out.sink, &request),
-                    None => {
-                        out.take(line, origin, &combined::request(line, &mut self.scratch, origin));
-                    }
-                }
+                out.take(line, origin, &combined::request(line, &mut self.scratch, origin));
             }),
             Some(Reading::Alb) => line(text, whole, |line| {
                 out.take(line, origin, &alb::request(line, &mut self.scratch, origin));
@@ -209,11 +208,6 @@ impl<'f> Reader<'f> {
     ) -> Option<usize> {
         let head = compiled.template.head();
         let template = &compiled.template;
-        let mut plain = Filling::new(origin, &mut self.memory);
-        if let Some(length) = plain.json(template, text) {
-            out.tally.request(out.sink, plain.request());
-            return Some(length);
-        }
         if let Some(length) = template.cut_json(text, &mut self.pieces) {
             let record = &text[..length];
             let request = value::request(template, record, &self.pieces, &mut self.scratch, origin);
@@ -229,9 +223,11 @@ impl<'f> Reader<'f> {
                 return step;
             }
             let record = &text[..length];
-            let mut plain = Filling::new(origin, &mut self.variant_memory);
+            let mut request = Request::default();
+            let mut plain = Filling::new(&mut request, origin, &mut self.variant_memory);
             if plain.json(variant, record).is_some() {
-                out.tally.request(out.sink, plain.request());
+                plain.finish();
+                out.tally.request(out.sink, &request);
                 return Some(length);
             }
             let request = value::request(variant, record, &self.pieces, &mut self.scratch, origin);
@@ -385,11 +381,24 @@ impl<'f> Reader<'f> {
         origin: Origin<'_>,
         out: &mut Out<'_, '_, S>,
     ) -> Result<(), RejectReason> {
-        let mut plain = Filling::new(origin, &mut self.memory);
+        let mut request = Request::default();
+        let mut plain = Filling::new(&mut request, origin, &mut self.memory);
         if plain.record(template, record, &mut self.pieces).is_some() {
-            out.tally.request(out.sink, plain.request());
+            plain.finish();
+            out.tally.request(out.sink, &request);
             return Ok(());
         }
+        self.cut_slowly(template, record, origin, out)
+    }
+
+    /// The same, of a record that is not plain.
+    fn cut_slowly<S: Sink>(
+        &mut self,
+        template: &Template,
+        record: &[u8],
+        origin: Origin<'_>,
+        out: &mut Out<'_, '_, S>,
+    ) -> Result<(), RejectReason> {
         template.cut(record, &mut self.pieces)?;
         let request = value::request(template, record, &self.pieces, &mut self.scratch, origin)?;
         out.tally.request(out.sink, &request);
@@ -507,7 +516,7 @@ impl<'f> Reader<'f> {
         }
         line(text, whole, |line| {
             let line = if template.ends_line { without_typed_end(line) } else { line };
-            if let Err(reason) = self.cut(template, line, origin, out) {
+            if let Err(reason) = self.cut_slowly(template, line, origin, out) {
                 out.reject(reason, line, line.len(), origin);
             }
         })
@@ -530,7 +539,7 @@ fn line_end(text: &[u8]) -> Option<usize> {
 }
 
 /// The line without a line end typed as two characters.
-fn without_typed_end(line: &[u8]) -> &[u8] {
+pub(crate) fn without_typed_end(line: &[u8]) -> &[u8] {
     let line = line.trim_ascii_end();
     line.strip_suffix(b"\\n").or_else(|| line.strip_suffix(b"\\r")).unwrap_or(line).trim_ascii_end()
 }

@@ -8,6 +8,7 @@
 
 mod address;
 mod ahead;
+mod batch;
 mod combined;
 mod compression;
 mod cut;

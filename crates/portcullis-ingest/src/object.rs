@@ -48,6 +48,14 @@ impl Default for ReadOptions {
 pub trait Sink {
     /// A request was read.
     fn request(&mut self, request: &Request<'_>);
+    /// Some requests were read, one after the other: nothing but [`Sink::request`] of each, in
+    /// their order. Who looks something up for each of them can look up all at once, which
+    /// spares most of the time that memory takes to answer.
+    fn requests(&mut self, requests: &[Request<'_>]) {
+        for request in requests {
+            self.request(request);
+        }
+    }
     /// A span could not be read.
     fn reject(&mut self, reject: &Reject<'_>);
 }
@@ -125,14 +133,36 @@ pub(crate) struct Tally<'o> {
 impl Tally<'_> {
     pub(crate) fn request<S: Sink>(&mut self, sink: &mut S, request: &Request<'_>) {
         self.requests += 1;
-        // Only of a 403 does it matter, and a request is not copied for less.
-        let waf_is_unknown = self.waf_is_unknown && request.status == Some(403);
-        if request.time.is_some() && self.trusted_proxies.is_empty() && !waf_is_unknown {
+        // A request is not copied for nothing.
+        if self.lacks_something(request) {
+            let mut request = *request;
+            self.complete(&mut request);
+            sink.request(&request);
+        } else {
             sink.request(request);
-            return;
         }
-        let mut request = *request;
-        request.waf_is_unknown = waf_is_unknown;
+    }
+
+    /// Takes requests that were read one after the other.
+    pub(crate) fn requests<S: Sink>(&mut self, sink: &mut S, requests: &mut [Request<'_>]) {
+        self.requests += requests.len() as u64;
+        for request in &mut *requests {
+            if self.lacks_something(request) {
+                self.complete(request);
+            }
+        }
+        sink.requests(requests);
+    }
+
+    /// Whether the object says something about a request that its record does not.
+    fn lacks_something(&self, request: &Request<'_>) -> bool {
+        // Only of a 403 does it matter.
+        let waf_is_unknown = self.waf_is_unknown && request.status == Some(403);
+        request.time.is_none() || !self.trusted_proxies.is_empty() || waf_is_unknown
+    }
+
+    fn complete(&self, request: &mut Request<'_>) {
+        request.waf_is_unknown = self.waf_is_unknown && request.status == Some(403);
         if request.time.is_none() && self.object_time.is_some() {
             request.time = self.object_time;
             request.time_is_of_object = true;
@@ -143,7 +173,6 @@ impl Tally<'_> {
             let header = request.forwarded_for.map(Untrusted::bytes);
             request.client = forwarded::client(peer, header, self.trusted_proxies);
         }
-        sink.request(&request);
     }
 
     /// Counts a reject, and says whether it is worth a search; see [`Reject::is_searched`].

@@ -66,7 +66,8 @@ impl<Finished> Duplicates<Finished> {
         let most = usize::try_from(memory / SHARE / BYTES_EACH).unwrap_or(usize::MAX).max(1_024);
         let mut window = Window { most, ..Window::default() };
         let hints = Hints::default();
-        window.take_in(known.into_iter().inspect(|known| hints.note(*known, 0)).collect());
+        let known: Vec<u64> = known.into_iter().inspect(|known| hints.note(*known, 0)).collect();
+        window.told_apart(&known);
         let state = State { window, next: 0, waiting: BTreeMap::new(), broken: false };
         Self {
             state: Mutex::new(state),
@@ -106,7 +107,6 @@ impl<Finished> Duplicates<Finished> {
         let State { window, next, waiting, .. } = &mut *state;
         while let Some((finished, Identities(identities))) = waiting.remove(next) {
             let (twins, identities) = window.told_apart(&identities);
-            window.take_in(identities.clone());
             due.push(Due { number: *next, finished, twins, identities });
             *next += 1;
         }
@@ -147,23 +147,19 @@ struct Window {
 }
 
 impl Window {
-    /// Places of the twins, and the others.
-    fn told_apart(&self, identities: &[u64]) -> (Vec<usize>, Vec<u64>) {
-        let mut first: HashSet<u64, foldhash::fast::RandomState> = HashSet::default();
+    /// Takes identities in, those of the oldest objects out, and gives the places of the twins
+    /// and the others.
+    fn told_apart(&mut self, identities: &[u64]) -> (Vec<usize>, Vec<u64>) {
         let (mut twins, mut others) = (Vec::new(), Vec::with_capacity(identities.len()));
+        self.known.reserve(identities.len());
         for (place, identity) in identities.iter().enumerate() {
-            if self.known.contains(identity) || !first.insert(*identity) {
-                twins.push(place);
-            } else {
+            if self.known.insert(*identity) {
                 others.push(*identity);
+            } else {
+                twins.push(place);
             }
         }
-        (twins, others)
-    }
-
-    fn take_in(&mut self, identities: Vec<u64>) {
-        self.known.extend(&identities);
-        self.order.push_back(identities);
+        self.order.push_back(others.clone());
         while self.known.len() > self.most
             && self.order.len() > 1
             && let Some(oldest) = self.order.pop_front()
@@ -172,6 +168,7 @@ impl Window {
                 self.known.remove(&identity);
             }
         }
+        (twins, others)
     }
 }
 

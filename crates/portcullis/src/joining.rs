@@ -96,6 +96,17 @@ impl<S: Sink> Sink for Joined<'_, '_, S> {
         }
     }
 
+    fn requests(&mut self, requests: &[Request<'_>]) {
+        match self.role {
+            Role::Alone => self.sink.requests(requests),
+            Role::Access(_) | Role::Waf(_) => {
+                for request in requests {
+                    self.request(request);
+                }
+            }
+        }
+    }
+
     fn reject(&mut self, reject: &Reject<'_>) {
         self.sink.reject(reject);
     }

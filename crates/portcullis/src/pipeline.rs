@@ -515,11 +515,15 @@ impl<S: Sink> Counted<'_, S> {
 
 impl<S: Sink> Sink for Counted<'_, S> {
     fn request(&mut self, request: &Request<'_>) {
-        self.sink.request(request);
-        self.requests += 1;
+        self.requests(std::slice::from_ref(request));
+    }
+
+    fn requests(&mut self, requests: &[Request<'_>]) {
+        self.sink.requests(requests);
+        self.requests += requests.len() as u64;
         // Threads share the counters; touching them for each request would cost more
         // than reading it.
-        if self.requests == 4096 {
+        if self.requests >= 4096 {
             self.tell();
         }
     }

@@ -69,6 +69,10 @@ impl<S: Sink> Sink for Kept<'_, S> {
         self.sink.request(request);
     }
 
+    fn requests(&mut self, requests: &[Request<'_>]) {
+        self.sink.requests(requests);
+    }
+
     fn reject(&mut self, reject: &Reject<'_>) {
         if self.failure.is_none() {
             self.failure = self.keep(reject).err();

@@ -67,6 +67,16 @@ impl<S: Sink> Sink for Inside<'_, S> {
         }
     }
 
+    fn requests(&mut self, requests: &[Request<'_>]) {
+        if self.span == Span::default() {
+            self.sink.requests(requests);
+        } else {
+            for request in requests {
+                self.request(request);
+            }
+        }
+    }
+
     // Nobody knows when a record happened that could not be read.
     fn reject(&mut self, reject: &Reject<'_>) {
         self.sink.reject(reject);

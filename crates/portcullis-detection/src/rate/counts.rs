@@ -120,7 +120,7 @@ impl Counts {
             None => self.entries.reserve_exact(1),
         }
         self.entries.push(entry);
-        if self.entries.len() > LEAST_UNSORTED.max(2 * self.sorted as usize) {
+        if self.is_worth_ordering() {
             self.order(objects);
             growth.folded += self.stay_below(MOST_ENTRIES, objects);
         }
@@ -136,11 +136,7 @@ impl Counts {
         renumbered: &[u32],
         objects: &[Arc<str>],
     ) -> u64 {
-        for entry in &mut other.entries {
-            if let Some(object) = renumbered.get(entry.object as usize) {
-                entry.object = *object;
-            }
-        }
+        other.renumber(renumbered);
         if self.entries.is_empty() && self.zeros == 0 {
             *self = other;
             return 0;
@@ -151,8 +147,25 @@ impl Counts {
         if zeros > 0 {
             folded = self.fold(zeros);
         }
-        self.order(objects);
-        folded + self.stay_below(MOST_ENTRIES, objects)
+        if self.is_worth_ordering() || self.entries.len() > MOST_ENTRIES {
+            self.order(objects);
+            folded += self.stay_below(MOST_ENTRIES, objects);
+        }
+        folded
+    }
+
+    /// Numbers the objects as another scan does.
+    pub(crate) fn renumber(&mut self, renumbered: &[u32]) {
+        for entry in &mut self.entries {
+            if let Some(object) = renumbered.get(entry.object as usize) {
+                entry.object = *object;
+            }
+        }
+    }
+
+    const fn is_worth_ordering(&self) -> bool {
+        let doubled = 2 * self.sorted as usize;
+        self.entries.len() > if doubled > LEAST_UNSORTED { doubled } else { LEAST_UNSORTED }
     }
 
     /// Sorts by rank, each once.

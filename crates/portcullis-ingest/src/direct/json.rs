@@ -45,7 +45,7 @@ impl<'o> Filling<'o, '_> {
         let run = self.memory.runs.get(first).filter(|run| !run.text.is_empty())?;
         let behind = after(text, at, &run.text)?;
         for (slot, range) in &run.kept {
-            fill(&mut self.request, *slot, &text[at + range.start..at + range.end]);
+            fill(self.request, *slot, &text[at + range.start..at + range.end]);
         }
         Some((run.next, behind - 1))
     }

@@ -69,16 +69,19 @@ fn long_way<'o>(
 
 /// Checks a record that is read here, and says whether it is.
 fn check(template: &Template, text: &[u8], memory: &mut Memory) -> bool {
-    let mut plain = Filling::new(Origin::default(), memory);
+    // What a place held before must not be seen.
+    let mut request = Request { referer: Some(Untrusted::new(b"stale")), ..Request::default() };
+    let mut plain = Filling::new(&mut request, Origin::default(), memory);
     let read = match template.form {
         Form::Json => plain.json(template, text),
         _ => plain.record(template, text, &mut Vec::new()).map(|()| text.len()),
     };
     let Some(length) = read else { return false };
+    plain.finish();
     let mut scratch = Vec::new();
     let known = long_way(template, text, &mut scratch);
     let text = String::from_utf8_lossy(text);
-    assert_eq!(known, Some((length, *plain.request())), "{text}");
+    assert_eq!(known, Some((length, request)), "{text}");
     true
 }
 
