@@ -10,6 +10,7 @@ mod datasets;
 mod decisions;
 mod decode;
 mod determinism;
+mod distribution;
 mod doctor;
 mod enrichment;
 mod exit_codes;

@@ -75,6 +75,12 @@ fn what_is_missing_or_wrong_is_told_at_once_and_is_wrong_usage() {
     assert!(ran.stderr.contains("is no principal"), "{}", ran.stderr);
     let ran = portcullis(["init", "--api=http"]).run().expect_code(64);
     assert!(ran.stderr.contains("neither a web ACL nor Firehose"), "{}", ran.stderr);
+    let ran = portcullis(with(&["--scope=CLOUDFRONT"])).run().expect_code(64);
+    assert!(ran.stderr.contains("no stage's log tells who the clients are"), "{}", ran.stderr);
+    let ran = portcullis(["init", "--scope=CLOUDFRONT", "--api=http", "--name=prod"]);
+    let ran = ran.run().expect_code(64);
+    let missing = "--account, --distribution, --image, --subnet, --security-group are not given";
+    assert!(ran.stderr.contains(missing), "{}", ran.stderr);
 }
 
 /// A fake AWS with what the written template makes, and a log with an attack in it.
@@ -101,17 +107,23 @@ impl Built {
     }
 
     /// The same without any log.
-    fn silent(mode: &str, more_options: &[&str]) -> Self {
+    pub fn silent(mode: &str, more_options: &[&str]) -> Self {
         let world = World::new("observe");
+        let is_global = more_options.contains(&"--scope=CLOUDFRONT");
+        let (region, scope, place) = if is_global {
+            ("us-east-1", "CLOUDFRONT", "global")
+        } else {
+            (REGION, "REGIONAL", "regional")
+        };
         let mut arns = Vec::new();
         for (ending, family) in
             [("v4", "IPV4"), ("v6", "IPV6"), ("canary-v4", "IPV4"), ("canary-v6", "IPV6")]
         {
             let name = format!("portcullis-prod-{ending}");
-            world.fake.create_ip_set(REGION, "REGIONAL", &name, family);
-            let id = world.fake.ip_set(REGION, "REGIONAL", &name).expect("it was made").id;
+            world.fake.create_ip_set(region, scope, &name, family);
+            let id = world.fake.ip_set(region, scope, &name).expect("it was made").id;
             let account = fake_aws::ACCOUNT;
-            arns.push(format!("arn:aws:wafv2:{REGION}:{account}:regional/ipset/{name}/{id}"));
+            arns.push(format!("arn:aws:wafv2:{region}:{account}:{place}/ipset/{name}/{id}"));
         }
         let out = format!("--out={}", world.files.path("setup"));
         let mode = format!("--mode={mode}");
@@ -119,7 +131,10 @@ impl Built {
             [&*out, &*mode].into_iter().chain(more_options.iter().copied()).collect();
         let name = |option: &'_ str| option.split('=').next().unwrap_or_default().to_owned();
         let is_given_again = |option: &&str| given.iter().any(|one| name(one) == name(option));
-        let options = FARGATE.into_iter().filter(|option| !is_given_again(option));
+        let of_a_stage = ["--region", "--api-id", "--stage"].map(str::to_owned);
+        let is_of_a_stage = |option: &&str| is_global && of_a_stage.contains(&name(option));
+        let options = FARGATE.into_iter();
+        let options = options.filter(|option| !is_given_again(option) && !is_of_a_stage(option));
         let options = options.chain(given.iter().copied());
         portcullis(options).run().expect_code(0);
         let template = world.files.path("setup/cloudformation/portcullis.json");
@@ -149,7 +164,7 @@ impl Built {
 
     /// Runs a scheduled container with the words and roles of its definition, while the
     /// traffic is fresh.
-    fn run(&self, container: &Value) -> Ran {
+    pub fn run(&self, container: &Value) -> Ran {
         self.run_with(container, &[])
     }
 
@@ -195,7 +210,7 @@ impl Built {
         self.properties(id)["RoleName"].as_str().expect("a name")
     }
 
-    fn container(&self, task: &str) -> Value {
+    pub fn container(&self, task: &str) -> Value {
         let containers = self.properties(task)["ContainerDefinitions"].as_array();
         let [container] = &containers.expect("containers")[..] else { panic!("one container") };
         container.clone()

@@ -51,6 +51,11 @@ TYPES = {
         "arn"),
     "aws_scheduler_schedule": (
         "schedule_expression flexible_time_window target", "name", ""),
+    "aws_cloudwatch_log_delivery_source": ("name log_type resource_arn", "", "name arn"),
+    "aws_cloudwatch_log_delivery_destination": (
+        "name delivery_destination_configuration", "output_format depends_on", "arn"),
+    "aws_cloudwatch_log_delivery": (
+        "delivery_source_name delivery_destination_arn", "s3_delivery_configuration", ""),
     "aws_lambda_function": (
         "function_name role",
         "package_type image_uri architectures memory_size timeout "

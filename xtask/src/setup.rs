@@ -18,29 +18,39 @@ const POLICY_CHECKS: &str = "CKV_AWS_1,CKV_AWS_40,CKV_AWS_49,CKV_AWS_60,CKV_AWS_
      CKV_AWS_286,CKV_AWS_287,CKV_AWS_288,CKV_AWS_289,CKV_AWS_290,CKV_AWS_355,CKV2_AWS_40";
 
 /// Setups that between them write everything there is to write.
-const SETUPS: [&[&str]; 8] = [
+const SETUPS: [&[&str]; 10] = [
     &["--mode=observe"],
     &["--mode=canary", "--web-acl=existing", "--leave-stage"],
     &["--mode=enforce", "--alarm-email=oncall@example.com"],
     &["--mode=enforce", "--watch"],
     &["--mode=observe", "--schedule=lambda", "--alarm-email=oncall@example.com"],
     &["--mode=enforce", "--schedule=lambda", "--watch", "--every=5"],
+    &["--mode=enforce", "--scope=CLOUDFRONT", DISTRIBUTION, "--watch"],
+    &[
+        "--mode=canary",
+        "--scope=CLOUDFRONT",
+        DISTRIBUTION,
+        "--web-acl=existing",
+        "--schedule=lambda",
+    ],
     &["--watch", "--schedule=host", "--trust=arn:aws:iam::111122223333:role/scanner"],
     &["--mode=suggest", "--schedule=host", "--trust=arn:aws:iam::111122223333:role/scanner"],
 ];
 
-const ANSWERS: [&str; 10] = [
+const ANSWERS: [&str; 7] = [
     "init",
     "--force",
     "--name=prod",
     "--account=111122223333",
-    "--region=eu-west-1",
-    "--api-id=a1b2c3d4e5",
-    "--stage=prod",
     "--subnet=subnet-0a1b2c3d4e5f67890",
     "--security-group=sg-0a1b2c3d4e5f67890",
     "--never-block=192.0.2.0/24",
 ];
+
+/// What stands before the API, unless a setup says that it is a distribution.
+const STAGE: [&str; 3] = ["--region=eu-west-1", "--api-id=a1b2c3d4e5", "--stage=prod"];
+
+const DISTRIBUTION: &str = "--distribution=E1A2B3C4D5E6F7";
 
 /// Writes the setups and checks them.
 pub(crate) fn check() -> Result<(), String> {
@@ -54,13 +64,19 @@ pub(crate) fn check() -> Result<(), String> {
         let place = out.join(index.to_string());
         let mut init = Process::new(&program);
         init.args(ANSWERS).args(*options).arg("--out").arg(&place).arg("--quiet");
-        init.arg("--image=111122223333.dkr.ecr.eu-west-1.amazonaws.com/portcullis:0.1.0");
+        let region = if options.contains(&DISTRIBUTION) {
+            "us-east-1"
+        } else {
+            init.args(STAGE);
+            "eu-west-1"
+        };
+        init.arg(format!("--image=111122223333.dkr.ecr.{region}.amazonaws.com/portcullis:0.1.0"));
         init.stdout(std::process::Stdio::null());
         finish(&mut init)?;
         let template = place.join("cloudformation/portcullis.json");
         finish(
             Process::new(tools.join("cfn-lint"))
-                .args(["--regions", "eu-west-1", "--template"])
+                .args(["--regions", region, "--template"])
                 .arg(&template),
         )?;
         // Without --skip-download it calls its makers for descriptions of its checks.

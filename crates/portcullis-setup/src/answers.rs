@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::front::{Front, GLOBAL_REGION};
+
 /// Answers as people give them.
 #[derive(Debug, Clone, Default)]
 pub struct Answers {
@@ -24,6 +26,9 @@ pub struct Answers {
     pub api_id: String,
     /// Name of the stage.
     pub stage: String,
+    /// Id of a CloudFront distribution by which requests come in; neither API nor stage is
+    /// asked for then.
+    pub distribution: Option<String>,
     /// How far blocks are made without a person.
     pub mode: Mode,
     /// Whether the stage has a web ACL already, so that a rule group is made for it.
@@ -134,8 +139,7 @@ pub struct Setup {
     pub(crate) name: String,
     pub(crate) account: String,
     pub(crate) region: String,
-    pub(crate) api_id: String,
-    pub(crate) stage: String,
+    pub(crate) front: Front,
     pub(crate) mode: Mode,
     pub(crate) has_web_acl: bool,
     pub(crate) leaves_stage: bool,
@@ -207,8 +211,13 @@ impl Setup {
         check(&NAME, &answers.name);
         check(&ACCOUNT, &answers.account);
         check(&REGION, &answers.region);
-        check(&API_ID, &answers.api_id);
-        check(&STAGE, &answers.stage);
+        if let Some(id) = &answers.distribution {
+            check(&DISTRIBUTION, id);
+            check(&REGION_OF_CLOUDFRONT, &answers.region);
+        } else {
+            check(&API_ID, &answers.api_id);
+            check(&STAGE, &answers.stage);
+        }
         check(&KEEP_DAYS, &answers.keep_days.to_string());
         check(&EVERY_MINUTES, &answers.every_minutes.to_string());
         check(&SINCE_HOURS, &answers.since_hours.to_string());
@@ -258,13 +267,16 @@ impl Setup {
             },
             RunnerAnswers::Lambda { image } => Runner::Lambda { image: image.clone() },
         };
+        let front = match &answers.distribution {
+            Some(id) => Front::Distribution { id: id.clone() },
+            None => Front::Stage { api_id: answers.api_id.clone(), stage: answers.stage.clone() },
+        };
         let networks: BTreeSet<IpNet> = answers.never_block.iter().map(IpNet::trunc).collect();
         Ok(Self {
             name: answers.name.clone(),
             account: answers.account.clone(),
             region: answers.region.clone(),
-            api_id: answers.api_id.clone(),
-            stage: answers.stage.clone(),
+            front,
             mode: answers.mode,
             has_web_acl: answers.has_web_acl,
             leaves_stage: answers.leaves_stage,
@@ -343,6 +355,21 @@ const STAGE: Kind = Kind {
     what: "stage",
     expected: "1 to 128 letters, digits, `-` and `_`, such as prod",
     accepts: |text| is_of(text, 1..=128, |b| b.is_ascii_alphanumeric() || b"-_".contains(&b)),
+};
+
+const DISTRIBUTION: Kind = Kind {
+    what: "distribution",
+    expected: "its id of capital letters and digits, such as E1A2B3C4D5E6F7",
+    accepts: |text| {
+        is_of(text, 8..=32, |b| b.is_ascii_uppercase() || b.is_ascii_digit())
+            && text.starts_with('E')
+    },
+};
+
+const REGION_OF_CLOUDFRONT: Kind = Kind {
+    what: "region for a distribution's sets, web ACL and log",
+    expected: "us-east-1, where AWS keeps them wherever the API is",
+    accepts: |text| text == GLOBAL_REGION,
 };
 
 const SUBNET: Kind = Kind {

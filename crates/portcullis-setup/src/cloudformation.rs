@@ -7,6 +7,7 @@
 //! The sets are made empty, and CloudFormation looks at them again only when their own
 //! lines in the template change.
 
+mod distribution;
 mod firewall;
 mod function;
 mod queue;
@@ -15,8 +16,10 @@ mod schedule;
 use serde_json::{Map, Value, json};
 
 use crate::answers::Setup;
+use crate::front::{Front, associating};
 use crate::names::{
     ACCESS, CANARY_V4, CANARY_V6, DELIVERY_ROLE, FAILED, LEDGERS, LOGS, STREAM, V4, V6, WAF_LOGS,
+    WEB_ACL,
 };
 use crate::terraform::{
     BUFFER_MEGABYTES, BUFFER_SECONDS, DELIMITER, LOG_GROUP_DAYS, OLD_VERSION_DAYS,
@@ -46,16 +49,26 @@ pub(crate) fn files(setup: &Setup) -> Vec<File> {
             json!(Text::from(CANARY_V4) + "," + CANARY_V6),
         ),
         "Logs": output("What to scan", json!(setup.log_location())),
-        "Stream": output("Where the stage's access log goes", json!(STREAM)),
     });
-    if !setup.leaves_stage {
-        let command = format!(
-            "aws apigateway update-stage --region {} --rest-api-id {} --stage-name {} \
-             --patch-operations file://stage-access-log.json",
-            setup.region, setup.api_id, setup.stage
-        );
-        outputs["StageCommand"] =
-            output("Run this once: it points the access log at the stream", json!(command));
+    match &setup.front {
+        Front::Stage { api_id, stage } => {
+            outputs["Stream"] = output("Where the stage's access log goes", json!(STREAM));
+            if !setup.leaves_stage {
+                let command = format!(
+                    "aws apigateway update-stage --region {} --rest-api-id {api_id} --stage-name \
+                     {stage} --patch-operations file://stage-access-log.json",
+                    setup.region
+                );
+                outputs["StageCommand"] =
+                    output("Run this once: it points the access log at the stream", json!(command));
+            }
+        }
+        Front::Distribution { id } if !setup.has_web_acl => {
+            let command = Text::from(&*associating(id)) + WEB_ACL;
+            outputs["DistributionCommand"] =
+                output("Run this once: it gives the distribution its web ACL", json!(command));
+        }
+        Front::Distribution { .. } => {}
     }
     if setup.has_web_acl {
         outputs["RuleGroup"] = output(
@@ -170,6 +183,13 @@ fn delivery(resources: &mut Map<String, Value>, setup: &Setup) {
     bucket("LogsBucket", LOGS, setup.logs_bucket(), &expiring, false);
     bucket("WafLogsBucket", WAF_LOGS, setup.waf_logs_bucket(), &expiring, false);
     bucket("LedgerBucket", LEDGERS, setup.ledger_bucket(), &kept, true);
+    match &setup.front {
+        Front::Stage { .. } => stream(resources, setup),
+        Front::Distribution { id } => distribution::log(resources, setup, id),
+    }
+}
+
+fn stream(resources: &mut Map<String, Value>, setup: &Setup) {
     resources.insert("DeliveryLogGroup".to_owned(), log_group(setup, "delivery"));
     resources.insert(
         "DeliveryLogStream".to_owned(),

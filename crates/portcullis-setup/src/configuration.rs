@@ -4,14 +4,18 @@ use std::fmt::Write as _;
 
 use crate::File;
 use crate::answers::{Runner, Setup};
+use crate::front::Front;
 use crate::names::SETS;
 
 pub(crate) fn files(setup: &Setup) -> Vec<File> {
-    vec![
+    let mut files = vec![
         File::new("portcullis.toml", configuration(setup)),
         File::new("never-block.txt", never_block(setup)),
-        File::new("stage-access-log.json", stage_patch(setup)),
-    ]
+    ];
+    if let Front::Stage { .. } = setup.front {
+        files.push(File::new("stage-access-log.json", stage_patch(setup)));
+    }
+    files
 }
 
 fn configuration(setup: &Setup) -> String {
@@ -40,7 +44,16 @@ fn configuration(setup: &Setup) -> String {
         String::new()
     };
     let mode = setup.mode.name();
-    let (api_id, stage) = (&setup.api_id, &setup.stage);
+    let scope = setup.scope();
+    let looked_at = match &setup.front {
+        Front::Stage { api_id, stage } => {
+            format!("# What `portcullis doctor` looks at.\nstage = \"{api_id}/{stage}\"\n")
+        }
+        Front::Distribution { id } => format!(
+            "# The web ACL is a setting of the distribution {id}, at which `portcullis doctor`\n\
+             # cannot look.\n"
+        ),
+    };
     format!(
         "# Networks of yours and of your partners.\n\
          never-block = [\"never-block.txt\"]\n\
@@ -59,7 +72,7 @@ fn configuration(setup: &Setup) -> String {
          name = \"{name}\"\n\
          account = \"{account}\"\n\
          region = \"{region}\"\n\
-         scope = \"REGIONAL\"\n\
+         scope = \"{scope}\"\n\
          {how_sets_are_named}\
          sets = [{}]\n\
          canary-sets = [{}]\n\
@@ -67,8 +80,7 @@ fn configuration(setup: &Setup) -> String {
          # observe, suggest, canary or enforce. The role that applies may change the sets of the\n\
          # mode it was made for: run `portcullis init` again to change the mode.\n\
          mode = \"{mode}\"\n\
-         # What `portcullis doctor` looks at.\n\
-         stage = \"{api_id}/{stage}\"\n",
+         {looked_at}",
         setup.log_location(),
         setup.state_location(),
         setup.since_hours,

@@ -19,6 +19,7 @@ mod cloudformation;
 mod configuration;
 mod container;
 pub mod doctor;
+mod front;
 mod function;
 mod hcl;
 mod host;
@@ -30,6 +31,7 @@ mod terraform;
 mod text;
 
 pub use answers::{AnswerError, Answers, Mode, Runner, RunnerAnswers, Setup};
+pub use front::Front;
 pub use names::partition;
 
 /// One file to write.

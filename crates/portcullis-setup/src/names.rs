@@ -123,7 +123,7 @@ impl Setup {
 
     /// What the program is told to read.
     pub(crate) fn log_location(&self) -> String {
-        format!("s3://{}/{ACCESS}", self.logs_bucket())
+        format!("s3://{}/{}", self.logs_bucket(), self.log_prefix())
     }
 
     /// Where the program keeps its ledger.
@@ -143,14 +143,6 @@ impl Setup {
     /// The ARN of one of our roles; known before it is made, because its name is ours.
     pub(crate) fn role_arn(&self, ending: &str) -> String {
         format!("arn:{}:iam::{}:role/{}", self.partition(), self.account, self.named(ending))
-    }
-
-    pub(crate) fn stage_arn(&self) -> String {
-        let (partition, region) = (self.partition(), &self.region);
-        format!(
-            "arn:{partition}:apigateway:{region}::/restapis/{}/stages/{}",
-            self.api_id, self.stage
-        )
     }
 
     pub(crate) fn log_group(&self, of: &str) -> String {

@@ -19,6 +19,7 @@
 use serde_json::{Value, json};
 
 use crate::answers::{Mode, Runner, Setup};
+use crate::front::Front;
 use crate::names::{
     ACCESS, APPLY_ROLE, CANARY_V4, CANARY_V6, CLUSTER, EXECUTION_ROLE, EXPIRE_FUNCTION,
     EXPIRE_ROLE, EXPIRE_TASK, FAILED, LEDGER, LEDGERS, LOGS, QUEUE, READ_ROLE, RULE_GROUP,
@@ -44,15 +45,19 @@ pub(crate) struct Role {
 
 /// Every role, in the order of the pipeline.
 pub(crate) fn roles(setup: &Setup) -> Vec<Role> {
-    let mut roles = vec![
-        Role {
+    let mut roles = Vec::new();
+    // CloudFront delivers by the policy of the bucket.
+    if let Front::Stage { .. } = setup.front {
+        roles.push(Role {
             name: "delivery",
             cloudformation: "DeliveryRole",
             description: "Firehose writes access logs to the bucket",
             trust: trusting_firehose(setup),
             policy: delivery(setup),
             managed: None,
-        },
+        });
+    }
+    roles.extend([
         Role {
             name: "read",
             cloudformation: "ReadRole",
@@ -77,7 +82,7 @@ pub(crate) fn roles(setup: &Setup) -> Vec<Role> {
             policy: expire(setup),
             managed: None,
         },
-    ];
+    ]);
     roles.push(Role {
         name: "doctor",
         cloudformation: "DoctorRole",
@@ -147,9 +152,13 @@ fn is_private_repository(image: &str) -> bool {
 
 fn read(setup: &Setup) -> Value {
     let waf_logs = Text::from(WAF_LOGS) + "/AWSLogs/*";
+    let logs = match setup.front {
+        Front::Stage { .. } => vec![below(LOGS, ACCESS), below(LOGS, FAILED), waf_logs],
+        Front::Distribution { .. } => vec![below(LOGS, setup.log_prefix()), waf_logs],
+    };
     let mut statements = vec![
         allow("ListLogs", &["s3:ListBucket"], &[LOGS.into(), WAF_LOGS.into()]),
-        allow("ReadLogs", &["s3:GetObject"], &[below(LOGS, ACCESS), below(LOGS, FAILED), waf_logs]),
+        allow("ReadLogs", &["s3:GetObject"], &logs),
         allow("ReadSets", &["wafv2:GetIPSet"], &all_sets()),
         list_ledger(),
         read_ledger(),
@@ -166,10 +175,7 @@ fn read(setup: &Setup) -> Value {
 /// What `doctor` asks. A web ACL that was there before is known by nobody here, and AWS WAF
 /// shows it to whoever may ask for the stage's.
 fn doctor(setup: &Setup) -> Value {
-    let stage = Text::from(setup.stage_arn().as_str());
     let mut statements = vec![
-        allow("ReadStage", &["apigateway:GET"], std::slice::from_ref(&stage)),
-        allow("ReadStream", &["firehose:DescribeDeliveryStream"], &[STREAM.into()]),
         allow("ReadSets", &["wafv2:GetIPSet"], &all_sets()),
         list_ledger(),
         allow(
@@ -178,6 +184,12 @@ fn doctor(setup: &Setup) -> Value {
             &[ledger("/ledger.json"), ledger("/HALT"), ledger(STATE) + ".heartbeat"],
         ),
     ];
+    // Nobody here asks CloudFront what a distribution has.
+    let Some(stage) = setup.stage_arn().map(|arn| Text::from(arn.as_str())) else {
+        return document(&statements);
+    };
+    statements.push(allow("ReadStage", &["apigateway:GET"], std::slice::from_ref(&stage)));
+    statements.push(allow("ReadStream", &["firehose:DescribeDeliveryStream"], &[STREAM.into()]));
     let firewall = &["wafv2:GetWebACLForResource"];
     if setup.has_web_acl {
         statements.push(allow("ReadFirewall", firewall, &[stage]));
@@ -375,7 +387,8 @@ fn trusting_users(setup: &Setup, runner: Option<Attribute>) -> Value {
     document(&statements)
 }
 
-/// What may be done with a bucket: nothing without TLS; and AWS WAF may deliver to its own.
+/// What may be done with a bucket: nothing without TLS; and AWS WAF and CloudFront may each
+/// deliver to their own.
 pub(crate) fn bucket(setup: &Setup, bucket: Attribute) -> Value {
     let mut statements = vec![json!({
         "Sid": "OnlyByTls",
@@ -385,10 +398,17 @@ pub(crate) fn bucket(setup: &Setup, bucket: Attribute) -> Value {
         "Resource": [Text::from(bucket), Text::from(bucket) + "/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     })];
-    if bucket == WAF_LOGS {
+    let objects = match setup.front {
+        _ if bucket == WAF_LOGS => {
+            Some(Text::from(bucket) + "/AWSLogs/" + setup.account.as_str() + "/*")
+        }
+        // What CloudFront puts before the folders that were asked for is AWS's to choose.
+        Front::Distribution { .. } if bucket == LOGS => Some(Text::from(bucket) + "/*"),
+        Front::Stage { .. } | Front::Distribution { .. } => None,
+    };
+    if let Some(objects) = objects {
         let account = &setup.account;
         let source = format!("arn:{}:logs:{}:{account}:*", setup.partition(), setup.region);
-        let objects = Text::from(bucket) + "/AWSLogs/" + account.as_str() + "/*";
         let service = json!({"Service": "delivery.logs.amazonaws.com"});
         statements.push(json!({
             "Sid": "AWSLogDeliveryWrite",

@@ -5,6 +5,7 @@
 //! not be destroyed from here. Likewise the addresses of a set: they are the program's,
 //! and Terraform would empty the set at its next run.
 
+mod distribution;
 mod firewall;
 mod function;
 mod queue;
@@ -13,6 +14,7 @@ mod schedule;
 pub(crate) use schedule::{TASK_CPU, TASK_MEMORY};
 
 use crate::answers::{Runner, Setup};
+use crate::front::Front;
 use crate::hcl::Body;
 use crate::names::{
     ACCESS, CANARY_V4, CANARY_V6, DELIVERY_ROLE, FAILED, LEDGERS, LOGS, STREAM, V4, V6, WAF_LOGS,
@@ -28,8 +30,10 @@ pub(crate) fn files(setup: &Setup) -> Vec<File> {
         File::new("terraform/roles.tf", roles(setup)),
         File::new("terraform/outputs.tf", outputs(setup)),
     ];
-    if !setup.leaves_stage {
-        files.push(File::new("terraform/stage.tf", stage(setup)));
+    if let Front::Stage { api_id, stage } = &setup.front
+        && !setup.leaves_stage
+    {
+        files.push(File::new("terraform/stage.tf", stage_file(api_id, stage)));
     }
     if setup.watches {
         files.push(File::new("terraform/queue.tf", queue::queue(setup)));
@@ -45,13 +49,15 @@ pub(crate) fn files(setup: &Setup) -> Vec<File> {
 
 fn versions(setup: &Setup) -> String {
     let mut file = Body::default();
+    // Version 5 learned late how logs are delivered.
+    let version = match setup.front {
+        Front::Stage { .. } => ">= 5.40, < 7.0",
+        Front::Distribution { .. } => ">= 6.0, < 7.0",
+    };
     file.block("terraform", &[], |body| {
         body.set("required_version", ">= 1.5");
         body.block("required_providers", &[], |body| {
-            body.set(
-                "aws",
-                serde_json::json!({"source": "hashicorp/aws", "version": ">= 5.40, < 7.0"}),
-            );
+            body.set("aws", serde_json::json!({"source": "hashicorp/aws", "version": version}));
         });
     });
     file.block("provider", &["aws"], |body| {
@@ -104,6 +110,14 @@ fn delivery(setup: &Setup) -> String {
     for bucket in &buckets {
         write_bucket(&mut file, setup, bucket);
     }
+    match &setup.front {
+        Front::Stage { .. } => stream(&mut file, setup),
+        Front::Distribution { id } => distribution::log(&mut file, setup, id),
+    }
+    file.finish()
+}
+
+fn stream(file: &mut Body, setup: &Setup) {
     file.block("resource", &["aws_cloudwatch_log_group", "delivery"], |body| {
         body.set("name", setup.log_group("delivery"));
         body.set("retention_in_days", LOG_GROUP_DAYS);
@@ -148,7 +162,6 @@ fn delivery(setup: &Setup) -> String {
         body.comment("Firehose looks at its permissions when it is made.");
         body.express("depends_on", "[aws_iam_role_policy.delivery]");
     });
-    file.finish()
 }
 
 /// Megabytes and seconds of Firehose's buffer: whichever is reached first ends an object.
@@ -248,7 +261,7 @@ fn roles(setup: &Setup) -> String {
     file.finish()
 }
 
-fn stage(setup: &Setup) -> String {
+fn stage_file(api_id: &str, stage: &str) -> String {
     let mut file = Body::default();
     file.comment(
         "The stage is there already. If another Terraform configuration manages it, delete this",
@@ -256,11 +269,11 @@ fn stage(setup: &Setup) -> String {
     file.comment("file and put access_log_settings there.");
     file.block("import", &[], |body| {
         body.express("to", "aws_api_gateway_stage.this");
-        body.set("id", format!("{}/{}", setup.api_id, setup.stage));
+        body.set("id", format!("{api_id}/{stage}"));
     });
     file.block("resource", &["aws_api_gateway_stage", "this"], |body| {
-        body.set("rest_api_id", setup.api_id.as_str());
-        body.set("stage_name", setup.stage.as_str());
+        body.set("rest_api_id", api_id);
+        body.set("stage_name", stage);
         body.comment("Ignored: the stage keeps the deployment it has.");
         body.set("deployment_id", "imported");
         body.block("access_log_settings", &[], |body| {
@@ -311,6 +324,8 @@ fn outputs(setup: &Setup) -> String {
         canary_sets,
     );
     output("logs", "What to scan", Text::from(setup.log_location().as_str()));
-    output("stream", "Where the stage's access log goes", STREAM.into());
+    if let Front::Stage { .. } = setup.front {
+        output("stream", "Where the stage's access log goes", STREAM.into());
+    }
     file.finish()
 }

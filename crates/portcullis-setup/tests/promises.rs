@@ -32,6 +32,17 @@ fn lambda() -> RunnerAnswers {
     RunnerAnswers::Lambda { image }
 }
 
+/// Behind a distribution.
+fn distributed() -> Answers {
+    Answers {
+        region: "us-east-1".to_owned(),
+        api_id: String::new(),
+        stage: String::new(),
+        distribution: Some("E1A2B3C4D5E6F7".to_owned()),
+        ..answers()
+    }
+}
+
 /// One setup for each choice that changes what is written.
 fn variants() -> Vec<Answers> {
     let mut variants = Vec::new();
@@ -41,6 +52,8 @@ fn variants() -> Vec<Answers> {
         variants.push(Answers { mode, has_web_acl: true, leaves_stage: true, ..answers() });
         for watches in [false, true] {
             variants.push(Answers { mode, watches, runner: lambda(), ..answers() });
+            let has_web_acl = watches;
+            variants.push(Answers { mode, watches, has_web_acl, ..distributed() });
         }
         variants.push(Answers {
             mode,
@@ -153,16 +166,14 @@ fn the_three_roles_may_do_what_their_commands_do_and_no_more() {
 fn the_doctor_looks_at_every_part_and_can_change_none() {
     for answers in variants() {
         let allowed = allowed(&template(&written(&answers)), "DoctorRole");
-        let mut expected = vec![
-            "apigateway:GET",
-            "firehose:DescribeDeliveryStream",
-            "s3:GetObject",
-            "s3:ListBucket",
-            "wafv2:GetIPSet",
-            "wafv2:GetWebACLForResource",
-        ];
-        if answers.has_web_acl {
-            expected.push("wafv2:GetRuleGroup");
+        let mut expected = vec!["s3:GetObject", "s3:ListBucket", "wafv2:GetIPSet"];
+        if answers.distribution.is_none() {
+            let of_stage =
+                ["apigateway:GET", "firehose:DescribeDeliveryStream", "wafv2:GetWebACLForResource"];
+            expected.extend(of_stage);
+            if answers.has_web_acl {
+                expected.push("wafv2:GetRuleGroup");
+            }
         }
         assert_eq!(allowed, expected.into_iter().map(str::to_owned).collect());
     }
@@ -312,6 +323,43 @@ fn blocking_by_itself_needs_somebody_to_protect_and_a_host_somebody_to_trust() {
 }
 
 #[test]
+fn before_a_distribution_everything_is_global_and_the_log_is_cloudfronts() {
+    let files = written(&distributed());
+    let template = template(&files);
+    let resources = template["Resources"].as_object().expect("resources");
+    for (id, resource) in resources {
+        let properties = &resource["Properties"];
+        if let Some(scope) = properties.get("Scope") {
+            assert_eq!(scope, "CLOUDFRONT", "{id}");
+        }
+        let kind = resource["Type"].as_str().expect("a type");
+        assert!(!kind.contains("Firehose") && !kind.ends_with("WebACLAssociation"), "{id}");
+    }
+    let command = &template["Outputs"]["DistributionCommand"]["Value"]["Fn::Sub"];
+    assert_eq!(
+        command,
+        "aws cloudfront associate-distribution-web-acl --id E1A2B3C4D5E6F7 --web-acl-arn \
+         ${WebAcl.Arn}"
+    );
+    let source = &template["Resources"]["AccessSource"]["Properties"];
+    assert_eq!(
+        source["ResourceArn"],
+        "arn:aws:cloudfront::111122223333:distribution/E1A2B3C4D5E6F7"
+    );
+    // Whoever reads may read what whoever writes may write, and nobody else may write.
+    let bucket = template["Resources"]["LogsBucketPolicy"]["Properties"].to_string();
+    assert!(bucket.contains("delivery.logs.amazonaws.com"), "{bucket}");
+    let find = |path: &str| files.iter().find(|file| file.path == path);
+    let configuration = &find("portcullis.toml").expect("it is written").text;
+    assert!(configuration.contains("scope = \"CLOUDFRONT\"\n"), "{configuration}");
+    assert!(!configuration.contains("\nstage = "), "{configuration}");
+    assert!(find("stage-access-log.json").is_none() && find("terraform/stage.tf").is_none());
+    let elsewhere = Answers { region: "eu-west-1".to_owned(), ..distributed() };
+    let errors = Setup::new(&elsewhere).expect_err("it is not global");
+    assert!(errors[0].to_string().contains("us-east-1, where AWS keeps them"), "{errors:?}");
+}
+
+#[test]
 fn a_function_takes_its_image_from_its_own_region() {
     let elsewhere = Answers { region: "eu-central-1".to_owned(), runner: lambda(), ..answers() };
     let errors = Setup::new(&elsewhere).expect_err("the image is in Ireland");
@@ -376,8 +424,11 @@ proptest! {
     /// Whatever acts in HCL, JSON, shell, cron, systemd or YAML is refused before anything is
     /// written.
     #[test]
-    fn an_answer_that_acts_is_refused(text in hostile(), which in 0..5_usize) {
+    fn an_answer_that_acts_is_refused(text in hostile(), which in 0..6_usize) {
         let mut answers = answers();
+        if which == 5 {
+            answers = Answers { distribution: Some(text.clone()), ..distributed() };
+        }
         let field = [
             &mut answers.name,
             &mut answers.account,
@@ -385,7 +436,9 @@ proptest! {
             &mut answers.api_id,
             &mut answers.stage,
         ];
-        field.into_iter().nth(which).expect("five fields").clone_from(&text);
+        if let Some(field) = field.into_iter().nth(which) {
+            field.clone_from(&text);
+        }
         prop_assert!(Setup::new(&answers).is_err(), "{text:?}");
     }
 

@@ -46,7 +46,7 @@ pub use lambda::Lambda;
 pub use query::{Query, QueryOutput};
 pub use remediation::{
     Apply, Audit, ByHand, Changing, Expire, Ledger, Manner, Pardon, Promote, Protected, Reached,
-    ReleaseAll, Rollback, Shape, Status, TargetOptions,
+    ReleaseAll, Rollback, ScopeArgument, Shape, Status, TargetOptions,
 };
 pub use review::{Report, Review};
 pub use run::{Reporting, Run, Watch, Watched};

@@ -15,7 +15,7 @@ pub(super) fn firewall(resources: &mut Map<String, Value>, setup: &Setup) {
                 "Properties": {
                     "Name": setup.named(set.ending),
                     "Description": set.description,
-                    "Scope": "REGIONAL",
+                    "Scope": setup.scope(),
                     "IPAddressVersion": set.version,
                     "Addresses": [],
                 },
@@ -30,7 +30,7 @@ pub(super) fn firewall(resources: &mut Map<String, Value>, setup: &Setup) {
                 "Type": "AWS::WAFv2::RuleGroup",
                 "Properties": {
                     "Name": setup.named("rules"),
-                    "Scope": "REGIONAL",
+                    "Scope": setup.scope(),
                     "Capacity": CAPACITY,
                     "Rules": rules,
                     "VisibilityConfig": visibility(&setup.named("rules")),
@@ -51,20 +51,23 @@ fn web_acl(resources: &mut Map<String, Value>, setup: &Setup, rules: &[Value]) {
             "Type": "AWS::WAFv2::WebACL",
             "Properties": {
                 "Name": setup.named("acl"),
-                "Scope": "REGIONAL",
+                "Scope": setup.scope(),
                 "DefaultAction": {"Allow": {}},
                 "Rules": rules,
                 "VisibilityConfig": visibility(&setup.named("acl")),
             },
         }),
     );
-    insert(
-        "WebAclAssociation",
-        json!({
-            "Type": "AWS::WAFv2::WebACLAssociation",
-            "Properties": {"ResourceArn": setup.stage_arn(), "WebACLArn": arn},
-        }),
-    );
+    // A distribution's web ACL is a setting of its own.
+    if let Some(stage) = setup.stage_arn() {
+        insert(
+            "WebAclAssociation",
+            json!({
+                "Type": "AWS::WAFv2::WebACLAssociation",
+                "Properties": {"ResourceArn": stage, "WebACLArn": arn},
+            }),
+        );
+    }
     let redacted = |header: &str| json!({"SingleHeader": {"Name": header}});
     insert(
         "WebAclLog",

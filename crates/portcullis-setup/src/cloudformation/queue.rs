@@ -6,7 +6,7 @@ use super::log_group;
 use super::schedule::definition;
 use crate::answers::Setup;
 use crate::container::fargate;
-use crate::names::{ACCESS, CLUSTER, QUEUE};
+use crate::names::{CLUSTER, QUEUE};
 use crate::queue::{
     ASIDE, ASIDE_SECONDS, DELIVERIES, KEPT_SECONDS, OBJECTS, policy, visibility_seconds,
 };
@@ -41,14 +41,15 @@ pub(super) fn queue(resources: &mut Map<String, Value>, setup: &Setup) {
             "PolicyDocument": policy(setup),
         }}),
     );
+    let mut told = json!({"Event": "s3:ObjectCreated:*", "Queue": QUEUE});
+    if !setup.log_prefix().is_empty() {
+        let prefix = json!({"Name": "prefix", "Value": setup.log_prefix()});
+        told["Filter"] = json!({"S3Key": {"Rules": [prefix]}});
+    }
     let bucket = resources.get_mut("LogsBucket").expect("the bucket of logs is written before");
     // S3 asks the queue whether it may tell it.
     bucket["DependsOn"] = json!("ObjectsQueuePolicy");
-    bucket["Properties"]["NotificationConfiguration"] = json!({"QueueConfigurations": [{
-        "Event": "s3:ObjectCreated:*",
-        "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": ACCESS}]}},
-        "Queue": QUEUE,
-    }]});
+    bucket["Properties"]["NotificationConfiguration"] = json!({"QueueConfigurations": [told]});
     let Some(fargate) = fargate(setup) else {
         return;
     };

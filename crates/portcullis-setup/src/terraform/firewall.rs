@@ -3,9 +3,11 @@
 use serde_json::json;
 
 use crate::answers::Setup;
+use crate::front::{Front, associating};
 use crate::hcl::Body;
-use crate::names::{SETS, WAF_LOGS};
+use crate::names::{SETS, WAF_LOGS, WEB_ACL};
 use crate::rules::{CAPACITY, Rule, rules};
+use crate::text::Text;
 
 pub(super) fn firewall(setup: &Setup) -> String {
     let mut file = Body::default();
@@ -13,7 +15,7 @@ pub(super) fn firewall(setup: &Setup) -> String {
         file.block("resource", &["aws_wafv2_ip_set", set.terraform], |body| {
             body.set("name", setup.named(set.ending));
             body.set("description", set.description);
-            body.set("scope", "REGIONAL");
+            body.set("scope", setup.scope());
             body.set("ip_address_version", set.version);
             body.set("addresses", json!([]));
             body.block("lifecycle", &[], |body| {
@@ -35,7 +37,7 @@ fn rule_group(file: &mut Body, setup: &Setup) {
     file.comment("Refer to this group from your web ACL, before every rule that allows broadly.");
     file.block("resource", &["aws_wafv2_rule_group", "this"], |body| {
         body.set("name", setup.named("rules"));
-        body.set("scope", "REGIONAL");
+        body.set("scope", setup.scope());
         body.set("capacity", CAPACITY);
         for rule in &rules() {
             write_rule(body, setup, rule);
@@ -51,17 +53,28 @@ fn rule_group(file: &mut Body, setup: &Setup) {
 fn web_acl(file: &mut Body, setup: &Setup) {
     file.block("resource", &["aws_wafv2_web_acl", "this"], |body| {
         body.set("name", setup.named("acl"));
-        body.set("scope", "REGIONAL");
+        body.set("scope", setup.scope());
         body.block("default_action", &[], |body| body.block("allow", &[], |_| {}));
         for rule in &rules() {
             write_rule(body, setup, rule);
         }
         visibility(body, &setup.named("acl"));
     });
-    file.block("resource", &["aws_wafv2_web_acl_association", "this"], |body| {
-        body.set("resource_arn", setup.stage_arn());
-        body.express("web_acl_arn", "aws_wafv2_web_acl.this.arn");
-    });
+    match &setup.front {
+        Front::Stage { .. } => {
+            file.block("resource", &["aws_wafv2_web_acl_association", "this"], |body| {
+                body.set("resource_arn", setup.stage_arn());
+                body.express("web_acl_arn", "aws_wafv2_web_acl.this.arn");
+            });
+        }
+        Front::Distribution { id } => {
+            file.comment("A distribution's web ACL is a setting of its own, and it is not ours.");
+            file.block("output", &["distribution_command"], |body| {
+                body.set("description", "Run this once: it gives the distribution its web ACL");
+                body.refer("value", Text::from(&*associating(id)) + WEB_ACL);
+            });
+        }
+    }
     file.block("resource", &["aws_wafv2_web_acl_logging_configuration", "this"], |body| {
         body.express("resource_arn", "aws_wafv2_web_acl.this.arn");
         body.set("log_destination_configs", json!([WAF_LOGS]));

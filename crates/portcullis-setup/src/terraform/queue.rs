@@ -6,7 +6,7 @@ use super::schedule::write_task;
 use crate::answers::Setup;
 use crate::container::fargate;
 use crate::hcl::Body;
-use crate::names::{ACCESS, CLUSTER, QUEUE};
+use crate::names::{CLUSTER, QUEUE};
 use crate::queue::{
     ASIDE, ASIDE_SECONDS, DELIVERIES, KEPT_SECONDS, OBJECTS, policy, visibility_seconds,
 };
@@ -41,7 +41,9 @@ pub(super) fn queue(setup: &Setup) -> String {
         body.block("queue", &[], |body| {
             body.refer("queue_arn", QUEUE);
             body.set("events", json!(["s3:ObjectCreated:*"]));
-            body.set("filter_prefix", ACCESS);
+            if !setup.log_prefix().is_empty() {
+                body.set("filter_prefix", setup.log_prefix());
+            }
         });
         body.comment("S3 asks the queue whether it may tell it.");
         body.express("depends_on", "[aws_sqs_queue_policy.objects]");

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use portcullis_setup::Mode;
 
-use super::{mode, network};
+use super::{ScopeArgument, mode, network};
 
 /// `portcullis init`.
 #[derive(Debug, Args)]
@@ -28,23 +28,30 @@ pub struct Init {
     /// Number of the AWS account.
     #[arg(long, value_name = "NUMBER", env = "PORTCULLIS_ACCOUNT")]
     pub account: Option<String>,
-    /// Region of the API.
+    /// What stands before the API: `REGIONAL`, a web ACL at its stage; or `CLOUDFRONT`, one at
+    /// a distribution by which all requests come in.
+    #[arg(long, value_name = "SCOPE", default_value = "REGIONAL")]
+    pub scope: ScopeArgument,
+    /// Id of the distribution, such as E1A2B3C4D5E6F7, for the scope `CLOUDFRONT`.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["api_id", "stage", "leave_stage"])]
+    pub distribution: Option<String>,
+    /// Region of the API; us-east-1 for the scope `CLOUDFRONT`, wherever the API is.
     #[arg(long, value_name = "REGION", env = "PORTCULLIS_REGION")]
     pub region: Option<String>,
     /// What kind of API it is.
     #[arg(long, value_name = "KIND", default_value = "rest")]
     pub api: ApiKind,
-    /// Id of the API, such as a1b2c3d4e5.
+    /// Id of the API, such as a1b2c3d4e5, for the scope `REGIONAL`.
     #[arg(long, value_name = "ID")]
     pub api_id: Option<String>,
-    /// Name of the stage.
+    /// Name of the stage, for the scope `REGIONAL`.
     #[arg(long, value_name = "NAME")]
     pub stage: Option<String>,
     /// Leave the stage's access log to whoever manages the stage; the setting is still
     /// written to stage-access-log.json.
     #[arg(long)]
     pub leave_stage: bool,
-    /// The web ACL of the stage.
+    /// The web ACL of the stage or distribution.
     #[arg(long, value_name = "WHICH", default_value = "new")]
     pub web_acl: WebAcl,
     /// How far blocks are made without a person.
@@ -92,14 +99,14 @@ pub struct Init {
 /// A kind of API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ApiKind {
-    /// A REST API, of one region.
+    /// A REST API.
     Rest,
-    /// An HTTP API: refused, because it can have neither a web ACL nor Firehose as the
-    /// destination of its log.
+    /// An HTTP API, which can have neither a web ACL nor Firehose as the destination of its
+    /// log: for the scope `CLOUDFRONT` only.
     Http,
 }
 
-/// The web ACL of a stage.
+/// The web ACL of a stage or distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WebAcl {
     /// It has none: make one, with a log.

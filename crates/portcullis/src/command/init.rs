@@ -11,19 +11,30 @@ use std::path::Path;
 use portcullis_setup::{Answers, File, RunnerAnswers, Setup, files};
 
 use super::{inert, print};
-use crate::args::{ApiKind, Init, Schedule, WebAcl};
+use crate::args::{ApiKind, Init, Schedule, ScopeArgument, WebAcl};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::counted;
 use crate::terminal::Terminal;
 
 pub(super) fn run(arguments: &Init, terminal: &Terminal) -> Result<Exit, Failure> {
-    if arguments.api == ApiKind::Http {
+    let is_distributed = arguments.scope == ScopeArgument::CloudFront;
+    if arguments.api == ApiKind::Http && !is_distributed {
         return Err(refused(
             "HTTP APIs can have neither a web ACL nor Firehose as the destination of their access \
-             log, and a pipeline by way of CloudFront in front of one is not written yet",
+             log",
         )
-        .hint("docs/setup.md says how to read its log and CloudFront's by hand"));
+        .hint("put a CloudFront distribution before it, and give --scope CLOUDFRONT"));
+    }
+    if !is_distributed && arguments.distribution.is_some() {
+        return Err(refused("--distribution is for --scope CLOUDFRONT, and this one is REGIONAL"));
+    }
+    let stage_options = [arguments.api_id.is_some(), arguments.stage.is_some()];
+    if is_distributed && (stage_options.contains(&true) || arguments.leave_stage) {
+        return Err(refused(
+            "--api-id, --stage and --leave-stage are for --scope REGIONAL: behind a distribution, \
+             no stage's log tells who the clients are",
+        ));
     }
     let answers = if io::stdin().is_terminal() && io::stderr().is_terminal() {
         gather(arguments, &mut Asked { input: io::stdin().lock(), output: io::stderr() })?
@@ -114,9 +125,22 @@ fn gather(arguments: &Init, questions: &mut impl Questions) -> Result<Answers, F
     };
     let name = one(&arguments.name, "Name of the setup, such as prod", "--name")?;
     let account = one(&arguments.account, "Number of the AWS account", "--account")?;
-    let region = one(&arguments.region, "Region, such as eu-west-1", "--region")?;
-    let api_id = one(&arguments.api_id, "Id of the REST API, such as a1b2c3d4e5", "--api-id")?;
-    let stage = one(&arguments.stage, "Name of its stage", "--stage")?;
+    let (mut api_id, mut stage, mut distribution) = Default::default();
+    let region = match (&arguments.region, arguments.scope) {
+        (None, ScopeArgument::CloudFront) => "us-east-1".to_owned(),
+        (region, _) => one(region, "Region, such as eu-west-1", "--region")?,
+    };
+    match arguments.scope {
+        ScopeArgument::CloudFront => {
+            let question = "Id of the CloudFront distribution, such as E1A2B3C4D5E6F7";
+            distribution = Some(one(&arguments.distribution, question, "--distribution")?);
+        }
+        ScopeArgument::Regional => {
+            let question = "Id of the REST API, such as a1b2c3d4e5";
+            api_id = one(&arguments.api_id, question, "--api-id")?;
+            stage = one(&arguments.stage, "Name of its stage", "--stage")?;
+        }
+    }
     let runner = match arguments.schedule {
         Schedule::Host => RunnerAnswers::Host,
         Schedule::Lambda => RunnerAnswers::Lambda {
@@ -148,6 +172,7 @@ fn gather(arguments: &Init, questions: &mut impl Questions) -> Result<Answers, F
         region,
         api_id,
         stage,
+        distribution,
         mode: arguments.mode,
         has_web_acl: arguments.web_acl == WebAcl::Existing,
         leaves_stage: arguments.leave_stage,
