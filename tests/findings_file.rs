@@ -83,6 +83,33 @@ fn findings_that_do_not_add_up_are_refused_by_what_differs() {
     refused(&|all| all["offenders"][0]["source"] = hostile.into(), 1, "is no network");
     let file = files.write("no.json", "no findings");
     portcullis(["plan", "--findings", &file]).run().expect_code(1);
+    let file = files.write("damaged.parquet", "PAR1 and nothing that is behind it PAR1");
+    let ran = portcullis(["plan", "--findings", &file]).run().expect_code(1);
+    assert!(ran.stderr.contains("no whole file of Parquet"), "{}", ran.stderr);
     portcullis(["plan", "--findings", &file, &logs]).run().expect_code(64);
     portcullis(["plan"]).run().expect_code(64);
+}
+
+#[test]
+fn what_judges_requests_changes_no_findings_and_it_is_said() {
+    let files = Files::new();
+    let logs = logs(&files);
+    let scan = portcullis(["scan", &logs, "--for-plan", "-o", "json"]).run().expect_code(0);
+    let findings = files.write("findings.json", &scan.stdout);
+    let list = files.write("list.txt", "203.0.113.0/24\n");
+    let config = "[enrichment]\nassets = [\"own.csv\"]\nreputation = { some = \"list.txt\" }\n";
+    files.write("own.csv", "203.0.113.9,ours\n");
+    let config = files.write("portcullis.toml", config);
+    let words = ["plan", "--findings", &findings, "--at", AT, "-o", "json"];
+    let said = "findings stay as they were judged when they were made; not used: --reputation";
+    for options in [["--reputation", &format!("some={list}")], ["--config", &config]] {
+        let ran = portcullis([&words[..], &options[..]].concat()).run().expect_code(0);
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
+    // What protects is asked of the plan.
+    let text =
+        portcullis([&words[..], &["--config", &config]].concat()).run().expect_code(0).text();
+    assert!(text.contains("\"asset\""), "{text}");
+    let quiet = portcullis(words).run().expect_code(0);
+    assert!(!quiet.stderr.contains("not used"), "{}", quiet.stderr);
 }

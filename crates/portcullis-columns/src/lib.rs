@@ -5,6 +5,9 @@
 //! [`csv`], and with the scripts that let DuckDB and Athena read them. Every output is made
 //! from the one [`Schema`], so they cannot disagree.
 //!
+//! Findings that a job on a cluster kept as rows of Parquet are read here, too
+//! ([`kept_findings`]): another shape, made to be read back.
+//!
 //! With the feature `query`, questions in SQL are answered over the same tables ([`query`]),
 //! by polars. It is a feature because it doubles what there is to compile.
 //!
@@ -17,6 +20,7 @@
 
 mod csv;
 mod findings;
+mod kept;
 mod logged;
 mod parquet;
 mod requests;
@@ -30,6 +34,7 @@ mod testing;
 
 pub use csv::csv;
 pub use findings::{detections, offenders};
+pub use kept::{KeptError, is_parquet, kept_findings};
 pub use parquet::Parquet;
 pub use requests::{Judged, push_request};
 pub use schema::{Column, DETECTIONS, Kind, OFFENDERS, REQUESTS, SCHEMA_VERSION, Schema};

@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
-use portcullis_detection::document::{Assembly, json::Secrets, read_document, write_document};
+use portcullis_detection::document::{
+    Assembly, json::Secrets, keep_parts, read_document, write_document,
+};
 use portcullis_detection::{
     AuditedObject, Disagreement, Findings, Identities, LeftOut, MapTask, ObjectSeen, Once, Reading,
     ReduceTask, Row, RuleSet, Scan, Twins, identities,
@@ -175,7 +177,18 @@ proptest! {
         prop_assert_eq!(document(&tasks), expected.clone());
         prop_assert_eq!(tasks.accept(), Ok(()));
         let read = read_document(expected.as_bytes()).expect("a document of ours");
-        prop_assert_eq!(document(&read), expected);
+        prop_assert_eq!(document(&read), expected.clone());
+        let kept = keep_parts(&alone, Secrets::Hidden);
+        prop_assert_eq!(kept.is_some(), set_aside);
+        if let Some(parts) = kept {
+            let mut assembly = Assembly::default();
+            for part in parts {
+                assembly.push(part.kind.name(), false, &part.text).expect("parts of ours");
+            }
+            let read = assembly.kept().expect("one whole");
+            prop_assert_eq!(read.accept(), Ok(()));
+            prop_assert_eq!(document(&read), expected);
+        }
     }
 
     #[test]
@@ -243,6 +256,21 @@ fn another_version_is_refused_by_its_number() {
     let text = document(&alone(&three(), false)).replacen(":1,", ":2,", 1);
     let error = read_document(text.as_bytes()).expect_err("version 2");
     assert_eq!(error.to_string(), "it has schema version 2, expected 1");
+}
+
+#[test]
+fn parts_of_no_whole_of_two_and_of_another_version_are_refused() {
+    let parts = keep_parts(&alone(&three(), true), Secrets::Hidden).expect("an audit");
+    let check = |texts: &[&str], expected: &str| {
+        let mut assembly = Assembly::default();
+        let pushed = texts.iter().try_for_each(|text| assembly.push("findings", false, text));
+        let error = pushed.and_then(|()| assembly.kept()).expect_err("it is no whole");
+        assert_eq!(error.to_string(), expected);
+    };
+    let head = &*parts[0].text;
+    check(&[], "it has no rows of the kind `findings`, expected one");
+    check(&[head, head], "it has two rows of the kind `findings`, expected one");
+    check(&[&head.replace(":1,", ":2,")], "it has schema version 2, expected 1");
 }
 
 #[test]

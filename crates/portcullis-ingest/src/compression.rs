@@ -393,7 +393,7 @@ impl Read for ZipEntries {
 /// Rows of a Parquet file as lines of JSON, read a row at a time.
 #[cfg(feature = "parquet")]
 fn parquet_rows<'r>(bytes: Vec<u8>) -> io::Result<Box<dyn Read + 'r>> {
-    crate::parquet::rows(bytes)
+    Ok(Box::new(crate::parquet::parquet_rows(bytes)?))
 }
 
 #[cfg(not(feature = "parquet"))]

@@ -45,6 +45,8 @@ pub use field::{Field, FieldSet};
 pub use format::{LogFormat, PRESETS, Preset};
 pub use join::{Join, Joined};
 pub use object::{Incomplete, ObjectReport, ReadOptions, Sink, read_object, read_object_ahead};
+#[cfg(feature = "parquet")]
+pub use parquet::parquet_rows;
 pub use redact::redacted;
 pub use reject::{Reject, RejectReason};
 pub use request::{Origin, Request, WafAction};

@@ -3,39 +3,64 @@
 //! Each row is written as the line of JSON it came from, so that a converted object
 //! is read by the same keys as the records it was made of. Offsets count those
 //! lines' bytes.
+//!
+//! Of damaged files the crate that reads them refuses most and panics at some. Such an
+//! object is as incomplete as any other that is damaged, so its panics are errors here.
 
 use std::io::{self, Read, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use parquet::file::reader::SerializedFileReader;
 use parquet::file::serialized_reader::ReadOptionsBuilder;
 use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 
-/// Rows as lines of JSON, read a row at a time.
-pub(crate) fn rows<'r>(bytes: Vec<u8>) -> io::Result<Box<dyn Read + 'r>> {
-    let options = ReadOptionsBuilder::new().build();
-    let reader = SerializedFileReader::new_with_options(bytes::Bytes::from(bytes), options)?;
-    Ok(Box::new(Rows {
-        iterator: RowIter::from_file_into(Box::new(reader)),
-        line: Vec::new(),
-        at: 0,
-    }))
+/// Rows of a Parquet file as lines of JSON, read a row at a time. Columns without a value are
+/// left out.
+///
+/// # Errors
+/// When the file is damaged; reading fails, too, where the damage is found later.
+pub fn parquet_rows(bytes: Vec<u8>) -> io::Result<impl Read> {
+    unpanicked(|| {
+        let options = ReadOptionsBuilder::new().build();
+        let reader = SerializedFileReader::new_with_options(bytes::Bytes::from(bytes), options)?;
+        let iterator = Some(RowIter::from_file_into(Box::new(reader)));
+        Ok(Rows { iterator, line: Vec::new(), at: 0 })
+    })
+}
+
+fn unpanicked<T>(read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    // What the panic left half done is not looked at again.
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(io::Error::other("damaged Parquet: what it says cannot be")))
 }
 
 struct Rows {
-    iterator: RowIter<'static>,
+    /// `None` after an error.
+    iterator: Option<RowIter<'static>>,
     line: Vec<u8>,
     at: usize,
 }
 
+impl Rows {
+    /// Makes the next row the line; false at the end.
+    fn advance(&mut self) -> io::Result<bool> {
+        let Some(mut iterator) = self.iterator.take() else { return Ok(false) };
+        let next = unpanicked(|| Ok(iterator.next().transpose()?))?;
+        let Some(row) = next else { return Ok(false) };
+        self.iterator = Some(iterator);
+        self.line.clear();
+        self.at = 0;
+        write_row(&row, &mut self.line);
+        self.line.push(b'\n');
+        Ok(true)
+    }
+}
+
 impl Read for Rows {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.line.len() {
-            let Some(row) = self.iterator.next() else { return Ok(0) };
-            self.line.clear();
-            self.at = 0;
-            write_row(&row?, &mut self.line);
-            self.line.push(b'\n');
+        if self.at == self.line.len() && !self.advance()? {
+            return Ok(0);
         }
         let length = buffer.len().min(self.line.len() - self.at);
         buffer[..length].copy_from_slice(&self.line[self.at..self.at + length]);
@@ -122,6 +147,7 @@ mod tests {
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -156,7 +182,7 @@ mod tests {
     fn rows_become_the_records_they_were() {
         let mut text = String::new();
         let bytes = file(&["192.0.2.1", "2001:db8::\"1"], &[200, 403]);
-        rows(bytes).expect("a file").read_to_string(&mut text).expect("rows");
+        parquet_rows(bytes).expect("a file").read_to_string(&mut text).expect("rows");
         let expected = "{\"ip\":\"192.0.2.1\",\"status\":200}\n\
             {\"ip\":\"2001:db8::\\\"1\",\"status\":403}\n";
         assert_eq!(text, expected);
@@ -166,7 +192,28 @@ mod tests {
     fn a_damaged_file_is_an_error() {
         let bytes = file(&["192.0.2.1"], &[200]);
         for length in [5, bytes.len() / 2, bytes.len() - 1] {
-            assert!(rows(bytes[..length].to_vec()).is_err(), "cut at {length}");
+            assert!(parquet_rows(bytes[..length].to_vec()).is_err(), "cut at {length}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn no_file_panics(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut bytes = file(&["192.0.2.1", "2001:db8::1"], &[200, 403]);
+            for (place, byte) in changes {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            if let Ok(mut rows) = parquet_rows(bytes) {
+                let mut text = Vec::new();
+                while rows.read_to_end(&mut text).is_err() && text.len() < 1 << 20 {
+                    // Whoever goes on reading after an error comes to an end, too.
+                }
+            }
         }
     }
 }

@@ -568,8 +568,9 @@ pub struct Plan {
     #[allow(missing_docs)]
     pub keeping: Keeping,
     /// Plan on findings that were written before, instead of on logs: the JSON of `scan
-    /// --for-plan -o json`, or of a job on Apache Spark. They are refused unless every listed
-    /// object was read once and the sums over objects and over sources agree.
+    /// --for-plan -o json`, or the JSON or Parquet of a job on Apache Spark. They are refused
+    /// unless every listed object was read once and the sums over objects and over sources
+    /// agree.
     #[arg(long, value_name = "FILE", conflicts_with = "state")]
     pub findings: Option<PathBuf>,
     /// The IP sets as they are now, a JSON file. Without it and without --target the plan

@@ -17,7 +17,7 @@ mod read;
 mod write;
 
 pub(crate) use parts::parts;
-pub use parts::{Assembly, Part, PartKind};
+pub use parts::{Assembly, Part, PartKind, keep_parts};
 pub use read::{DocumentError, read_document};
 pub use write::{
     background, correlation, coverage, evidence, outcomes, write_document, write_offender,

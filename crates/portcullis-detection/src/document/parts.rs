@@ -4,9 +4,12 @@
 //! its kind beside it. Pieces may come in any order: what they are put together to is
 //! sorted as one machine would have.
 
-use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::SCHEMA_VERSION;
 use super::json::{Object, Secrets};
 use super::read::{
     AuditedJson, CoverageJson, DocumentError, ForgeryJson, OffenderJson, SuspectJson, TrafficJson,
@@ -21,6 +24,8 @@ use crate::traffic::Traffic;
 named! {
     /// What a piece is.
     PartKind {
+        /// What all others belong to, where they were taken apart to be kept.
+        Findings = "findings",
         /// What was read of one object.
         Audited = "audited",
         /// What was looked at, by one who decided, and what the sources came to.
@@ -47,6 +52,18 @@ pub struct Part {
     pub set_aside: bool,
     /// A JSON object.
     pub text: String,
+}
+
+/// Takes findings apart that a plan may stand on, to be kept as rows of a table: an
+/// [`Assembly`] puts them together to the same. `None` when none may: they have no audit, or
+/// do not tell what sources did well.
+pub fn keep_parts(findings: &Findings, secrets: Secrets) -> Option<Vec<Part>> {
+    let (audit, _) = findings.audit.as_ref().zip(findings.traffic.as_ref())?;
+    let listed = audit.listed;
+    let text = format!("{{\"schema_version\":{SCHEMA_VERSION},\"listed\":{listed}}}");
+    let mut all = vec![Part { kind: PartKind::Findings, set_aside: false, text }];
+    all.extend(parts(findings, false, secrets));
+    Some(all)
 }
 
 /// Takes findings apart. Of an audit only its objects are told.
@@ -93,6 +110,8 @@ pub struct Assembly {
     traffic: Traffic,
     audited: Vec<AuditedObject>,
     incomplete_set_aside: bool,
+    /// Of parts that were kept.
+    listed: Option<u64>,
 }
 
 impl Assembly {
@@ -106,7 +125,12 @@ impl Assembly {
     /// # Errors
     /// When it is none of that kind.
     pub fn push(&mut self, kind: &str, set_aside: bool, text: &str) -> Result<(), DocumentError> {
-        #[derive(serde::Deserialize)]
+        #[derive(Deserialize)]
+        struct Head {
+            schema_version: u64,
+            listed: u64,
+        }
+        #[derive(Deserialize)]
         struct Decided {
             requests_of_sources: u64,
             coverage: CoverageJson,
@@ -114,6 +138,15 @@ impl Assembly {
         let kind = PartKind::from_name(kind).ok_or_else(|| wrong(kind, "kind", "the parts"))?;
         let of = if set_aside { &mut self.set_aside } else { &mut self.whole };
         match kind {
+            PartKind::Findings => {
+                let Head { schema_version, listed } = read(text)?;
+                if schema_version != u64::from(SCHEMA_VERSION) {
+                    return Err(DocumentError::Version(schema_version));
+                }
+                if self.listed.replace(listed).is_some() {
+                    return Err(DocumentError::Heads("two"));
+                }
+            }
             PartKind::Audited => self.audited.push(read::<AuditedJson>(text)?.read()),
             PartKind::Coverage => {
                 let Decided { requests_of_sources, coverage } = read(text)?;
@@ -142,6 +175,16 @@ impl Assembly {
         }
         self.audited.sort();
         findings.with_audit(listed, self.audited)
+    }
+
+    /// The findings that [`keep_parts`] took apart, in the order in which their parts came.
+    ///
+    /// # Errors
+    /// When the part is missing that all others belong to.
+    pub fn kept(self) -> Result<Findings, DocumentError> {
+        let listed = self.listed.ok_or(DocumentError::Heads("no"))?;
+        let findings = Findings { traffic: Some(self.traffic), ..self.whole };
+        Ok(findings.with_audit(listed, self.audited))
     }
 
     /// Objects of the listing that nobody read or that were read more than once, and objects

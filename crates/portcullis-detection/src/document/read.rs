@@ -33,6 +33,9 @@ pub enum DocumentError {
     /// A version that nobody knows yet.
     #[error("it has schema version {0}, expected {SCHEMA_VERSION}")]
     Version(u64),
+    /// Rows that are not of one whole.
+    #[error("it has {0} rows of the kind `findings`, expected one")]
+    Heads(&'static str),
     /// A value that cannot be.
     #[error("`{value}` is no {what}, in {place}")]
     Value {

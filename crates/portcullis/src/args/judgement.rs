@@ -21,6 +21,21 @@ pub struct Judgement {
     pub enrichment: Enrichment,
 }
 
+impl Judgement {
+    /// The options that were given and whose effect is in the findings, where they were made.
+    /// Assets are not among them: a plan asks for those itself.
+    pub fn effective_in_findings(&self) -> Vec<&'static str> {
+        let given = [
+            ("--rules", self.rules.is_some()),
+            ("--crawler-ranges", !self.crawlers.ranges.is_empty()),
+            ("--crawler-domain", !self.crawlers.domains.is_empty()),
+            ("--mmdb", !self.enrichment.mmdb.is_empty()),
+            ("--reputation", !self.enrichment.reputation.is_empty()),
+        ];
+        given.into_iter().filter_map(|(name, is_given)| is_given.then_some(name)).collect()
+    }
+}
+
 /// Where addresses are, whose they are, and who speaks ill of them.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What is known of addresses")]

@@ -5,17 +5,19 @@
 //! What was written without that in mind has no audit, and is refused too: nobody could tell
 //! which of an offender's requests stood in half an object.
 
+use std::error::Error;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use portcullis_columns::{is_parquet, kept_findings};
 use portcullis_detection::{Disagreement, Findings, document};
 
 use super::inert;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Most bytes of a file: a million offenders.
+/// Most bytes of a file, packed and unpacked: a million offenders.
 const MOST_BYTES: u64 = 2 << 30;
 
 /// Reads findings that a plan may stand on. The exit code tells whether some input was not
@@ -29,8 +31,8 @@ pub(super) fn accepted(path: &Path) -> Result<(Findings, Exit), Failure> {
     if text.len() as u64 > MOST_BYTES {
         return Err(Failure::because(action, format!("it has more than {MOST_BYTES} bytes")));
     }
-    let findings = document::read_document(&text).map_err(|error| {
-        Failure::new(action, &error)
+    let findings = read(text).map_err(|error| {
+        Failure::new(action, &*error)
             .hint("`portcullis scan --for-plan -o json` and a job on a cluster write such a file")
     })?;
     findings.accept().map_err(|wrong| refused(&shown, &wrong))?;
@@ -38,6 +40,14 @@ pub(super) fn accepted(path: &Path) -> Result<(Findings, Exit), Failure> {
     let is_whole = coverage.incomplete.is_empty() && coverage.rejected() == 0;
     let exit = if is_whole { Exit::Done } else { Exit::Partial };
     Ok((findings, exit))
+}
+
+/// Reads JSON, or what a cluster kept as rows; the file's first bytes say which.
+fn read(bytes: Vec<u8>) -> Result<Findings, Box<dyn Error>> {
+    if is_parquet(&bytes) {
+        return Ok(kept_findings(bytes, MOST_BYTES)?);
+    }
+    Ok(document::read_document(&bytes)?)
 }
 
 fn refused(path: &str, wrong: &[Disagreement]) -> Failure {

@@ -55,7 +55,16 @@ pub(super) fn run(
         None => Rulings::default(),
     };
     let (findings, exit) = match &arguments.findings {
-        Some(path) => findings_file::accepted(path)?,
+        Some(path) => {
+            let without_effect = arguments.judgement.effective_in_findings();
+            if !without_effect.is_empty() {
+                let options = without_effect.join(", ");
+                terminal.note(format_args!(
+                    "findings stay as they were judged when they were made; not used: {options}"
+                ));
+            }
+            findings_file::accepted(path)?
+        }
         None => found(&rules, arguments, global, terminal)?,
     };
     let plan = base.plan(&findings, &lists, configuration, &rulings, now);
