@@ -4,19 +4,20 @@
 slows down slows all of them.
 """
 
+import json
+import os
 import sys
 import time
 
+import pyarrow as pa
 from pyspark.sql import SparkSession
 
 import portcullis_spark
+from cluster import children_of
 from portcullis_spark import _native
 from portcullis_spark._objects import list_objects
-from portcullis_spark._tasks import Job, find_twins
 from portcullis_spark._scan import _TASK_KEPT_BYTES
-
-import json
-import pyarrow as pa
+from portcullis_spark._tasks import Job, find_twins
 
 
 def module(listed):
@@ -44,6 +45,19 @@ def module(listed):
     return whole.finish(names)
 
 
+def processor_seconds():
+    """Of this process and all below it, the JVM and its Python workers; of those that ended,
+    too, which whoever waited for them was told."""
+    ticks = 0
+    for process in (os.getpid(), *children_of(os.getpid())):
+        try:
+            with open(f"/proc/{process}/stat") as stat:
+                ticks += sum(map(int, stat.read().rpartition(")")[2].split()[11:15]))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def main(place):
     listed = list_objects([place], {})
     spark = (
@@ -68,9 +82,9 @@ def main(place):
     }
     print("ready", flush=True)
     for line in sys.stdin:
-        begun = time.monotonic()
+        begun = time.monotonic(), processor_seconds()
         ways[line.strip()]()
-        print(time.monotonic() - begun, flush=True)
+        print(time.monotonic() - begun[0], processor_seconds() - begun[1], flush=True)
 
 
 main(sys.argv[1])

@@ -16,6 +16,7 @@ import urllib.request
 from pyspark.sql import SparkSession
 
 import cluster as clusters
+import definitions
 import portcullis_spark
 from portcullis_spark import _native, _scan
 from portcullis_spark._tasks import Job
@@ -25,13 +26,23 @@ ATTEMPTS = 4
 
 BUCKET = "logs"
 
+# All checks, in their order.
+CHECKS = (
+    "definitions", "hostile_input", "task_counts", "listed_twice", "audit", "plan", "hadoop", "mistakes", "kills",
+    "bucket", "skew", "submitted",
+)
+
+# Memory that docs/scale.md states for an executor of one core and 512 MiB of heap.
+MOST_JVM_MIB = 1024
+MOST_PYTHON_MIB = 1024
+
 
 class SlowJob(Job):
     """The job with pauses, so that there is a moment to kill in. What it calls is the same."""
 
-    def _open(self, name):
+    def _open(self, name, content):
         time.sleep(0.05)
-        return super()._open(name)
+        return super()._open(name, content)
 
     def reduce(self, batches):
         def slowed():
@@ -43,6 +54,15 @@ class SlowJob(Job):
         yield from super().reduce(slowed())
 
 
+class MistakenJob(Job):
+    """A job in which the native module panics at one object, whoever tries it."""
+
+    def _open(self, name, content):
+        if name.endswith("7.gz"):
+            _native.panic("a mistake at one object")
+        return super()._open(name, content)
+
+
 class Checks:
     def __init__(self, given):
         self.given = given
@@ -50,7 +70,8 @@ class Checks:
         builder = SparkSession.builder.master(self.cluster.url).appName("portcullis")
         settings = {
             "spark.driver.host": "127.0.0.1",
-            "spark.driver.memory": "1g",
+            "spark.driver.memory": "2g" if given.long else "1g",
+            "spark.driver.maxResultSize": "2g",
             "spark.executor.memory": "512m",
             "spark.executor.cores": "1",
             "spark.sql.shuffle.partitions": "6",
@@ -93,6 +114,20 @@ class Checks:
             return result.document()
         finally:
             result.unpersist()
+
+    def definitions(self):
+        root = os.path.join(os.path.dirname(self.given.job), "..", "..")
+        definitions.check(os.path.join(root, "docs", "scale.md"))
+
+    def hostile_input(self):
+        """In a process of its own, of which it would be the end."""
+        beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile.py")
+        ran = subprocess.run(
+            [sys.executable, beside], capture_output=True, env={**os.environ, "RUST_BACKTRACE": "0"}
+        )
+        if ran.returncode != 0:
+            raise SystemExit(f"hostile input: {ran.returncode}\n{ran.stderr.decode()[-3000:]}")
+        print(ran.stdout.decode().strip(), flush=True)
 
     def task_counts(self):
         for count in (1, 4, 24):
@@ -145,7 +180,7 @@ class Checks:
             whole = _native.Whole(True)
             whole.push(changed)
             try:
-                whole.finish(result._listed)
+                whole.accept(result._listed)
             except ValueError as error:
                 assert words in str(error), error
             else:
@@ -162,13 +197,87 @@ class Checks:
             raise SystemExit("a worker with other rules was accepted")
 
     def plan(self):
-        file = os.path.join(self.given.work, "findings.json")
-        with open(file, "wb") as out:
-            out.write(self.expected)
+        """What a cluster keeps as JSON and as Parquet is planned on as the objects are."""
+        result = portcullis_spark.scan(self.spark, self.given.objects)
         words = ("--at", "2026-03-02T12:00:00Z", "-o", "json")
         here = self.program("plan", self.given.objects, *words, codes=(0, 3))
-        there = self.program("plan", "--findings", file, *words, codes=(0, 3))
-        self.same("the plan on the cluster's findings", there, here)
+        for name in ("findings.json", "findings.parquet"):
+            file = os.path.join(self.given.work, name)
+            result.save(file)
+            there = self.program("plan", "--findings", file, *words, codes=(0, 3))
+            self.same(f"the plan on the cluster's {name}", there, here)
+        self.refused_parquet(result, file)
+        result.unpersist()
+
+    def refused_parquet(self, result, file):
+        """Rows that do not add up are refused by the program as JSON is."""
+        import pyarrow.parquet as parquet
+
+        table = parquet.read_table(file)
+        kinds = table.column("kind").to_pylist()
+        offender, audited = kinds.index("offender"), kinds.index("audited")
+        rows = list(range(table.num_rows))
+        for words, kept in (
+            ("found more than once", [*rows, offender]),
+            ("objects were listed", [row for row in rows if row != audited]),
+            ("expected one", rows[1:]),
+        ):
+            parquet.write_table(table.take(kept), f"{file}.refused")
+            ran = subprocess.run(
+                [self.given.program, "plan", "--findings", f"{file}.refused", "-q"], capture_output=True
+            )
+            assert ran.returncode != 0 and words.encode() in ran.stderr, (words, ran.stderr)
+        not_for_plan = portcullis_spark.scan(self.spark, self.given.objects, for_plan=False)
+        try:
+            not_for_plan.save(f"{file}.never.parquet")
+        except ValueError as error:
+            assert "none may stand on findings without for_plan" in str(error), error
+        else:
+            raise SystemExit("rows were kept that no plan may stand on")
+        not_for_plan.unpersist()
+        print("ok: rows that do not add up are refused", flush=True)
+
+    def hadoop(self):
+        """The same objects, listed, read and written by Hadoop's file systems."""
+        uri = f"file:{self.given.objects}"
+        # Names are as Hadoop has them, and stand in evidence, coverage and audit.
+        expected = self.expected.replace(self.given.objects.encode(), uri.encode())
+        out = os.path.join(self.given.work, "hadoop.json")
+        result = portcullis_spark.scan(self.spark, uri)
+        result.save(f"file:{out}")
+        result.unpersist()
+        with open(out, "rb") as file:
+            self.same("objects of Hadoop's file systems", file.read(), expected)
+        for places, words in (
+            ([uri, self.given.objects], "all, or none is"),
+            (f"file:{self.given.work}/nowhere", "PATH_NOT_FOUND"),
+            ("nowhere://a/b", "nowhere"),
+        ):
+            try:
+                portcullis_spark.scan(self.spark, places)
+            except Exception as error:
+                assert words in str(error), error
+            else:
+                raise SystemExit(f"{places} were read")
+
+    def mistakes(self):
+        """A panic in the module fails its task, and so the job, with words; the executors go
+        on, and the next job is as good as any."""
+        before = {pid for _, pid in self.cluster.executors()}
+        assert before
+        _scan.Job = MistakenJob
+        try:
+            self.scan(keep_duplicates=True)
+        except Exception as error:
+            text = str(error)
+            assert "portcullis panicked on purpose: a mistake at one object" in text, text
+            assert "RuntimeError" in text, text
+        else:
+            raise SystemExit("a job succeeded in which the module panicked")
+        finally:
+            _scan.Job = Job
+        self.same("a scan after a panic", self.scan())
+        assert before == {pid for _, pid in self.cluster.executors()}, "an executor was lost"
 
     def submitted(self):
         """The job as spark-submit runs it, by a configuration file."""
@@ -181,8 +290,10 @@ class Checks:
         with open(config, "w", encoding="utf-8") as file:
             file.write(
                 'never-block = []\n[scan]\nrules = "rules"\ntrusted-proxies = ["198.18.0.0/24"]\n'
-                "max-object-bytes = 40000\n"
+                'max-object-bytes = 40000\ncrawler-ranges = { Googlebot = "googlebot.json" }\n'
             )
+        with open(os.path.join(beside, "googlebot.json"), "w", encoding="utf-8") as file:
+            json.dump({"prefixes": [{"ipv4Prefix": "198.51.100.0/24"}]}, file)
         out = os.path.join(beside, "findings.json")
         submit = os.path.join(os.path.dirname(sys.executable), "spark-submit")
         ran = subprocess.run(
@@ -197,6 +308,12 @@ class Checks:
         words = ("scan", self.given.objects, "--for-plan", "-o", "json", "--config", config)
         with open(out, "rb") as file:
             self.same("spark-submit with a configuration", file.read(), self.program(*words, codes=(0, 3)))
+        with open(config, "a", encoding="utf-8") as file:
+            file.write('crawler-domains = { Bingbot = ["search.msn.com"] }\n')
+        words = (sys.executable, "-m", "portcullis_spark", "--config", config, "--out", out, "nowhere")
+        refused = subprocess.run(words, capture_output=True)
+        assert refused.returncode == 2 and b"tasks ask no DNS" in refused.stderr, refused.stderr
+        print("ok: domains of crawlers are refused", flush=True)
 
     def bucket(self):
         """The same objects, read from a bucket."""
@@ -304,12 +421,17 @@ class Checks:
         """One source with half of all requests, and very many others, in stated memory."""
         words = ("scan", self.given.skewed, "--for-plan", "-o", "json", "--memory", "16G")
         expected = self.program(*words)
-        sources = len(json.loads(expected)["traffic"])
-        document = self.scan(self.given.skewed, tasks=8, task_bytes=32 << 20)
+        sources = expected.partition(b'"traffic":')[2].count(b'"good_requests"')
+        with clusters.Memory(self.cluster) as memory:
+            document = self.scan(self.given.skewed, tasks=8, task_bytes=32 << 20)
         self.same(f"{sources} sources, one of them with half of the requests", document, expected)
+        jvm, python = memory.jvm >> 20, memory.python >> 20
+        print(f"    an executor took at most {jvm} MiB, its Python workers {python} MiB", flush=True)
+        assert memory.samples >= 10, memory.samples
+        assert jvm <= MOST_JVM_MIB and python <= MOST_PYTHON_MIB, (jvm, python)
 
     def run(self):
-        for check in ("task_counts", "listed_twice", "audit", "plan", "kills", "bucket", "skew", "submitted"):
+        for check in CHECKS:
             if not self.given.only or check in self.given.only:
                 begun = time.monotonic()
                 getattr(self, check)()
@@ -321,7 +443,8 @@ def main():
     for name in ("program", "objects", "work", "moto", "job", "rule"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--skewed", required=True)
-    parser.add_argument("--only", action="append", help="run only these")
+    parser.add_argument("--only", action="append", choices=CHECKS, help="run only these")
+    parser.add_argument("--long", action="store_true", help="there are millions of sources")
     checks = Checks(parser.parse_args())
     try:
         checks.run()

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 
@@ -60,6 +61,41 @@ def kill(process):
     os.kill(process, signal.SIGKILL)
     wait_for(f"end of {process}", lambda: not is_alive(process), 10)
     return True
+
+
+def resident_bytes(process):
+    try:
+        with open(f"/proc/{process}/statm") as memory:
+            return int(memory.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+class Memory:
+    """The most that any executor had resident while this was entered: its JVM, and all of its
+    Python workers together, whose shared pages count for each."""
+
+    def __init__(self, cluster):
+        self._cluster = cluster
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.jvm = self.python = self.samples = 0
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self):
+        while not self._done.wait(0.2):
+            for _, executor in self._cluster.executors():
+                self.samples += 1
+                self.jvm = max(self.jvm, resident_bytes(executor))
+                below = sum(map(resident_bytes, children_of(executor)))
+                self.python = max(self.python, below)
 
 
 class Cluster:

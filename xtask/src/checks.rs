@@ -116,7 +116,7 @@ impl Step {
             }
             Self::Day => day::run(&day::Command::short(debug_program()?)),
             Self::Moto => moto::run(),
-            Self::Spark => spark::check(long),
+            Self::Spark => spark::check_all(long),
             Self::Browser => browser::check(),
             Self::Setup => setup::check(),
             Self::Datasets => datasets::check(&workspace::root().join("datasets")),

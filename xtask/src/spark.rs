@@ -12,15 +12,21 @@ use std::process::{Command as Process, Stdio};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::process::{debug_program, finish, python};
+use crate::process::{cargo, debug_program, finish, python};
 use crate::workspace;
 
 /// `cargo xtask test-spark`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Command {
-    /// Five million sources instead of fifty thousand
+    /// Five million sources instead of fifty thousand, with what is built for release
     #[arg(long)]
     long: bool,
+    /// Run only these checks
+    #[arg(long, value_name = "CHECK")]
+    only: Vec<String>,
+    /// Take this program instead of building the workspace's
+    #[arg(long, value_name = "PROGRAM")]
+    binary: Option<PathBuf>,
 }
 
 pub(crate) const REQUIREMENTS: &str = "tests/spark/requirements.txt";
@@ -37,20 +43,36 @@ const SKEWED_OBJECTS: u32 = 40;
 
 /// Runs `cargo xtask test-spark`.
 pub(crate) fn run(command: &Command) -> Result<(), String> {
-    check(command.long)
+    let Command { long, only, binary } = command;
+    let program = binary.clone().map_or_else(|| built_program(*long), Ok)?;
+    check(*long, only, &program)
 }
 
-/// Runs the tests; in the long form with many sources.
-pub(crate) fn check(long: bool) -> Result<(), String> {
+/// Runs all tests; in the long form with many sources.
+pub(crate) fn check_all(long: bool) -> Result<(), String> {
+    check(long, &[], &built_program(long)?)
+}
+
+/// The program as the tests build it, or for release: millions of sources take it minutes.
+fn built_program(long: bool) -> Result<PathBuf, String> {
+    if !long {
+        return debug_program();
+    }
+    cargo(&["build", "--quiet", "--release", "--package", "portcullis"], &[])?;
+    Ok(workspace::target().join("release/portcullis"))
+}
+
+fn check(long: bool, only: &[String], program: &Path) -> Result<(), String> {
     let java = Process::new("java").arg("-version").stderr(Stdio::null()).status();
     if !java.is_ok_and(|status| status.success()) {
         return Err("Spark needs Java: apt-get install openjdk-17-jre-headless".to_owned());
     }
     let programs = python("spark", REQUIREMENTS)?;
     let moto = python("moto", "tests/moto/requirements.txt")?;
-    let program = debug_program()?;
     let home = workspace::target().join("spark");
-    let wheel = wheel(&programs, &home.join("wheel"), &["--profile", "dev"])?;
+    let profile = if long { "release" } else { "dev" };
+    let wheel =
+        wheel(&programs, &home.join("wheel"), &["--profile", profile, "--features", "mistakes"])?;
     install(&programs.join("python"), &wheel)?;
     let work = home.join("work");
     if work.exists() {
@@ -62,6 +84,8 @@ pub(crate) fn check(long: bool) -> Result<(), String> {
     finish(
         Process::new(programs.join("python"))
             .arg(root.join("tests/spark/check.py"))
+            .args(only.iter().flat_map(|check| ["--only", check]))
+            .args(long.then_some("--long"))
             .args(["--program".as_ref(), program.as_os_str()])
             .args(["--objects".as_ref(), objects.as_os_str()])
             .args(["--skewed".as_ref(), skewed.as_os_str()])

@@ -12,8 +12,8 @@ use std::fmt::Display;
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use portcullis_detection::document::{Assembly, Part, json::Secrets, write_document};
-use portcullis_detection::{MapTask, ReduceTask, Twins, identities};
+use portcullis_detection::document::{Assembly, Part, json::Secrets, keep_parts, write_document};
+use portcullis_detection::{Findings, MapTask, ReduceTask, Twins, identities};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -41,10 +41,24 @@ fn guarded<T>(doing: &str, work: impl FnOnce() -> T) -> PyResult<T> {
     })
 }
 
+/// Refuses columns of which one is longer.
+fn of_one_length(lengths: &[usize]) -> PyResult<()> {
+    if lengths.iter().all(|length| *length == lengths[0]) {
+        return Ok(());
+    }
+    Err(wrong(format!("columns of unequal length: {lengths:?}")))
+}
+
 /// Checks settings, and gives the digest that every worker must come to.
 #[pyfunction]
 fn digest(settings_text: &str) -> PyResult<String> {
-    Ok(settings(settings_text).map_err(wrong)?.digest.clone())
+    let settings = guarded("reading settings", || settings(settings_text))?.map_err(wrong)?;
+    Ok(settings.digest.clone())
+}
+
+/// The settings of a text, which must come to the digest.
+fn agreed_settings(settings_text: &str, digest: &str) -> PyResult<&'static Settings> {
+    guarded("reading settings", || agreed(settings_text, digest))?.map_err(wrong)
 }
 
 /// A Python object with `read(size)`, read as Rust reads.
@@ -75,7 +89,7 @@ struct Map {
 impl Map {
     #[new]
     fn new(settings_text: &str, digest: &str) -> PyResult<Self> {
-        let Settings { rules, reading, .. } = agreed(settings_text, digest).map_err(wrong)?;
+        let Settings { rules, reading, .. } = agreed_settings(settings_text, digest)?;
         Ok(Self { task: MapTask::new(rules, reading) })
     }
 
@@ -130,18 +144,19 @@ impl Reduce {
     /// Decides whenever that many bytes are kept.
     #[new]
     fn new(settings_text: &str, digest: &str, kept_bytes: usize) -> PyResult<Self> {
-        let Settings { rules, reading, .. } = agreed(settings_text, digest).map_err(wrong)?;
+        let Settings { rules, reading, .. } = agreed_settings(settings_text, digest)?;
         let task = ReduceTask::new(rules, reading.set_aside, kept_bytes);
         Ok(Self { task: Some(task) })
     }
 
     /// Takes rows in, sorted by key.
     fn push(&mut self, keys: Bytes<'_>, states: Bytes<'_>) -> PyResult<()> {
+        of_one_length(&[keys.len(), states.len()])?;
         let task = self.task()?;
-        for (key, state) in keys.iter().zip(&states) {
-            guarded("merging", || task.push(key.as_bytes(), state.as_bytes()))?.map_err(wrong)?;
-        }
-        Ok(())
+        let mut rows = keys.iter().zip(&states);
+        let merge =
+            || rows.try_for_each(|(key, state)| task.push(key.as_bytes(), state.as_bytes()));
+        guarded("merging", merge)?.map_err(wrong)
     }
 
     /// What was decided so far.
@@ -166,7 +181,7 @@ fn py_identities<'py>(
     name: &str,
     source: Py<PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let Settings { reading, .. } = agreed(settings_text, digest).map_err(wrong)?;
+    let Settings { reading, .. } = agreed_settings(settings_text, digest)?;
     let source = FromPython(source);
     let read = move || guarded(&format!("reading {name}"), || identities(name, source, reading));
     let found = py.detach(read)?;
@@ -192,10 +207,17 @@ impl PyTwins {
     /// Which of the records are twins. Of each its identity as 8 bytes and its object and
     /// place as 4, little endian; sorted.
     fn find(&mut self, identities: &[u8], objects: &[u8], places: &[u8]) -> PyResult<Vec<usize>> {
-        let objects = objects.as_chunks::<4>().0.iter().zip(places.as_chunks::<4>().0);
+        let ([], [], []) =
+            (identities.as_chunks::<8>().1, objects.as_chunks::<4>().1, places.as_chunks::<4>().1)
+        else {
+            return Err(wrong("a column that ends within a number"));
+        };
+        let identities = identities.as_chunks::<8>().0;
+        let (objects, places) = (objects.as_chunks::<4>().0, places.as_chunks::<4>().0);
+        of_one_length(&[identities.len(), objects.len(), places.len()])?;
         let mut twins = Vec::new();
         for (index, (identity, (object, place))) in
-            identities.as_chunks::<8>().0.iter().zip(objects).enumerate()
+            identities.iter().zip(objects.iter().zip(places)).enumerate()
         {
             let identity = u64::from_le_bytes(*identity) ^ (1 << 63);
             let (object, place) = (u32::from_le_bytes(*object), u32::from_le_bytes(*place));
@@ -212,6 +234,17 @@ impl PyTwins {
 struct Whole {
     assembly: Option<Assembly>,
     set_aside: bool,
+    accepted: Option<Findings>,
+}
+
+impl Whole {
+    fn assembly(&mut self) -> PyResult<&mut Assembly> {
+        self.assembly.as_mut().ok_or_else(|| wrong("it is put together already"))
+    }
+
+    fn accepted(&self) -> PyResult<&Findings> {
+        self.accepted.as_ref().ok_or_else(|| wrong("it is not accepted"))
+    }
 }
 
 #[pymethods]
@@ -219,26 +252,22 @@ impl Whole {
     /// Of findings in which incomplete objects are set aside, or are not.
     #[new]
     fn new(set_aside: bool) -> Self {
-        Self { assembly: Some(Assembly::new(set_aside)), set_aside }
+        Self { assembly: Some(Assembly::new(set_aside)), set_aside, accepted: None }
     }
 
     /// Takes parts in.
     fn push(&mut self, parts: Vec<PyPart>) -> PyResult<()> {
-        let assembly = self.assembly.as_mut().ok_or_else(|| wrong("it is finished"))?;
-        for (kind, set_aside, text) in &parts {
-            assembly.push(kind, *set_aside, text).map_err(wrong)?;
-        }
-        Ok(())
+        let assembly = self.assembly()?;
+        let mut parts = parts.iter();
+        let take = || parts.try_for_each(|(kind, aside, text)| assembly.push(kind, *aside, text));
+        guarded("taking parts in", take)?.map_err(wrong)
     }
 
-    /// The document of the findings, when every listed object was read once and the sums
-    /// agree; an error that names what differs otherwise.
-    fn finish<'py>(
-        &mut self,
-        py: Python<'py>,
-        listed: Vec<String>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let assembly = self.assembly.take().ok_or_else(|| wrong("it is finished"))?;
+    /// Accepts the findings when every listed object was read once and the sums agree; an
+    /// error that names what differs otherwise.
+    fn accept(&mut self, listed: Vec<String>) -> PyResult<()> {
+        let assembly = std::mem::take(self.assembly()?);
+        self.assembly = None;
         let unlike = assembly.unlike(listed.iter().map(String::as_str));
         if !unlike.is_empty() {
             let more = unlike.len().saturating_sub(NAMES_SHOWN);
@@ -254,19 +283,44 @@ impl Whole {
             // No plan may stand on it, so it carries nothing that says it could.
             findings.audit = None;
         }
+        self.accepted = Some(findings);
+        Ok(())
+    }
+
+    /// What was accepted, as the program prints it.
+    fn document<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let mut text = Vec::new();
-        write_document(&mut text, &findings, None, Secrets::Hidden);
+        write_document(&mut text, self.accepted()?, None, Secrets::Hidden);
         text.push(b'\n');
         Ok(PyBytes::new(py, &text))
+    }
+
+    /// What was accepted, as rows that a plan is made of: kinds and documents.
+    fn rows(&self) -> PyResult<(Vec<&'static str>, Vec<String>)> {
+        let parts = keep_parts(self.accepted()?, Secrets::Hidden);
+        let parts = parts.ok_or_else(|| {
+            wrong("rows are for a plan, and none may stand on findings without for_plan")
+        })?;
+        Ok(parts.into_iter().map(|part| (part.kind.name(), part.text)).unzip())
     }
 }
 
 /// Most names in a message.
 const NAMES_SHOWN: usize = 5;
 
+/// Panics as a mistake in the module would, for the tests of what becomes of that.
+#[cfg(feature = "mistakes")]
+#[pyfunction]
+fn panic(words: &str) -> PyResult<()> {
+    guarded("on purpose", || panic!("{words}"))
+}
+
 /// The native part of `portcullis_spark`.
 #[pymodule(name = "_native")]
 mod native {
+    #[cfg(feature = "mistakes")]
+    #[pymodule_export]
+    use super::panic;
     #[pymodule_export]
     use super::{Map, PyTwins, Reduce, Whole, digest, py_identities};
 }

@@ -14,6 +14,7 @@ mod gunzip;
 mod machine;
 mod memory;
 mod peers;
+mod processor;
 mod programs;
 mod rules;
 mod spark;

@@ -1,8 +1,9 @@
 //! Measures what Spark and Python add to a scan: the program, the module without Spark, and
 //! Spark on one core, in turn with gunzip on the same objects.
 //!
-//! Spark's start is not counted: a job that takes seconds needs no cluster. Rates are of one
-//! core, so that a cluster's size can be computed from them.
+//! Spark's start is not counted: a job that takes seconds needs no cluster. Rates are of a
+//! second of the processor's time, of all processes and threads that took part, so that a
+//! cluster's size can be computed from them; the JVM's compilers and collectors pay too.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
@@ -11,13 +12,14 @@ use serde::Serialize;
 
 use super::gunzip::{self, Library};
 use super::machine;
+use super::processor;
 use super::programs::{self, Times};
 use crate::{firehose, process, spark, workspace};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Text of the log to generate
-    #[arg(long, value_name = "N", default_value_t = 300_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000_000)]
     bytes: u64,
     /// Measured runs of each; one more warms up
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
@@ -39,16 +41,32 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct Figures {
     way: &'static str,
-    times: Times,
-    /// On one core.
+    /// Seconds of the processor's time.
+    processor: Times,
+    /// Seconds on the clock.
+    clock: Times,
+    /// Of the processor's time.
     records_per_second: f64,
     text_bytes_per_second: f64,
-    /// Median time over that of gunzip.
+    /// Median of the processor's time over that of gunzip.
     to_gunzip: f64,
 }
 
 /// What is measured, in the order of a round.
 const WAYS: [&str; 5] = ["gunzip", "program", "module", "spark", "spark-once"];
+
+/// Seconds that one run took.
+struct Took {
+    clock: f64,
+    processor: f64,
+}
+
+/// What a run in this process, or of a program that it waits for, took.
+fn timed(run: impl FnOnce() -> Result<f64, String>) -> Result<Took, String> {
+    let before = processor::seconds()?;
+    let clock = run()?;
+    Ok(Took { clock, processor: processor::seconds()? - before })
+}
 
 /// Python, with what it was told and what it answers.
 struct Python {
@@ -58,10 +76,14 @@ struct Python {
 }
 
 impl Python {
-    fn ask(&mut self, way: &str) -> Result<f64, String> {
+    fn ask(&mut self, way: &str) -> Result<Took, String> {
         writeln!(self.asks, "{way}").map_err(|error| format!("Python went away: {error}"))?;
         let line = self.line()?;
-        line.trim().parse().map_err(|_| format!("Python answered `{line}`"))
+        let numbers: Vec<f64> = line.split_whitespace().flat_map(str::parse).collect();
+        match numbers[..] {
+            [clock, processor] => Ok(Took { clock, processor }),
+            _ => Err(format!("Python answered `{line}`")),
+        }
     }
 
     fn line(&mut self) -> Result<String, String> {
@@ -87,42 +109,49 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
     let mut python = start(&interpreter.join("python"), &objects)?;
     let machine = machine::describe();
     println!("{machine}");
-    let mut seconds = vec![Vec::new(); WAYS.len()];
+    let mut runs: Vec<Vec<Took>> = WAYS.iter().map(|_| Vec::new()).collect();
     for round in 0..=arguments.runs {
-        for (way, seconds) in WAYS.iter().zip(&mut seconds) {
+        for (way, runs) in WAYS.iter().zip(&mut runs) {
             let took = match *way {
-                "gunzip" => gunzip::time(&files, 1, Library::Libdeflate, manifest.text_bytes)?,
+                "gunzip" => {
+                    timed(|| gunzip::time(&files, 1, Library::Libdeflate, manifest.text_bytes))?
+                }
                 "program" => {
                     let mut scan = Process::new(&binary);
                     scan.arg("scan").arg(&objects).args(["--threads", "1", "--quiet"]);
                     scan.args(["--for-plan", "--output", "json"]);
-                    programs::scan(&mut scan, &output)?.seconds
+                    timed(|| Ok(programs::scan(&mut scan, &output)?.seconds))?
                 }
                 way => python.ask(way)?,
             };
             if round > 0 {
-                seconds.push(took);
+                runs.push(took);
             }
         }
     }
     drop(python.asks);
     python.child.wait().map_err(|error| format!("Python does not end: {error}"))?;
-    let times: Vec<Times> = seconds.into_iter().map(Times::of).collect();
-    let floor = times[0].median;
+    let of = |runs: &[Took], of: fn(&Took) -> f64| Times::of(runs.iter().map(of).collect());
+    let times: Vec<(Times, Times)> = runs
+        .iter()
+        .map(|runs| (of(runs, |took| took.processor), of(runs, |took| took.clock)))
+        .collect();
+    let floor = times[0].0.median;
     println!(
-        "{:<12} {:>9} {:>14} {:>9} {:>9}",
-        "way", "seconds", "records/s/core", "MB/s", "÷ gunzip"
+        "{:<12} {:>12} {:>9} {:>14} {:>9} {:>9}",
+        "way", "core-seconds", "seconds", "records/s/core", "MB/s/core", "÷ gunzip"
     );
-    let figures = WAYS.into_iter().zip(times).map(|(way, times)| {
-        let records_per_second = manifest.records as f64 / times.median;
-        let text_bytes_per_second = manifest.text_bytes as f64 / times.median;
-        let to_gunzip = times.median / floor;
+    let figures = WAYS.into_iter().zip(times).map(|(way, (processor, clock))| {
+        let records_per_second = manifest.records as f64 / processor.median;
+        let text_bytes_per_second = manifest.text_bytes as f64 / processor.median;
+        let to_gunzip = processor.median / floor;
         println!(
-            "{way:<12} {:>9.2} {records_per_second:>14.0} {:>9.0} {to_gunzip:>9.1}",
-            times.median,
+            "{way:<12} {:>12.2} {:>9.2} {records_per_second:>14.0} {:>9.0} {to_gunzip:>9.1}",
+            processor.median,
+            clock.median,
             text_bytes_per_second / 1e6
         );
-        Figures { way, times, records_per_second, text_bytes_per_second, to_gunzip }
+        Figures { way, processor, clock, records_per_second, text_bytes_per_second, to_gunzip }
     });
     let report = Report {
         schema_version: 1,
@@ -132,9 +161,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         stored_bytes: manifest.bytes,
         ways: figures.collect(),
     };
+    print_sizes(&report);
     match &arguments.subject.json {
         Some(file) => firehose::write_json(file, &report),
         None => Ok(()),
+    }
+}
+
+/// Core-hours for so much text a day, as docs/scale.md has them.
+fn print_sizes(report: &Report) {
+    for way in report.ways.iter().filter(|figures| figures.way.starts_with("spark")) {
+        let hours = |terabytes: f64| terabytes * 1e12 / way.text_bytes_per_second / 3600.0;
+        let [one, ten, hundred] = [1.0, 10.0, 100.0].map(hours);
+        println!(
+            "{:<12} core-hours for 1, 10, 100 TB of text: {one:.1}, {ten:.0}, {hundred:.0}",
+            way.way
+        );
     }
 }
 

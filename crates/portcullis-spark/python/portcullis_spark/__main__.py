@@ -5,6 +5,9 @@
 Of the file, ``[scan]`` is used: ``rules`` (a directory), ``format``, ``trusted-proxies``,
 ``max-object-bytes`` and ``crawler-ranges``. Everything else is about AWS WAF, runs and
 reports; it is for the program, and named on stderr so that nobody waits for its effect.
+
+``crawler-domains`` are refused: tasks ask no DNS, and a real crawler that nobody vouches for
+would be judged by rates as anybody is. ``--without-crawler-domains`` accepts that.
 """
 
 import argparse
@@ -61,18 +64,37 @@ def settings(path):
     return arguments, unused
 
 
-def main(words=None):
+def parser():
+    """What the job takes."""
     parser = argparse.ArgumentParser(description="Look for offenders on Apache Spark.")
     parser.add_argument("locations", nargs="+", metavar="LOCATION")
-    parser.add_argument("--out", required=True, metavar="FILE", help="a file or s3://BUCKET/KEY")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="a file, s3://BUCKET/KEY or a URI of Hadoop's; Parquet when it ends in .parquet",
+    )
     parser.add_argument("--config", metavar="FILE", help="the program's portcullis.toml")
     parser.add_argument("--tasks", type=int, metavar="N")
     parser.add_argument("--keep-duplicates", action="store_true")
+    parser.add_argument(
+        "--without-crawler-domains",
+        action="store_true",
+        help="accept that real crawlers are judged as anybody is when only DNS knows them",
+    )
     parser.add_argument("--region", metavar="REGION")
     parser.add_argument("--endpoint-url", metavar="URL")
-    given = parser.parse_args(words)
+    return parser
 
+
+def main(words=None):
+    given = parser().parse_args(words)
     arguments, unused = settings(given.config) if given.config else ({}, [])
+    if "scan.crawler-domains" in unused and not given.without_crawler_domains:
+        parser().error(
+            f"{given.config}: crawler-domains: tasks ask no DNS, so real crawlers would be judged "
+            "as anybody is; give crawler-ranges instead, or --without-crawler-domains"
+        )
     if unused:
         print(f"note: not used on Spark: {', '.join(unused)}", file=sys.stderr)
     s3 = {"region_name": given.region, "endpoint_url": given.endpoint_url}

@@ -1,8 +1,9 @@
 """Which objects a list of locations names, in which order, and opening them.
 
 The order is that of the program: of two records of one request the one counts that stands
-first in it. A location is a file, a directory tree, or ``s3://bucket/prefix``. An object is
-opened where it is read, by the task, and is read as a stream.
+first in it. A location is a file, a directory tree, or ``s3://bucket/prefix``; those of
+Hadoop's file systems are in ``_hadoop``. An object is opened where it is read, by the task,
+and is read as a stream.
 """
 
 import io
@@ -22,14 +23,12 @@ def list_objects(locations, s3_options):
     for location in locations:
         if location.startswith("s3://"):
             listed = _list_bucket(location, s3_options)
-        elif "://" in location:
-            raise ValueError(f"{location}: neither a path nor s3://BUCKET/PREFIX")
         else:
             listed = _list_path(location)
         before = len(found)
         for name, size in listed:
             found.setdefault(name, size)
-        if len(found) == before and not any(True for _ in found):
+        if len(found) == before and not found:
             raise ValueError(f"{location} holds no log")
     return list(found.items())
 
@@ -44,7 +43,7 @@ def _list_path(path):
 def _list_tree(directory):
     # Names are ordered by their bytes, as the program orders them.
     for entry in sorted(os.scandir(directory), key=lambda entry: os.fsencode(entry.name)):
-        if _is_no_log(entry.name):
+        if is_no_log(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _list_tree(entry.path)
@@ -52,7 +51,7 @@ def _list_tree(directory):
             yield entry.path, entry.stat().st_size
 
 
-def _is_no_log(name):
+def is_no_log(name):
     lower = name.lower()
     return (
         name.startswith(".")
@@ -96,6 +95,12 @@ def open_object(name, s3_options):
     bucket, key = _split(name)
     body = _client(s3_options).get_object(Bucket=bucket, Key=key)["Body"]
     return io.BufferedReader(_Raw(body), _FETCH_BYTES)
+
+
+def write_object(place, content, s3_options):
+    """Writes to ``s3://bucket/key``."""
+    bucket, key = _split(place)
+    _client(s3_options).put_object(Bucket=bucket, Key=key, Body=content)
 
 
 class _Raw(io.RawIOBase):

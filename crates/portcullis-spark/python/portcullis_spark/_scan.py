@@ -7,8 +7,8 @@ held against the listing before anybody may act on it.
 
 import json
 
-from . import _native
-from ._objects import list_objects
+from . import _hadoop, _native
+from ._objects import list_objects, write_object
 from ._tasks import Job, find_twins
 
 # What reading an object costs besides its bytes, as bytes: opening it, a round trip or two.
@@ -60,7 +60,8 @@ def scan(
 
     ``locations``
         A path or ``s3://bucket/prefix``, or a list of them. Paths must be the same files on
-        the driver and on every executor.
+        the driver and on every executor. Or URIs of Hadoop's file systems, as ``hdfs://…``,
+        ``abfss://…`` or ``file:/…``, and nothing else beside them.
     ``format``
         A preset's name or an API Gateway template; each object's is detected without it.
     ``rules``
@@ -75,6 +76,7 @@ def scan(
         more, without looking for anything.
     ``tasks``
         Tasks of each step; without it, by the size of the objects and the cluster's cores.
+        Objects of Hadoop's file systems are dealt out by Spark.
     ``task_bytes``
         Bytes of states that a task keeps. A Python worker takes about four times as much.
     ``s3_options``
@@ -94,17 +96,30 @@ def scan(
         sort_keys=True,
     )
     digest = _native.digest(settings)
-    listed = list_objects(locations, s3_options)
+    files = _files(spark, locations)
+    listed = files.listed() if files else list_objects(locations, s3_options)
     if not listed:
         raise ValueError(f"{', '.join(locations)}: no object to read")
     tasks = tasks or _tasks(spark, listed)
     job = Job(settings, digest, s3_options, task_bytes)
-    left_out = {} if keep_duplicates else _twins(spark, job, listed, tasks)
 
+    def objects(left_out):
+        if files:
+            return files.objects(listed, left_out)
+        return _objects(spark, listed, tasks, left_out)
+
+    left_out = {} if keep_duplicates else _twins(spark, job, objects, tasks)
     spark.sparkContext.setJobDescription(f"portcullis: {len(listed)} objects")
-    rows = _objects(spark, listed, tasks, left_out).mapInArrow(job.map, _ROWS)
+    rows = objects(left_out).mapInArrow(job.map, _ROWS)
     by_key = rows.repartition(tasks, "key").sortWithinPartitions("key")
     return Result(by_key.mapInArrow(job.reduce, _PARTS), [name for name, _ in listed], for_plan)
+
+
+def _files(spark, locations):
+    uris = [location for location in locations if _hadoop.is_uri(location)]
+    if uris and len(uris) < len(locations):
+        raise ValueError(f"{uris[0]}: locations are of Hadoop's file systems all, or none is")
+    return _hadoop.Files(spark, uris) if uris else None
 
 
 def _tasks(spark, listed):
@@ -126,10 +141,10 @@ def _objects(spark, listed, tasks, left_out):
     return spark.createDataFrame(dealt, _OBJECTS)
 
 
-def _twins(spark, job, listed, tasks):
+def _twins(spark, job, objects, tasks):
     """Places of the records that are of a request which an earlier record told of."""
     spark.sparkContext.setJobDescription("portcullis: records that were delivered twice")
-    identities = _objects(spark, listed, tasks, {}).mapInArrow(job.identities, _IDENTITIES)
+    identities = objects({}).mapInArrow(job.identities, _IDENTITIES)
     order = ("identity", "object", "place")
     by_identity = identities.repartition(tasks, "identity").sortWithinPartitions(*order)
     left_out = {}
@@ -147,7 +162,7 @@ class Result:
         self._parts = parts.persist()
         self._listed = listed
         self._for_plan = for_plan
-        self._document = None
+        self._whole = None
 
     @property
     def offenders(self):
@@ -176,32 +191,49 @@ class Result:
         return self._of("audited", _COVERAGE).drop("set_aside", "document")
 
     def document(self):
-        """The findings as the program prints them, in bytes. It is refused, with a
+        """The findings as the program prints them, in bytes. They are refused, with a
         ``ValueError`` that names what differs, unless every listed object was read once and
         the sums over objects and over sources agree."""
-        if self._document is None:
+        return self._accepted().document()
+
+    def save(self, place, s3_options=None):
+        """Writes the findings, when they are accepted as for ``document``, to a file, to
+        ``s3://bucket/key``, or to a URI of Hadoop's file systems: as Parquet when the name
+        ends so, as JSON else. ``plan --findings`` takes both."""
+        content = self._parquet() if place.endswith(".parquet") else self.document()
+        if place.startswith("s3://"):
+            write_object(place, content, dict(s3_options or {}))
+        elif _hadoop.is_uri(place):
+            _hadoop.write_file(self._parts.sparkSession, place, content)
+        else:
+            with open(place, "wb") as file:
+                file.write(content)
+
+    def _accepted(self):
+        if self._whole is None:
             whole = _native.Whole(self._for_plan)
+            # All tasks at once, and then what they found task by task: of millions of sources
+            # the driver holds the native module's few bytes each, and not Python's.
+            self._parts.count()
             some = []
-            for row in self._parts.collect():
-                some.append((row["kind"], row["set_aside"], row["document"]))
+            for row in self._parts.toLocalIterator():
+                some.append(tuple(row))
                 if len(some) == 1_000:
                     whole.push(some)
                     some = []
             whole.push(some)
-            self._document = whole.finish(self._listed)
-        return self._document
+            whole.accept(self._listed)
+            self._whole = whole
+        return self._whole
 
-    def save(self, place, s3_options=None):
-        """Writes the document to a file or ``s3://bucket/key``."""
-        document = self.document()
-        if place.startswith("s3://"):
-            from ._objects import _client, _split
+    def _parquet(self):
+        import pyarrow as pa
+        import pyarrow.parquet as parquet
 
-            bucket, key = _split(place)
-            _client(dict(s3_options or {})).put_object(Bucket=bucket, Key=key, Body=document)
-        else:
-            with open(place, "wb") as file:
-                file.write(document)
+        kinds, documents = self._accepted().rows()
+        out = pa.BufferOutputStream()
+        parquet.write_table(pa.table({"kind": kinds, "document": documents}), out)
+        return out.getvalue().to_pybytes()
 
     def unpersist(self):
         """Lets go of what the cluster keeps."""

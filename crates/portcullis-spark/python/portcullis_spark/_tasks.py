@@ -31,8 +31,8 @@ class Job:
     def map(self, batches):
         """Objects to states by key."""
         task = _native.Map(self.settings, self.digest)
-        for name, left_out in _rows(batches, "name", "left_out"):
-            source, error = self._open(name)
+        for name, left_out, content in _rows(batches, "name", "left_out", "content"):
+            source, error = self._open(name, content)
             task.object(name, source, error, left_out or [])
             if source is not None:
                 source.close()
@@ -50,8 +50,8 @@ class Job:
 
     def identities(self, batches):
         """Objects to the identities of their records."""
-        for number, name in _rows(batches, "number", "name"):
-            source, _ = self._open(name)
+        for number, name, content in _rows(batches, "number", "name", "content"):
+            source, _ = self._open(name, content)
             if source is None:
                 continue
             found = _native.identities(self.settings, self.digest, name, source)
@@ -63,7 +63,9 @@ class Job:
                 places = pa.array(range(first, first + len(some)), pa.int32())
                 yield pa.RecordBatch.from_arrays([some, numbers, places], schema=IDENTITY)
 
-    def _open(self, name):
+    def _open(self, name, content):
+        if content is not None:
+            return pa.BufferReader(content), None
         try:
             return open_object(name, self.s3_options), None
         except OSError as error:
@@ -88,10 +90,16 @@ def _bytes(column):
 
 
 def _rows(batches, *names):
+    """Rows as tuples. A column that is not there is ``None``; bytes are not copied."""
     for batch in batches:
-        columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
+        found = [batch.schema.get_field_index(name) for name in names]
+        columns = [batch.column(index) if index >= 0 else None for index in found]
         for index in range(batch.num_rows):
-            yield tuple(column[index].as_py() for column in columns)
+            yield tuple(None if column is None else _value(column[index]) for column in columns)
+
+
+def _value(scalar):
+    return scalar.as_buffer() if pa.types.is_binary(scalar.type) else scalar.as_py()
 
 
 def _sliced(rows, schema):
