@@ -34,6 +34,7 @@ mod pipeline;
 mod plan;
 mod promote;
 mod query;
+mod refusals;
 mod remediation;
 mod report;
 mod review;

@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::http::Request;
 use aws_smithy_types::body::SdkBody;
 
 use crate::connection::Connection;
-use crate::failure::failure;
+use crate::failure::{failure, with_remedy};
 use crate::patience::tries;
 
 /// Most time for a webhook to answer.
@@ -105,7 +105,7 @@ impl Topic {
     /// When it is refused, or not answered.
     pub async fn publish(&self, subject: &str, message: &str) -> Result<(), NotSent> {
         let call = self.client.publish().topic_arn(&self.arn).subject(subject).message(message);
-        call.send().await.map(|_| ()).map_err(|error| NotSent(failure(&error).2))
+        call.send().await.map(|_| ()).map_err(|error| NotSent(with_remedy(failure(&error).2)))
     }
 }
 

@@ -19,7 +19,7 @@ use aws_sdk_sqs::types::{
 };
 
 use crate::connection::Connection;
-use crate::failure::failure;
+use crate::failure::{failure, with_remedy};
 use crate::patience::tries;
 
 /// Most messages of one call, in both directions.
@@ -84,7 +84,7 @@ impl Queue {
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .send()
             .await
-            .map_err(|error| QueueError(failure(&error).2))?;
+            .map_err(|error| QueueError(with_remedy(failure(&error).2)))?;
         let messages = received.messages.unwrap_or_default().into_iter().map(|message| {
             let deliveries = message
                 .attributes
@@ -128,7 +128,7 @@ impl Queue {
                 .set_entries(Some(entries.collect()))
                 .send()
                 .await
-                .map_err(|error| QueueError(failure(&error).2))?;
+                .map_err(|error| QueueError(with_remedy(failure(&error).2)))?;
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ impl Queue {
                 .set_entries(Some(entries.collect()))
                 .send()
                 .await
-                .map_err(|error| QueueError(failure(&error).2))?;
+                .map_err(|error| QueueError(with_remedy(failure(&error).2)))?;
             left += deleted.failed.len();
         }
         Ok(left)

@@ -23,7 +23,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use portcullis_remediation::{SaveError, StoreError, Version};
 
 use crate::connection::Connection;
-use crate::failure::{Fate, failure};
+use crate::failure::{Fate, allowing, failure, with_remedy};
 use crate::patience::{MOST_TRIES, back_off, patiently};
 
 /// Most time for one write: long enough for the largest state on a slow line. No other try
@@ -75,7 +75,8 @@ impl S3Place {
                     Ok(None)
                 }
                 Err(error) => {
-                    let (fate, _, text) = failure(&error);
+                    let (fate, code, text) = failure(&error);
+                    let text = self.remedied(code.as_deref(), text, "s3:GetObject", key);
                     Err((fate, StoreError(format!("{}: {text}", self.place(key)))))
                 }
             });
@@ -100,7 +101,7 @@ impl S3Place {
                 let call = self.reads.list_objects_v2().bucket(&self.bucket).prefix(prefix);
                 call.set_continuation_token(token.clone()).send().await.map_err(|error| {
                     let (fate, _, text) = failure(&error);
-                    (fate, StoreError(format!("{}: {text}", self.place(prefix))))
+                    (fate, StoreError(format!("{}: {}", self.place(prefix), with_remedy(text))))
                 })
             });
             let page = page.await?;
@@ -173,6 +174,17 @@ impl S3Place {
         .await
     }
 
+    /// What was said, and what to allow if that is the matter. S3 often says no more than
+    /// that access is denied.
+    fn remedied(&self, code: Option<&str>, text: String, action: &str, key: &str) -> String {
+        let told = with_remedy(text);
+        if code == Some("AccessDenied") && !told.contains("allow ") {
+            format!("{told}; {}", allowing(action, &format!("arn:aws:s3:::{}/{key}", self.bucket)))
+        } else {
+            told
+        }
+    }
+
     /// One try.
     async fn put(
         &self,
@@ -200,6 +212,7 @@ impl S3Place {
             Err(error) => {
                 let status = error.raw_response().map_or(0, |response| response.status().as_u16());
                 let (fate, code, text) = failure(&error);
+                let text = self.remedied(code.as_deref(), text, "s3:PutObject", key);
                 // What is gone was deleted by somebody.
                 let is_gone = status == 404 && code.as_deref() == Some("NoSuchKey");
                 Err(match fate {

@@ -23,7 +23,7 @@ use portcullis_remediation::{
 };
 
 use crate::connection::Connection;
-use crate::failure::{Fate, failure};
+use crate::failure::{Fate, failure, with_remedy};
 use crate::pace::Pace;
 use crate::patience::tries;
 
@@ -192,7 +192,7 @@ impl IpSets for WafIpSets {
         Err(match (code.as_deref(), fate) {
             (Some("WAFOptimisticLockException"), _) => WriteError::Stale,
             (_, Fate::Throttled) => WriteError::Busy(text),
-            (_, Fate::Refused) => WriteError::Refused(text),
+            (_, Fate::Refused) => WriteError::Refused(with_remedy(text)),
             (_, Fate::Unknown) => WriteError::Unknown(text),
         })
     }
@@ -207,7 +207,7 @@ fn scope(target: &Target) -> aws_sdk_wafv2::types::Scope {
 
 fn unreadable(fate: Fate, text: String) -> ReadError {
     match fate {
-        Fate::Refused => ReadError::Refused(text),
+        Fate::Refused => ReadError::Refused(with_remedy(text)),
         Fate::Throttled | Fate::Unknown => ReadError::Temporary(text),
     }
 }

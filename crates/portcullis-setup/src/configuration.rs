@@ -63,6 +63,7 @@ fn configuration(setup: &Setup) -> String {
          # Reading ends at three quarters of the deadline, which is shorter than the schedule.\n\
          [source]\n\
          location = \"{}\"\n\
+         region = \"{region}\"\n\
          state = \"{}\"\n\
          lookback = \"{}h\"\n\
          deadline = \"{}m\"\n\

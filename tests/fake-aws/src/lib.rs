@@ -174,6 +174,11 @@ impl FakeAws {
         locked(&self.shared.world).s3.create_bucket(bucket);
     }
 
+    /// Refuses whoever does not say that the caller pays for the bucket.
+    pub fn let_callers_pay(&self, bucket: &str) {
+        locked(&self.shared.world).s3.let_callers_pay(bucket);
+    }
+
     /// Puts an object without asking the API.
     pub fn put_object(&self, bucket: &str, key: &str, content: &[u8]) {
         locked(&self.shared.world).s3.store(bucket, key, content.to_vec());

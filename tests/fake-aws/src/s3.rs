@@ -3,7 +3,7 @@
 //! Path-style addressing only. Sources: Amazon S3 API reference, `PutObject` (`If-Match`,
 //! `If-None-Match`), `GetObject` (`If-Match`, `Range`, checksums), `ListObjectsV2`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +17,8 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Default)]
 pub(crate) struct S3 {
     buckets: BTreeMap<String, Objects>,
+    /// Buckets whose callers have to say that they pay.
+    paid_by_callers: BTreeSet<String>,
     /// What happens between this page of a list and the next.
     during_list: Vec<(String, String, Change)>,
 }
@@ -45,6 +47,10 @@ impl Object {
 impl S3 {
     pub(crate) fn create_bucket(&mut self, bucket: &str) {
         self.buckets.entry(bucket.to_owned()).or_default();
+    }
+
+    pub(crate) fn let_callers_pay(&mut self, bucket: &str) {
+        self.paid_by_callers.insert(bucket.to_owned());
     }
 
     pub(crate) fn store(&mut self, bucket: &str, key: &str, content: Vec<u8>) {
@@ -89,6 +95,11 @@ impl S3 {
         let Some(objects) = self.buckets.get_mut(bucket) else {
             return error(StatusCode::NOT_FOUND, "NoSuchBucket");
         };
+        if self.paid_by_callers.contains(bucket)
+            && head.headers.get("x-amz-request-payer").is_none_or(|who| who != "requester")
+        {
+            return error(StatusCode::FORBIDDEN, "AccessDenied");
+        }
         match (&head.method, key) {
             (&Method::GET, "") => {
                 let page = list(objects, head.uri.query().unwrap_or_default(), page_size);

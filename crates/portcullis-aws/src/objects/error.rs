@@ -5,7 +5,7 @@ use std::error::Error;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
-use crate::failure::{Fate, failure};
+use crate::failure::{Fate, allowing, failure};
 
 /// What was asked of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,13 +62,16 @@ impl ObjectError {
             (kms, _) if kms.starts_with("KMS.") => {
                 Some("the KMS key of the objects is disabled or gone: enable it again".to_owned())
             }
+            // It is told with 403 too, and is no matter of rights.
+            ("InvalidObjectState", _) => {
+                Some("it is archived: restore it, or leave its prefix out".to_owned())
+            }
             ("AccessDenied" | "Forbidden", _) | (_, Some(403))
                 if code != "SignatureDoesNotMatch" =>
             {
                 Some(format!(
-                    "allow {} to the role, with a statement such as {}",
-                    asked.action(),
-                    statement(asked, bucket, key)
+                    "{}; or --requester-pays, if the bucket demands it",
+                    allowing(asked.action(), &resource(asked, bucket, key))
                 ))
             }
             ("NoSuchBucket", _) => Some("check the bucket's name".to_owned()),
@@ -81,9 +84,6 @@ impl ObjectError {
             ("PreconditionFailed", _) | (_, Some(412)) => Some(
                 "it was replaced after it was listed; run again to read the new one".to_owned(),
             ),
-            ("InvalidObjectState", _) => {
-                Some("it is archived: restore it, or leave its prefix out".to_owned())
-            }
             _ => None,
         };
         Self {
@@ -100,21 +100,13 @@ impl ObjectError {
     }
 }
 
-/// The statement of a policy that allows what was asked.
-fn statement(asked: Asked, bucket: &str, key: &str) -> String {
-    let action = asked.action();
+/// The resource to name in a policy, so that what was asked is allowed.
+fn resource(asked: Asked, bucket: &str, key: &str) -> String {
     match asked {
-        Asked::List => format!(
-            r#"{{"Effect":"Allow","Action":"{action}","Resource":"arn:aws:s3:::{bucket}"}}"#
-        ),
+        Asked::List => format!("arn:aws:s3:::{bucket}"),
         Asked::Get => {
-            let folder = key.rsplit_once('/').map_or(String::new(), |(folder, _)| {
-                let top = folder.split('/').next().unwrap_or_default();
-                format!("{top}/")
-            });
-            format!(
-                r#"{{"Effect":"Allow","Action":"{action}","Resource":"arn:aws:s3:::{bucket}/{folder}*"}}"#
-            )
+            let top = key.split_once('/').map_or(String::new(), |(top, _)| format!("{top}/"));
+            format!("arn:aws:s3:::{bucket}/{top}*")
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::heartbeat::Heartbeat;
+use crate::output::counted;
 use crate::output::json::{Object, Secrets};
 use crate::output::table::{Align, Cell, Table};
 use crate::remote::Remote;
@@ -228,10 +229,11 @@ fn human(
     table.write(out, terminal.width, terminal.colour)?;
     let count = |verdict| checks.iter().filter(|check| check.verdict == verdict).count();
     let (bad, unknown) = (count(Verdict::Bad), count(Verdict::Unknown));
+    let checks = |count: usize| counted(count as u64, "check", "checks");
     let (text, style) = match (bad, unknown) {
         (0, 0) => ("protection is effective".to_owned(), GOOD),
-        (0, _) => (format!("{unknown} checks could not be asked"), ATTENTION),
-        _ => (format!("protection is not effective: {bad} checks failed"), BAD),
+        (0, _) => (format!("{} could not be asked", checks(unknown)), ATTENTION),
+        _ => (format!("protection is not effective: {} failed", checks(bad)), BAD),
     };
     writeln!(out, "\n{}", Painted { text: &text, style, colour: terminal.colour })
 }
