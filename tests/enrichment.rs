@@ -14,12 +14,14 @@ fn databases(files: &Files) -> [String; 2] {
     };
     let system = |number, name| {
         let name = ("autonomous_system_organization", Field::Text(name));
-        Field::Map(vec![("autonomous_system_number", Field::Number(number)), name])
+        Field::Map(vec![("autonomous_system_number", number), name])
     };
     let hostile = "=Example\u{1b}[31m\u{202e}<script>";
     let countries = [("203.0.113.0/24", country("NL")), ("2001:db8::/32", country("DE"))];
-    let networks =
-        [("203.0.113.0/25", system(64_496, hostile)), ("198.51.100.0/24", system(64_497, "Own"))];
+    let networks = [
+        ("203.0.113.0/25", system(Field::Number(64_496), hostile)),
+        ("198.51.100.0/24", system(Field::Short(64_497), "Own")),
+    ];
     [
         files.write("country.mmdb", database("GeoLite2-Country", &countries)),
         files.write("asn.mmdb", database("GeoLite2-ASN", &networks)),

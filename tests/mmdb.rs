@@ -8,6 +8,8 @@ use ipnet::IpNet;
 pub enum Field<'f> {
     Text(&'f str),
     Number(u32),
+    /// A number in as few bytes as it needs, which some makers write.
+    Short(u16),
     Map(Vec<(&'f str, Field<'f>)>),
     Texts(&'f [&'f str]),
 }
@@ -40,6 +42,10 @@ fn encode(out: &mut Vec<u8>, field: &Field<'_>) {
         }
         Field::Number(number) => {
             control(out, UINT32, 4);
+            out.extend(number.to_be_bytes());
+        }
+        Field::Short(number) => {
+            control(out, UINT16, 2);
             out.extend(number.to_be_bytes());
         }
         Field::Map(fields) => {

@@ -100,6 +100,14 @@ export async function assertUsable(page, name, width) {
   assert.deepEqual(found, [], name);
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(overflow <= width, `${name}: ${width} px wide, but the page has ${overflow}`);
+  const cut = await page.evaluate(() => {
+    const right = (element) => Math.floor(element.getBoundingClientRect().right);
+    const scrolls = (element) => ['auto', 'scroll'].includes(getComputedStyle(element).overflowX);
+    const tables = [...document.querySelectorAll('table')];
+    const isCut = (table) => !scrolls(table.parentElement) && right(table) > right(table.parentElement);
+    return tables.filter(isCut).map((table) => table.id || table.className);
+  });
+  assert.deepEqual(cut, [], `${name}: tables that are wider than what holds them`);
 }
 
 // Runs the tests one after the other, and `then` if there is more to do; ends the process.

@@ -28,6 +28,10 @@ const TEXT_BYTES: usize = 16 * 1024;
 /// Least time of one text in one round.
 const LEAST_TIME: Duration = Duration::from_millis(4);
 
+/// Texts of a kind where it has several. A processor learns the way through a text that it
+/// reads again and again, and no log repeats itself like that.
+const VARIANTS: u64 = 24;
+
 /// Rounds over all texts; the median counts.
 const ROUNDS: usize = 9;
 
@@ -57,7 +61,7 @@ const WORDS: &str = "union select ' or 1=1 -- <script>alert( ${jndi:ldap: ;cat /
 struct Case {
     name: &'static str,
     place: Place,
-    text: Vec<u8>,
+    texts: Vec<Vec<u8>>,
     /// Nanoseconds per byte, one for each round.
     costs: Vec<f64>,
     /// The same, to honest queries measured directly before.
@@ -82,11 +86,11 @@ fn main() {
     let honest = honest();
     let mut cases: Vec<Case> = std::iter::once((HONEST_NAME, honest.clone()))
         .chain(hostile().filter(|(name, _)| wanted(name)))
-        .flat_map(|(name, text)| {
+        .flat_map(|(name, texts)| {
             let case = move |place| Case {
                 name,
                 place,
-                text: text.clone(),
+                texts: texts.clone(),
                 costs: Vec::new(),
                 ratios: Vec::new(),
             };
@@ -97,7 +101,7 @@ fn main() {
         for case in &mut cases {
             // Side by side, so that a busy moment hits both alike.
             let of_honest = cost(&mut classifier, Place::Query, &honest);
-            let of_case = cost(&mut classifier, case.place, &case.text);
+            let of_case = cost(&mut classifier, case.place, &case.texts);
             case.costs.push(of_case);
             case.ratios.push(of_case / of_honest);
         }
@@ -110,11 +114,11 @@ fn once(classifier: &mut Classifier<'_>, place: &str, name: &str) {
     let place = PLACES.into_iter().find(|known| known.name() == place);
     let mut texts = std::iter::once((HONEST_NAME, honest())).chain(hostile());
     let text = texts.find(|(known, _)| *known == name);
-    let (Some(place), Some((_, text))) = (place, text) else {
+    let (Some(place), Some((_, texts))) = (place, text) else {
         eprintln!("no such place or text: `--once query|path|agent TEXT`, as the table names it");
         std::process::exit(2);
     };
-    let request = place.request(&text);
+    let request = place.request(&texts[0]);
     for _ in 0..2 {
         black_box(classifier.classify(&request).score());
     }
@@ -148,7 +152,7 @@ fn report(cases: &mut [Case]) {
 }
 
 /// Texts that waste time, by name.
-fn hostile() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+fn hostile() -> impl Iterator<Item = (&'static str, Vec<Vec<u8>>)> {
     let repeated = [
         ("single quotes", "'"),
         ("double quotes", "\""),
@@ -194,22 +198,35 @@ fn hostile() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         ("high bytes", "\u{ff07}"),
         ("attack words", WORDS),
     ];
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let texts = repeated.into_iter().map(|(name, unit)| (name, filled(unit)));
-    let bytes: Vec<u8> = (0..TEXT_BYTES).map(|_| random.next() as u8).collect();
+    let texts = repeated.into_iter().map(|(name, unit)| (name, vec![filled(unit)]));
     let printable = |number: u64| b' ' + (number % 95) as u8;
-    let ascii: Vec<u8> = (0..TEXT_BYTES).map(|_| printable(random.next())).collect();
-    let words: Vec<&str> = WORDS.split(' ').collect();
-    let mut mixed = Vec::new();
-    while mixed.len() < TEXT_BYTES {
-        let number = random.next() as usize;
-        mixed.extend(words[number % words.len()].bytes());
-        mixed.push(b" +&;/'"[number / words.len() % 6]);
-    }
-    mixed.truncate(TEXT_BYTES);
-    let random =
-        [("random bytes", bytes), ("random ASCII", ascii), ("shuffled attack words", mixed)];
+    let bytes = |random: &mut Random| (0..TEXT_BYTES).map(|_| random.next() as u8).collect();
+    let ascii = |random: &mut Random| (0..TEXT_BYTES).map(|_| printable(random.next())).collect();
+    let random = [
+        ("random bytes", variants(bytes)),
+        ("random ASCII", variants(ascii)),
+        ("shuffled attack words", variants(shuffled)),
+    ];
     texts.chain(random)
+}
+
+/// Attack words in any order, with what may stand between them.
+fn shuffled(random: &mut Random) -> Vec<u8> {
+    let words: Vec<&str> = WORDS.split(' ').collect();
+    let mut text = Vec::new();
+    while text.len() < TEXT_BYTES {
+        let number = random.next() as usize;
+        text.extend(words[number % words.len()].bytes());
+        text.push(b" +&;/'"[number / words.len() % 6]);
+    }
+    text.truncate(TEXT_BYTES);
+    text
+}
+
+/// Texts of a kind that differ.
+fn variants(text: impl Fn(&mut Random) -> Vec<u8>) -> Vec<Vec<u8>> {
+    let seed = |number: u64| Random(0x9e37_79b9_7f4a_7c15 ^ number << 20);
+    (0..VARIANTS).map(|number| text(&mut seed(number))).collect()
 }
 
 /// Xorshift: the same numbers every time.
@@ -224,23 +241,23 @@ impl Random {
     }
 }
 
-/// Honest queries in no order, with other digits each time: a processor learns a text that
-/// repeats itself, and no honest log does.
-fn honest() -> Vec<u8> {
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
-    let mut text = Vec::new();
-    while text.len() < TEXT_BYTES {
-        let query = HONEST[random.next() as usize % HONEST.len()];
-        let mut after_percent = 3;
-        for byte in query.bytes() {
-            after_percent = if byte == b'%' { 0 } else { after_percent + 1 };
-            let varies = byte.is_ascii_digit() && after_percent > 2;
-            text.push(if varies { b'0' + (random.next() % 10) as u8 } else { byte });
+/// Honest queries in no order, with other digits each time.
+fn honest() -> Vec<Vec<u8>> {
+    variants(|random| {
+        let mut text = Vec::new();
+        while text.len() < TEXT_BYTES {
+            let query = HONEST[random.next() as usize % HONEST.len()];
+            let mut after_percent = 3;
+            for byte in query.bytes() {
+                after_percent = if byte == b'%' { 0 } else { after_percent + 1 };
+                let varies = byte.is_ascii_digit() && after_percent > 2;
+                text.push(if varies { b'0' + (random.next() % 10) as u8 } else { byte });
+            }
+            text.push(b'&');
         }
-        text.push(b'&');
-    }
-    text.truncate(TEXT_BYTES);
-    text
+        text.truncate(TEXT_BYTES);
+        text
+    })
 }
 
 /// The unit, again and again.
@@ -276,19 +293,19 @@ impl Place {
     }
 }
 
-/// Nanoseconds per byte, of a few runs in a row.
-fn cost(classifier: &mut Classifier<'_>, place: Place, text: &[u8]) -> f64 {
-    let request = place.request(text);
+/// Nanoseconds per byte, of a few texts in a row.
+fn cost(classifier: &mut Classifier<'_>, place: Place, texts: &[Vec<u8>]) -> f64 {
     let begun = processor_time();
     let mut runs = 0_u32;
-    loop {
-        black_box(classifier.classify(&request).score());
+    for text in texts.iter().cycle() {
+        black_box(classifier.classify(&place.request(text)).score());
         runs += 1;
         let spent = processor_time().saturating_sub(begun);
-        if spent >= LEAST_TIME {
+        if spent >= LEAST_TIME && runs as usize >= texts.len() {
             return spent.as_nanos() as f64 / f64::from(runs) / TEXT_BYTES as f64;
         }
     }
+    f64::NAN
 }
 
 /// What this thread was given so far.

@@ -34,8 +34,10 @@ struct Reach {
     blocked: u64,
     already: u64,
     withheld: u64,
-    /// Good requests of the sources to be blocked.
+    /// Good requests that it would have refused, as the brakes and the review count them,
     good: u64,
+    /// of so many.
+    of_good: u64,
 }
 
 impl Summary {
@@ -46,7 +48,7 @@ impl Summary {
         let flagged: u64 = offenders.iter().map(|offender| offender.flagged_requests).sum();
         let answered: Vec<(u64, String)> = answered(report);
         let successes: u64 = answered.iter().map(|(number, _)| number).sum();
-        let reach = Reach::of(report);
+        let reach = Reach::of(report, good);
         let number = offenders.len() as u64;
 
         let lead = match number {
@@ -70,7 +72,7 @@ impl Summary {
             points.push(Point { is_urgent: true, text });
         }
         if number > 0 {
-            points.push(Point { is_urgent: false, text: reach.in_words(number, good) });
+            points.push(Point { is_urgent: false, text: reach.in_words(number) });
         }
         let watched = report.findings.watched.len() as u64;
         if watched > 0 {
@@ -111,7 +113,7 @@ impl Summary {
             Tile {
                 label: "To be blocked",
                 value: count(reach.blocked),
-                note: format!("refuses {} of good requests", share(reach.good, good)),
+                note: format!("refuses {} of good requests", share(reach.good, reach.of_good)),
             },
         ];
         Self { lead, points, tiles }
@@ -119,8 +121,9 @@ impl Summary {
 }
 
 impl Reach {
-    fn of(report: &Report<'_>) -> Self {
-        let mut reach = Self { blocked: 0, already: 0, withheld: 0, good: 0 };
+    /// `good` is how many good requests there are, for plans that were not weighed.
+    fn of(report: &Report<'_>, good: u64) -> Self {
+        let mut reach = Self { blocked: 0, already: 0, withheld: 0, good: 0, of_good: good };
         let offenders = &report.findings.offenders;
         let good: std::collections::HashMap<_, _> = (offenders.iter())
             .map(|offender| (offender.source.trunc(), offender.good_requests))
@@ -136,10 +139,14 @@ impl Reach {
                 Outcome::Withheld(_) => reach.withheld += 1,
             }
         }
+        if let Some(blast) = report.plan.blast_radius() {
+            reach.good = blast.blocked_good_requests;
+            reach.of_good = blast.good_requests;
+        }
         reach
     }
 
-    fn in_words(&self, offenders: u64, good: u64) -> String {
+    fn in_words(&self, offenders: u64) -> String {
         let what = match (self.blocked, offenders) {
             (0, _) => "The plan blocks none of them".to_owned(),
             (1, 1) => "The plan blocks it".to_owned(),
@@ -152,8 +159,8 @@ impl Reach {
             (_, refused) => format!(
                 ", which would have refused {} of {} ({})",
                 count(refused),
-                counted(good, "good request", "good requests"),
-                share(refused, good)
+                counted(self.of_good, "good request", "good requests"),
+                share(refused, self.of_good)
             ),
         };
         let already = match self.already {

@@ -50,7 +50,7 @@ struct Record {
     country: Option<Country>,
     registered_country: Option<Country>,
     country_code: Option<String>,
-    autonomous_system_number: Option<u32>,
+    autonomous_system_number: Option<Number>,
     autonomous_system_organization: Option<String>,
     asn: Option<Number>,
     as_name: Option<String>,
@@ -63,11 +63,21 @@ enum Country {
     Text(String),
 }
 
+/// An AS number, as wide as its maker had it.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Number {
-    Plain(u32),
+    Plain(u64),
     Text(String),
+}
+
+impl Number {
+    fn value(&self) -> Option<u32> {
+        match self {
+            Self::Plain(number) => u32::try_from(*number).ok(),
+            Self::Text(text) => text.strip_prefix("AS").unwrap_or(text).parse().ok(),
+        }
+    }
 }
 
 impl Record {
@@ -89,10 +99,8 @@ impl Record {
     }
 
     fn network(&self) -> Option<Network> {
-        let number = self.autonomous_system_number.or_else(|| match self.asn.as_ref()? {
-            Number::Plain(number) => Some(*number),
-            Number::Text(text) => text.strip_prefix("AS").unwrap_or(text).parse().ok(),
-        })?;
+        let numbers = [&self.autonomous_system_number, &self.asn];
+        let number = numbers.into_iter().flatten().find_map(Number::value)?;
         let name = self.autonomous_system_organization.as_ref().or(self.as_name.as_ref());
         let name = name.filter(|name| !name.is_empty()).map(|name| fit(name).into());
         Some(Network { number, name })
