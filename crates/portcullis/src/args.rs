@@ -3,6 +3,7 @@
 mod crawlers;
 mod doctor;
 mod export;
+mod headings;
 mod judgement;
 #[cfg(feature = "lambda")]
 mod lambda;
@@ -39,6 +40,7 @@ use crate::span;
 pub use crawlers::{CrawlerOptions, resolver};
 pub use doctor::Doctor;
 pub use export::Export;
+pub use headings::{command, parse};
 pub use judgement::{Enrichment, Judgement};
 #[cfg(feature = "lambda")]
 pub use lambda::Lambda;
@@ -264,7 +266,6 @@ pub struct Logs {
 
 /// What is kept from run to run.
 #[derive(Debug, Default, Args)]
-#[command(next_help_heading = "From run to run")]
 pub struct Keeping {
     /// Keep what was found in FILE, or in `s3://BUCKET/KEY`: only objects that are new
     /// since the last run are read, each counts once, and the result is about all of
@@ -284,7 +285,6 @@ pub struct Keeping {
 /// The span of time that is looked at. Requests outside it are passed over and counted,
 /// and in a bucket, objects that can hold none of it are not fetched.
 #[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Span of time")]
 pub struct Within {
     /// Only requests of this long before now, or before --to: `90s`, `30m`, `6h`, `2d`.
     #[arg(long, value_name = "LENGTH", value_parser = span::length, conflicts_with = "from")]
@@ -299,7 +299,6 @@ pub struct Within {
 
 /// How AWS is reached. What is not given is found where every AWS tool finds it.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "AWS")]
 pub struct Access {
     /// Profile of the AWS configuration.
     #[arg(long, value_name = "NAME", env = "PORTCULLIS_PROFILE")]

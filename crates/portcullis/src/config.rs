@@ -261,6 +261,11 @@ impl Configuration {
         }
     }
 
+    /// What `run` and `watch` read.
+    pub fn location(&self) -> Option<&str> {
+        self.source.location.as_deref()
+    }
+
     /// Where `run` and `watch` keep what they found, and beside it their heartbeat.
     pub fn state(&self) -> Option<&str> {
         self.source.state.as_deref()

@@ -38,15 +38,12 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use crate::args::Arguments;
 use crate::exit::Exit;
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
     #[cfg_attr(not(feature = "lambda"), expect(unused_mut, reason = "nothing else changes it"))]
-    let mut arguments = match Arguments::try_parse() {
+    let mut arguments = match args::parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };

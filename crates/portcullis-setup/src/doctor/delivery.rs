@@ -42,7 +42,7 @@ pub(super) fn checks(facts: &Facts) -> Vec<Check> {
     }
     match known("stream", &facts.stream, "make the stream, or send the log to one that is there") {
         Err(check) => checks.push(check),
-        Ok(stream) => checks.extend(delivery(stream)),
+        Ok(stream) => checks.extend(delivery(stream, &facts.expected)),
     }
     checks
 }
@@ -145,7 +145,7 @@ fn format(grade: &Answer<Grade>, expected: &Expected) -> Vec<Check> {
     checks
 }
 
-fn delivery(stream: &Stream) -> Vec<Check> {
+fn delivery(stream: &Stream, expected: &Expected) -> Vec<Check> {
     let mut checks = Vec::new();
     if stream.status == "ACTIVE" {
         checks.push(Check::good("stream", format!("{} is active", stream.name)));
@@ -169,6 +169,7 @@ fn delivery(stream: &Stream) -> Vec<Check> {
         return checks;
     };
     checks.push(Check::good("stream-destination", format!("it delivers to {}", bucket.arn)));
+    checks.extend(expected.location.as_deref().map(|location| source(location, &bucket.arn)));
     let compression = bucket.compression.as_str();
     checks.push(if COMPRESSIONS.contains(&compression) {
         Check::good("compression", compression)
@@ -188,4 +189,19 @@ fn delivery(stream: &Stream) -> Vec<Check> {
         Check::good("buffering", buffering)
     });
     checks
+}
+
+/// Whether what is read is what is written: a run over another bucket ends well, and sees
+/// nothing of the stage.
+fn source(location: &str, written: &str) -> Check {
+    let bucket = written.rsplit(':').next().unwrap_or_default();
+    let read = location.strip_prefix("s3://").and_then(|path| path.split('/').next());
+    if read == Some(bucket) {
+        return Check::good("source", format!("{location} is read"));
+    }
+    Check::bad(
+        "source",
+        format!("{location} is read, and the stream delivers to {bucket}"),
+        format!("set location in [source] to s3://{bucket}/ and the prefix of the stream"),
+    )
 }

@@ -84,6 +84,8 @@ pub struct Expected {
     pub sets: Vec<String>,
     /// Names of the sets that a rule that counts uses.
     pub canary_sets: Vec<String>,
+    /// What `run` and `watch` read, such as `s3://bucket/access/`, where that is described.
+    pub location: Option<String>,
     /// Proxies behind which the client is looked for in `X-Forwarded-For`.
     pub trusted_proxies: Vec<IpNet>,
     /// Networks of the operator's never-block lists, or why they cannot be read.

@@ -50,6 +50,7 @@ fn healthy() -> Facts {
             mode: Mode::Enforce,
             sets: sets.iter().map(|set| set.name.clone()).collect(),
             canary_sets: Vec::new(),
+            location: Some("s3://shop-logs/access/".to_owned()),
             trusted_proxies: Vec::new(),
             never_block: Ok(3),
         },
@@ -132,6 +133,7 @@ fn every_check_of_a_healthy_pipeline_is_good_and_is_there_once_for_each_part() {
         "log-format",
         "stream",
         "stream-destination",
+        "source",
         "compression",
         "buffering",
         "web-acl",
@@ -222,6 +224,12 @@ fn a_stream_must_be_alive_of_the_right_name_and_deliver_to_a_bucket() {
             "stream-name bad: shop does not begin with amazon-apigateway-",
             "stream-destination bad: the stream does not deliver to a bucket",
         ],
+    );
+    check(
+        |facts| {
+            known(&mut facts.stream).bucket.as_mut().expect("it has one").arn += "-2";
+        },
+        &["source bad: s3://shop-logs/access/ is read, and the stream delivers to shop-logs-2"],
     );
     check(
         |facts| {

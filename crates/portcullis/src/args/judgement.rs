@@ -38,7 +38,6 @@ impl Judgement {
 
 /// Where addresses are, whose they are, and who speaks ill of them.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "What is known of addresses")]
 pub struct Enrichment {
     /// A database of countries or networks (AS numbers) in the MMDB format, such as
     /// GeoLite2-Country.mmdb. May be given several times.

@@ -14,7 +14,6 @@ use crate::span;
 /// Where the IP sets are. Each option wins over its variable, and that over the
 /// configuration file.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Target")]
 pub struct TargetOptions {
     /// The target's name in the configuration. May be left out where there is one only.
     #[arg(long, value_name = "NAME", env = "PORTCULLIS_TARGET")]

@@ -66,7 +66,7 @@ pub struct Watched {
     pub access: Access,
     /// Role to assume for the logs and the state alone; --assume-role is then for the
     /// targets.
-    #[arg(long, value_name = "ARN", env = "PORTCULLIS_SOURCE_ROLE", help_heading = "AWS")]
+    #[arg(long, value_name = "ARN", env = "PORTCULLIS_SOURCE_ROLE")]
     pub source_role: Option<String>,
     /// What `[source]` says of how the logs are reached.
     #[arg(skip)]
@@ -123,7 +123,6 @@ impl Watched {
 
 /// Who is told of what an unattended command did, besides stdout.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Reporting")]
 pub struct Reporting {
     /// Write the numbers of the run to FILE, for the textfile collector of Prometheus' node
     /// exporter. The file is replaced whole.

@@ -49,6 +49,7 @@ pub(super) fn run(
         mode: remote.mode,
         sets: remote.blocking.clone(),
         canary_sets: remote.canary.clone(),
+        location: configuration.location().map(str::to_owned),
         trusted_proxies: trusted_proxies(configuration),
         never_block,
     };

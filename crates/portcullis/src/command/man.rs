@@ -1,13 +1,13 @@
 //! `portcullis man`: one manual page for the program and all its commands.
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_mangen::Man;
 
-use crate::args::Arguments;
+use crate::args;
 
 /// The page, in roff.
 pub(super) fn page() -> Vec<u8> {
-    let mut command = Arguments::command();
+    let mut command = args::command();
     command.build();
     let mut page = Vec::new();
     let memory = "writing to memory does not fail";

@@ -46,7 +46,6 @@ use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use clap::CommandFactory as _;
 use portcullis_aws::{Arrived, SystemClock};
 use portcullis_detection::RuleSet;
 use portcullis_ingest::{Field, Joined, LogFormat, ReadOptions, RejectReason, Untrusted};
@@ -117,7 +116,7 @@ pub fn run(arguments: Arguments, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Formats(formats) => formats::run(formats, terminal),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Arguments::command(), "portcullis", &mut script);
+            clap_complete::generate(*shell, &mut crate::args::command(), "portcullis", &mut script);
             print(&script)
         }
         Command::Man => print(&man::page()),
