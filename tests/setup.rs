@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
 use fake_aws::Permission;
 use serde_json::Value;
 
@@ -375,6 +376,21 @@ fn a_service_that_watches_needs_what_the_reading_role_of_its_setup_allows() {
     // Without a queue nobody may take messages.
     let without = Built::silent("enforce", &[]);
     assert!(!without.allowed("ReadRole").iter().any(|(action, _)| action.starts_with("sqs:")));
+}
+
+#[test]
+fn what_firehose_could_not_process_is_read_by_the_same_run() {
+    let built = Built::silent("enforce", &[]);
+    let records = attacks("203.0.113.9", 20);
+    let envelopes = records.lines().map(|line| {
+        let raw = base64::engine::general_purpose::STANDARD.encode(line);
+        serde_json::json!({"attemptsMade": 4, "errorCode": "x", "rawData": raw}).to_string() + "\n"
+    });
+    let failed = gzip(envelopes.collect::<String>().as_bytes());
+    built.world.fake.put_object(&built.logs(), "failed/processing-failed/1.gz", &failed);
+    let ran = built.run(&built.container("ScanTask")).expect_code(0);
+    assert_eq!(ran.json()["analysis"]["requests"], 20, "{}", ran.text());
+    assert_eq!(built.world.held("portcullis-prod-v4"), ["203.0.113.9/32".to_owned()].into());
 }
 
 #[test]

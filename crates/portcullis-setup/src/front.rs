@@ -53,7 +53,7 @@ impl Setup {
         }
     }
 
-    /// Where the logs are in their bucket.
+    /// How the keys begin of which the queue is told.
     pub(crate) fn log_prefix(&self) -> &'static str {
         match self.front {
             Front::Stage { .. } => ACCESS,

@@ -121,9 +121,10 @@ impl Setup {
         format!("aws-waf-logs-{}-{}-{}", self.name, self.account, self.region)
     }
 
-    /// What the program is told to read.
+    /// What the program is told to read: all of the bucket, what Firehose could not process
+    /// too.
     pub(crate) fn log_location(&self) -> String {
-        format!("s3://{}/{}", self.logs_bucket(), self.log_prefix())
+        format!("s3://{}/", self.logs_bucket())
     }
 
     /// Where the program keeps its ledger.

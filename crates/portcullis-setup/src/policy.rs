@@ -154,7 +154,7 @@ fn read(setup: &Setup) -> Value {
     let waf_logs = Text::from(WAF_LOGS) + "/AWSLogs/*";
     let logs = match setup.front {
         Front::Stage { .. } => vec![below(LOGS, ACCESS), below(LOGS, FAILED), waf_logs],
-        Front::Distribution { .. } => vec![below(LOGS, setup.log_prefix()), waf_logs],
+        Front::Distribution { .. } => vec![below(LOGS, ""), waf_logs],
     };
     let mut statements = vec![
         allow("ListLogs", &["s3:ListBucket"], &[LOGS.into(), WAF_LOGS.into()]),
