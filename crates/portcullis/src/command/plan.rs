@@ -16,7 +16,7 @@ use portcullis_detection::{Findings, RuleSet};
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
     BlockedRequests, Change, Digests, Holdings, Ledger, Outcome, Plan as BlockPlan, Rulings, Sets,
-    plan_reviewed,
+    Withheld, plan_reviewed,
 };
 
 use super::findings_file;
@@ -30,7 +30,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operation;
 use crate::output::table::{Align, Cell, Table};
-use crate::output::{counted, source, write_not_seen};
+use crate::output::{count, counted, source, write_not_seen};
 use crate::pipeline::Purpose;
 use crate::remote::Remote;
 use crate::terminal::{ATTENTION, BAD, FAINT, GOOD, HEADING, Painted, Terminal};
@@ -307,10 +307,21 @@ fn summary(plan: &BlockPlan, terminal: &Terminal, out: &mut Vec<u8>) -> io::Resu
         .iter()
         .filter(|decision| matches!(decision.outcome, Outcome::AlreadyBlocked { .. }))
         .count();
+    let watched = decisions
+        .iter()
+        .filter(|decision| matches!(decision.outcome, Outcome::Withheld(Withheld::Watched { .. })))
+        .count();
+    let offenders = decisions.len() - watched;
+    let only_watched = match watched {
+        0 => String::new(),
+        number => format!("; {} more only watched", count(number as u64)),
+    };
     let heading = format!(
-        "{}: {add} to block, {already} already blocked, {} not blocked",
-        counted(decisions.len() as u64, "offender", "offenders"),
-        decisions.len() - add - already
+        "{}: {} to block, {} already blocked, {} not blocked{only_watched}",
+        counted(offenders as u64, "offender", "offenders"),
+        count(add as u64),
+        count(already as u64),
+        count((offenders - add - already) as u64)
     );
     let heading = Painted { text: &heading, style: HEADING, colour: terminal.colour };
     writeln!(out, "{heading}, as of {}", plan.created_at())?;
@@ -319,7 +330,7 @@ fn summary(plan: &BlockPlan, terminal: &Terminal, out: &mut Vec<u8>) -> io::Resu
         let change = if before == after {
             "no change".to_owned()
         } else {
-            format!("{before} → {}", counted(after as u64, "entry", "entries"))
+            format!("{} → {}", count(before as u64), counted(after as u64, "entry", "entries"))
         };
         writeln!(out, "  {} ({}): {change}", inert(base.name()), base.family())?;
     }
@@ -327,9 +338,9 @@ fn summary(plan: &BlockPlan, terminal: &Terminal, out: &mut Vec<u8>) -> io::Resu
         writeln!(
             out,
             "  in these logs it would have stopped {} of {} and {} of {}",
-            blast.blocked_good_requests,
+            count(blast.blocked_good_requests),
             counted(blast.good_requests, "good request", "good requests"),
-            blast.blocked_principals,
+            count(blast.blocked_principals),
             counted(blast.principals, "principal", "principals"),
         )?;
     }

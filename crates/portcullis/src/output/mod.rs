@@ -23,7 +23,7 @@ use portcullis_detection::{Coverage, Severity};
 use portcullis_review::gaps;
 
 pub use portcullis_detection::document::{self as findings, json};
-pub use portcullis_review::{counted, rate_in_words, source};
+pub use portcullis_review::{count, counted, rate_in_words, source};
 
 use crate::terminal::{ATTENTION, BAD, FAINT, HEADING, Painted, Terminal};
 
