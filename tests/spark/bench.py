@@ -16,7 +16,7 @@ import portcullis_spark
 from cluster import children_of
 from portcullis_spark import _native
 from portcullis_spark._objects import list_objects
-from portcullis_spark._scan import _TASK_KEPT_BYTES
+from portcullis_spark._scan import _LEAST_PARTS, _TASK_KEPT_BYTES
 from portcullis_spark._tasks import Job, find_twins
 
 
@@ -24,13 +24,12 @@ def module(listed):
     """Both tasks and what puts their parts together, in this process, without Spark."""
     settings = json.dumps({
         "rules": None, "crawler_ranges": [], "format": None, "trusted_proxies": [],
-        "max_object_bytes": None, "set_aside": True,
+        "max_object_bytes": None, "set_aside": True, "hash_key": 7,
     })
-    job = Job(settings, _native.digest(settings), {}, _TASK_KEPT_BYTES)
+    job = Job(settings, _native.digest(settings), {}, _TASK_KEPT_BYTES, _LEAST_PARTS)
     names = [name for name, _ in listed]
     numbered = pa.RecordBatch.from_pydict({"number": range(len(names)), "name": names})
-    found = pa.Table.from_batches(job.identities([numbered]))
-    found = found.sort_by([(name, "ascending") for name in found.column_names]).combine_chunks()
+    found = pa.Table.from_batches(job.identities([numbered])).sort_by("key")
     left_out = [[] for _ in names]
     for batch in find_twins(found.to_batches()):
         for number, place in zip(*(column.to_pylist() for column in batch.columns)):
@@ -42,7 +41,8 @@ def module(listed):
     whole = _native.Whole(True)
     for batch in job.reduce(rows.to_batches()):
         whole.push(list(zip(*(column.to_pylist() for column in batch.columns))))
-    return whole.finish(names)
+    whole.accept(names)
+    return whole.document()
 
 
 def processor_seconds():

@@ -151,6 +151,7 @@ class Checks:
         broken = [row for row in rows if "incomplete" in row]
         assert len(broken) == 2, broken
         document = json.loads(result.document())
+        assert document["coverage"]["duplicates"] > 0, "no record was delivered twice"
         offenders = [json.loads(row["document"]) for row in result.offenders.where("not set_aside").collect()]
         by_source = {offender["source"]: offender for offender in document["offenders"]}
         assert offenders and all(by_source[of["source"]] == of for of in offenders)
@@ -187,7 +188,7 @@ class Checks:
                 raise SystemExit(f"a result was accepted that should be refused: {words}")
         settings = json.dumps({
             "rules": None, "crawler_ranges": [], "format": None, "trusted_proxies": [],
-            "max_object_bytes": None, "set_aside": True,
+            "max_object_bytes": None, "set_aside": True, "hash_key": 7,
         })
         try:
             _native.Map(settings, _native.digest(settings).replace("rules ", "rules f"))

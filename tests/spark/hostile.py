@@ -16,7 +16,7 @@ CHANGES = 4_000
 
 SETTINGS = {
     "rules": None, "crawler_ranges": [], "format": None, "trusted_proxies": [],
-    "max_object_bytes": None, "set_aside": True,
+    "max_object_bytes": None, "set_aside": True, "hash_key": 7,
 }
 
 # What stands where something else should.
@@ -96,8 +96,16 @@ def strange_types(tries, settings, digest):
         tries(lambda: _native.Map(settings, strange))
         tries(lambda: _native.Reduce(settings, digest, strange))
         tries(lambda: _native.Whole(strange))
-        tries(lambda: _native.identities(settings, digest, "a", strange))
-        tries(lambda: _native.identities(settings, digest, "a", Source(lambda _: strange)))
+        tries(lambda: _native.Identities(settings, digest, strange))
+        found = _native.Identities(settings, digest, 3)
+        tries(lambda: found.object(strange, "a", io.BytesIO(TEXT)))
+        tries(lambda: found.object(1, strange, io.BytesIO(TEXT)))
+        tries(lambda: found.object(1, "a", strange))
+        tries(lambda: found.object(1, "a", Source(lambda _: strange)))
+        tries(found.drain)
+        twins = _native.Twins()
+        tries(lambda: twins.push(strange))
+        tries(twins.take)
         task = _native.Map(settings, digest)
         for arguments in (
             (strange, io.BytesIO(TEXT), None, []), ("a", strange, None, []), ("a", None, strange, []),
@@ -107,8 +115,6 @@ def strange_types(tries, settings, digest):
         tries(task.drain)
         for columns in ((strange, [b""]), ([b""], strange), (strange, strange)):
             tries(lambda: _native.Reduce(settings, digest, 0).push(*columns))
-            tries(lambda: _native.Twins().find(*columns, b"\0" * 4))
-            tries(lambda: _native.Twins().find(b"\0" * 8, *columns))
         whole = _native.Whole(True)
         tries(lambda: whole.push(strange))
         tries(lambda: whole.push([(strange, False, "{}")]))
@@ -146,13 +152,16 @@ def hostile_objects(tries, settings, digest):
         tries(lambda: task.object(f"{number}\x1b[2J\ud7ff", io.BytesIO(text), None, [2**40, 1, 1]))
     for read in (fails, lambda size: b"x" * (size + 1), lambda size: "x", lambda: b""):
         tries(lambda: task.object("a", Source(read), None, []))
-        tries(lambda: _native.identities(settings, digest, "a", Source(read)))
+        tries(lambda: _native.Identities(settings, digest, 3).object(1, "a", Source(read)))
     keys, states = task.drain()
     assert len(keys) == len(states) > len(objects)
 
 
 def changed_bytes(tries, settings, digest):
     chance = random.Random(SEED)
+    twice = _native.Twins()
+    twice.push(b"\1" * 32)
+    assert tries(twice.take) is None, "one place of one object twice"
     rows = rows_of(settings, digest)
     parts = parts_of(settings, digest, rows)
     assert {kind for kind, _, _ in parts} >= {"audited", "coverage", "offender", "traffic"}

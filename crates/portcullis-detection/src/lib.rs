@@ -59,7 +59,7 @@ pub use offender::{
 };
 pub use outcome::{Outcome, Outcomes};
 pub use overview::{Overview, Story, TextCount, Texts};
-pub use rate::Key;
+pub use rate::{HashKey, Key};
 pub use rule::{
     Conditions, Example, ExampleFailure, ExampleRequest, ExampleStep, Literal, Measure, Place,
     Rate, Rule, RuleError, RuleErrorKind, RuleErrors, RuleKind, RuleSet, Signature, StatusSet,

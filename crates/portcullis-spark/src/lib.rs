@@ -7,13 +7,14 @@
 //! says where, so that a task fails and nothing else.
 
 mod settings;
+mod twins;
 
 use std::fmt::Display;
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use portcullis_detection::document::{Assembly, Part, json::Secrets, keep_parts, write_document};
-use portcullis_detection::{Findings, MapTask, ReduceTask, Twins, identities};
+use portcullis_detection::{Findings, MapTask, ReduceTask};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -39,14 +40,6 @@ fn guarded<T>(doing: &str, work: impl FnOnce() -> T) -> PyResult<T> {
             "portcullis panicked {doing}: {text}; this is a mistake in it, please report it"
         ))
     })
-}
-
-/// Refuses columns of which one is longer.
-fn of_one_length(lengths: &[usize]) -> PyResult<()> {
-    if lengths.iter().all(|length| *length == lengths[0]) {
-        return Ok(());
-    }
-    Err(wrong(format!("columns of unequal length: {lengths:?}")))
 }
 
 /// Checks settings, and gives the digest that every worker must come to.
@@ -151,7 +144,9 @@ impl Reduce {
 
     /// Takes rows in, sorted by key.
     fn push(&mut self, keys: Bytes<'_>, states: Bytes<'_>) -> PyResult<()> {
-        of_one_length(&[keys.len(), states.len()])?;
+        if keys.len() != states.len() {
+            return Err(wrong(format!("{} keys and {} states", keys.len(), states.len())));
+        }
         let task = self.task()?;
         let mut rows = keys.iter().zip(&states);
         let merge =
@@ -168,64 +163,6 @@ impl Reduce {
     fn finish(&mut self) -> PyResult<Vec<PyPart>> {
         let task = self.task.take().ok_or_else(|| wrong("the task is finished"))?;
         Ok(python_parts(guarded("deciding", || task.finish())?))
-    }
-}
-
-/// Identities of an object's records, as signed numbers of the same order, 8 bytes each,
-/// little endian; none of one that cannot be read to its end.
-#[pyfunction(name = "identities")]
-fn py_identities<'py>(
-    py: Python<'py>,
-    settings_text: &str,
-    digest: &str,
-    name: &str,
-    source: Py<PyAny>,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let Settings { reading, .. } = agreed_settings(settings_text, digest)?;
-    let source = FromPython(source);
-    let read = move || guarded(&format!("reading {name}"), || identities(name, source, reading));
-    let found = py.detach(read)?;
-    let signed = |identity: &u64| (identity ^ (1 << 63)).to_le_bytes();
-    let bytes: Vec<u8> = found.0.iter().flat_map(signed).collect();
-    Ok(PyBytes::new(py, &bytes))
-}
-
-/// Tells the records that are of a request which an earlier record told of.
-#[pyclass(unsendable, name = "Twins")]
-#[derive(Default)]
-struct PyTwins {
-    twins: Twins,
-}
-
-#[pymethods]
-impl PyTwins {
-    #[new]
-    fn new() -> Self {
-        Self::default()
-    }
-
-    /// Which of the records are twins. Of each its identity as 8 bytes and its object and
-    /// place as 4, little endian; sorted.
-    fn find(&mut self, identities: &[u8], objects: &[u8], places: &[u8]) -> PyResult<Vec<usize>> {
-        let ([], [], []) =
-            (identities.as_chunks::<8>().1, objects.as_chunks::<4>().1, places.as_chunks::<4>().1)
-        else {
-            return Err(wrong("a column that ends within a number"));
-        };
-        let identities = identities.as_chunks::<8>().0;
-        let (objects, places) = (objects.as_chunks::<4>().0, places.as_chunks::<4>().0);
-        of_one_length(&[identities.len(), objects.len(), places.len()])?;
-        let mut twins = Vec::new();
-        for (index, (identity, (object, place))) in
-            identities.iter().zip(objects.iter().zip(places)).enumerate()
-        {
-            let identity = u64::from_le_bytes(*identity) ^ (1 << 63);
-            let (object, place) = (u32::from_le_bytes(*object), u32::from_le_bytes(*place));
-            if self.twins.is_twin(identity, object, place).map_err(wrong)? {
-                twins.push(index);
-            }
-        }
-        Ok(twins)
     }
 }
 
@@ -322,5 +259,7 @@ mod native {
     #[pymodule_export]
     use super::panic;
     #[pymodule_export]
-    use super::{Map, PyTwins, Reduce, Whole, digest, py_identities};
+    use super::twins::{Identities, Twins};
+    #[pymodule_export]
+    use super::{Map, Reduce, Whole, digest};
 }

@@ -13,7 +13,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use foldhash::fast::FixedState;
 use ipnet::IpNet;
-use portcullis_detection::{Crawlers, Reading, RuleSet};
+use portcullis_detection::{Crawlers, HashKey, Reading, RuleSet};
 use portcullis_ingest::{Field, LogFormat, PRESETS, ReadOptions};
 use serde::Deserialize;
 
@@ -31,6 +31,8 @@ struct Text {
     max_object_bytes: Option<u64>,
     /// Whether incomplete objects are set aside.
     set_aside: bool,
+    /// What counts are keyed with, drawn for each job.
+    hash_key: HashKey,
 }
 
 /// What came of them.
@@ -51,7 +53,7 @@ impl Settings {
         for (name, ranges) in &text.crawler_ranges {
             crawlers.add(name, ranges).map_err(|error| format!("ranges of {name}: {error}"))?;
         }
-        let rules = rules.with_crawlers(crawlers);
+        let rules = rules.with_crawlers(crawlers).with_hash_key(text.hash_key);
         let format = text.format.as_deref().map(parse_format).transpose()?;
         let mut options =
             ReadOptions { trusted_proxies: text.trusted_proxies, ..ReadOptions::default() };

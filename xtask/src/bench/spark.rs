@@ -189,7 +189,6 @@ fn start(interpreter: &std::path::Path, objects: &std::path::Path) -> Result<Pyt
         .env_remove("SPARK_HOME")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .map_err(|error| format!("failed to start Python: {error}"))?;
     let asks = child.stdin.take().expect("stdin is piped");

@@ -97,7 +97,7 @@ impl Bank {
         }
         let mut key = 0;
         if series & self.telling_apart != 0 {
-            match self.apart.and_then(|what| apart(what, request)) {
+            match self.apart.and_then(|what| apart(what, request, plan.hash_key)) {
                 Some(hash) => key = hash,
                 None => series &= !self.telling_apart,
             }

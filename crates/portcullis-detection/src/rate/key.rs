@@ -123,12 +123,12 @@ pub(crate) enum Apart {
 /// A hash of what is told apart, never 0.
 ///
 /// Of objects, the upper [`ROUTE_BITS`] are of the route.
-pub(crate) fn apart(apart: Apart, request: &Request<'_>) -> Option<u64> {
+pub(crate) fn apart(apart: Apart, request: &Request<'_>, key: HashKey) -> Option<u64> {
     let hash = match apart {
-        Apart::Paths => hash(request.path?.bytes()),
-        Apart::Routes => hash(request.route?.bytes()),
-        Apart::Agents => hash(request.user_agent?.bytes()),
-        Apart::Objects => object(request)?,
+        Apart::Paths => hash(key, request.path?.bytes()),
+        Apart::Routes => hash(key, request.route?.bytes()),
+        Apart::Agents => hash(key, request.user_agent?.bytes()),
+        Apart::Objects => object(request, key)?,
     };
     Some(hash.max(1))
 }
@@ -142,18 +142,18 @@ pub(crate) const ROUTE_BITS: u32 = 24;
 /// A route with a parameter (`/pets/{petId}`) names objects by their paths. A route that
 /// takes any path (`$default`, `{proxy+}`), or none logged, says nothing; there the path
 /// with what looks like ids cut out stands for it. A path without any names no object.
-fn object(request: &Request<'_>) -> Option<u64> {
+fn object(request: &Request<'_>, key: HashKey) -> Option<u64> {
     let path = request.path?.bytes();
     let route = request.route.map_or(&b""[..], Untrusted::bytes);
     let is_greedy = memchr::memmem::find(route, b"+}").is_some() || route == b"$default";
     let route = if is_greedy || route.is_empty() {
-        hash(&without_ids(path)?)
+        hash(key, &without_ids(path)?)
     } else if route.contains(&b'{') {
-        hash(route)
+        hash(key, route)
     } else {
         return None;
     };
-    Some(route >> (64 - ROUTE_BITS) << (64 - ROUTE_BITS) | hash(path) >> ROUTE_BITS)
+    Some(route >> (64 - ROUTE_BITS) << (64 - ROUTE_BITS) | hash(key, path) >> ROUTE_BITS)
 }
 
 /// The path with each segment that looks like an id replaced; `None` when there is none.
@@ -185,11 +185,17 @@ fn looks_like_id(segment: &[u8]) -> bool {
     (!segment.is_empty() && digits == segment.len()) || is_token
 }
 
-/// A fixed hash, so that threads and runs agree. Colliding values count as one: whoever
-/// makes his own collide makes only himself look calmer, and needs 64 bits for it.
-pub(crate) fn hash(text: &[u8]) -> u64 {
+/// What a hash is keyed with, the same wherever counts are merged.
+///
+/// Whoever knows it can make up texts that collide and count as one, which makes him look
+/// calmer. A job of many machines draws one that nobody knows; what one machine keeps from
+/// run to run has the usual one, by which its runs agree.
+pub type HashKey = u64;
+
+/// The hash of a text under a key. Texts count as one when they collide.
+pub(crate) fn hash(key: HashKey, text: &[u8]) -> u64 {
     use std::hash::BuildHasher as _;
-    FixedState::with_seed(0x7061_7468).hash_one(text)
+    FixedState::with_seed(key ^ 0x7061_7468).hash_one(text)
 }
 
 #[cfg(test)]
@@ -200,7 +206,7 @@ mod tests {
         let text = |text: &'o str| Untrusted::new(text.as_bytes());
         let request =
             Request { path: Some(text(path)), route: route.map(text), ..Request::default() };
-        apart(Apart::Objects, &request)
+        apart(Apart::Objects, &request, 0)
     }
 
     #[track_caller]
@@ -226,6 +232,12 @@ mod tests {
             check_object(route, "/assets/app.3f2a91bc.js", false);
             check_object(route, "/", false);
         }
+    }
+
+    #[test]
+    fn another_key_is_another_hash() {
+        assert_ne!(hash(0, b"/a"), hash(1, b"/a"));
+        assert_ne!(hash(1, b"/a"), hash(1, b"/b"));
     }
 
     #[test]

@@ -32,8 +32,8 @@ use counts::Entry;
 pub(crate) use counts::{Counts, Growth};
 pub(crate) use group::{Group, GroupKey};
 use key::Apart;
-pub use key::Key;
 pub(crate) use key::hash;
+pub use key::{HashKey, Key};
 pub(crate) use pane::Pane;
 pub(crate) use window::Burst;
 use window::{bursts, fullest};
@@ -60,6 +60,8 @@ pub(crate) struct RatePlan {
     rules: Vec<PlannedRate>,
     /// Requests without which no rule by client has a burst.
     least_by_client: u64,
+    /// What the hashes of what is told apart are keyed with.
+    pub(crate) hash_key: HashKey,
 }
 
 /// One series, and where it is counted.

@@ -264,7 +264,7 @@ fn naive_panes(counted: &Counted, requests: &[Request<'_>], objects: &[Arc<str>]
         let width = i64::from(counted.pane_seconds);
         let key = match counted.apart {
             None => 0,
-            Some(what) => key::apart(what, request)?,
+            Some(what) => key::apart(what, request, 0)?,
         };
         Some(Pane {
             second: request.time?.epoch_seconds().div_euclid(width) * width,

@@ -31,7 +31,7 @@ pub(crate) use spot::{Spot, write_caret};
 use crate::background::{Background, Backgrounds};
 use crate::crawler::Crawlers;
 use crate::level::{Category, Confidence, Severity, named, points};
-use crate::rate::{Key, RatePlan};
+use crate::rate::{HashKey, Key, RatePlan};
 use crate::signature::{Classifier, Engine, Verdict};
 use crate::state::RuleDigest;
 use crate::tokens::Tokens;
@@ -484,6 +484,15 @@ impl RuleSet {
             digest = digest.with(part.as_bytes());
         }
         Self { digest, crawlers, ..self }
+    }
+
+    /// The same rules, whose counts are keyed: what was counted with another key is of other
+    /// rules. Findings are the same, whatever the key.
+    #[must_use]
+    pub fn with_hash_key(mut self, key: HashKey) -> Self {
+        self.digest = self.digest.with(&crate::rate::hash(key, b"key").to_le_bytes());
+        self.rates.hash_key = key;
+        self
     }
 
     /// The same rules, with what is known of sources from elsewhere. It is asked for when all

@@ -117,7 +117,7 @@ impl RuleDigest {
     /// The digest of rules in order. The hash that states use for what they tell apart is
     /// mixed in, so that machines on which it differs refuse each other.
     pub(crate) fn of<'t>(rules: impl Iterator<Item = (&'t str, &'t str)>) -> Self {
-        let begin = Self(0xcbf2_9ce4_8422_2325).with(&crate::rate::hash(b"probe").to_le_bytes());
+        let begin = Self(0xcbf2_9ce4_8422_2325).with(&crate::rate::hash(0, b"probe").to_le_bytes());
         rules.fold(begin, |digest, (id, text)| digest.with(id.as_bytes()).with(text.as_bytes()))
     }
 

@@ -6,6 +6,7 @@ held against the listing before anybody may act on it.
 """
 
 import json
+import secrets
 
 from . import _hadoop, _native
 from ._objects import list_objects, write_object
@@ -20,10 +21,14 @@ _TASK_STORED_BYTES = 256 << 20
 # Bytes of states that a task keeps before it hands them over.
 _TASK_KEPT_BYTES = 128 << 20
 
+# Parts that identities are dealt out to: with 64, a task's share of one is 2 MiB at most,
+# and their keys have two bytes.
+_LEAST_PARTS = 64
+_MOST_PARTS = (1 << 16) - 1
+
 _OBJECTS = "number int, name string, left_out array<int>"
 _ROWS = "key binary, state binary"
 _PARTS = "kind string, set_aside boolean, document string"
-_IDENTITIES = "identity bigint, object int, place int"
 _TWINS = "object int, place int"
 
 _OFFENDER = (
@@ -92,6 +97,8 @@ def scan(
             "trusted_proxies": list(trusted_proxies),
             "max_object_bytes": max_object_bytes,
             "set_aside": for_plan,
+            # Whoever sends requests must not know by which hashes they are told apart.
+            "hash_key": secrets.randbits(64),
         },
         sort_keys=True,
     )
@@ -101,7 +108,8 @@ def scan(
     if not listed:
         raise ValueError(f"{', '.join(locations)}: no object to read")
     tasks = tasks or _tasks(spark, listed)
-    job = Job(settings, digest, s3_options, task_bytes)
+    parts = min(max(tasks, _LEAST_PARTS), _MOST_PARTS)
+    job = Job(settings, digest, s3_options, task_bytes, parts)
 
     def objects(left_out):
         if files:
@@ -144,11 +152,10 @@ def _objects(spark, listed, tasks, left_out):
 def _twins(spark, job, objects, tasks):
     """Places of the records that are of a request which an earlier record told of."""
     spark.sparkContext.setJobDescription("portcullis: records that were delivered twice")
-    identities = objects({}).mapInArrow(job.identities, _IDENTITIES)
-    order = ("identity", "object", "place")
-    by_identity = identities.repartition(tasks, "identity").sortWithinPartitions(*order)
+    identities = objects({}).mapInArrow(job.identities, _ROWS)
+    by_part = identities.repartition(tasks, "key").sortWithinPartitions("key")
     left_out = {}
-    for row in by_identity.mapInArrow(find_twins, _TWINS).collect():
+    for row in by_part.mapInArrow(find_twins, _TWINS).collect():
         left_out.setdefault(row["object"], []).append(row["place"])
     for places in left_out.values():
         places.sort()

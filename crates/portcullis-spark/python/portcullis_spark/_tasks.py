@@ -15,18 +15,18 @@ _BATCH_BYTES = 32 << 20
 
 ROW = pa.schema([("key", pa.binary()), ("state", pa.binary())])
 PART = pa.schema([("kind", pa.string()), ("set_aside", pa.bool_()), ("document", pa.string())])
-IDENTITY = pa.schema([("identity", pa.int64()), ("object", pa.int32()), ("place", pa.int32())])
 TWIN = pa.schema([("object", pa.int32()), ("place", pa.int32())])
 
 
 class Job:
     """What every task needs; it travels with the functions."""
 
-    def __init__(self, settings, digest, s3_options, task_bytes):
+    def __init__(self, settings, digest, s3_options, task_bytes, parts):
         self.settings = settings
         self.digest = digest
         self.s3_options = s3_options
         self.task_bytes = task_bytes
+        self.parts = parts
 
     def map(self, batches):
         """Objects to states by key."""
@@ -49,19 +49,17 @@ class Job:
         yield from _parts(task.finish())
 
     def identities(self, batches):
-        """Objects to the identities of their records."""
+        """Objects to the identities of their records, packed by parts."""
+        found = _native.Identities(self.settings, self.digest, self.parts)
         for number, name, content in _rows(batches, "number", "name", "content"):
             source, _ = self._open(name, content)
             if source is None:
                 continue
-            found = _native.identities(self.settings, self.digest, name, source)
+            found.object(number, name, source)
             source.close()
-            column = pa.Array.from_buffers(pa.int64(), len(found) // 8, [None, pa.py_buffer(found)])
-            for first in range(0, len(column), _BATCH_ROWS * 10):
-                some = column.slice(first, _BATCH_ROWS * 10)
-                numbers = pa.array([number], pa.int32()).take(pa.array([0] * len(some)))
-                places = pa.array(range(first, first + len(some)), pa.int32())
-                yield pa.RecordBatch.from_arrays([some, numbers, places], schema=IDENTITY)
+            if found.kept_bytes() > self.task_bytes:
+                yield from _sliced(found.drain(), ROW)
+        yield from _sliced(found.drain(), ROW)
 
     def _open(self, name, content):
         if content is not None:
@@ -74,19 +72,21 @@ class Job:
 
 
 def find_twins(batches):
-    """Identities, sorted, to the places of records that do not count."""
-    twins = _native.Twins()
+    """Packed identities, sorted by part, to the places of records that do not count."""
+    twins, part = _native.Twins(), None
     for batch in batches:
-        found = twins.find(*(_bytes(batch.column(index)) for index in range(3)))
-        if found:
-            chosen = batch.take(pa.array(found))
-            yield pa.RecordBatch.from_arrays([chosen.column(1), chosen.column(2)], schema=TWIN)
+        for key, packed in zip(*(column.to_pylist() for column in batch.columns)):
+            if key != part:
+                yield from _twins(twins)
+                part = key
+            twins.push(packed)
+    yield from _twins(twins)
 
 
-def _bytes(column):
-    width = column.type.bit_width // 8
-    first = column.offset * width
-    return column.buffers()[1].slice(first, len(column) * width).to_pybytes()
+def _twins(twins):
+    objects, places = twins.take()
+    if objects:
+        yield _batch((objects, places), TWIN)
 
 
 def _rows(batches, *names):
