@@ -128,6 +128,16 @@ fn what_would_not_be_blocked_does_not_leave_its_canary_set() {
 }
 
 #[test]
+fn what_is_known_of_a_canary_counts_as_it_does_for_a_plan() {
+    let (world, log) = counted();
+    let assets = world.files.write("assets.csv", format!("{ATTACKER},build server\n"));
+    let ran = promote(&world, &log, &["--assets", &assets], AFTER).expect_code(0);
+    stays_counted(&world, &ran, "build server");
+    promote(&world, &log, &[], AFTER).expect_code(0);
+    assert_eq!(world.held(V4), [ENTRY.to_owned()].into());
+}
+
+#[test]
 fn the_mode_and_the_canary_sets_must_be_there() {
     let (world, log) = counted();
     for mode in ["observe", "suggest"] {

@@ -342,6 +342,7 @@ impl Configuration {
             Command::Scan(scan) => Some(&mut scan.judgement),
             Command::Explain(explain) => Some(&mut explain.judgement),
             Command::Plan(plan) => Some(&mut plan.judgement),
+            Command::Promote(promote) => Some(&mut promote.judgement),
             Command::Report(report) => Some(&mut report.plan.judgement),
             Command::Export(export) => Some(&mut export.judgement),
             Command::Review(review) => Some(&mut review.plan.judgement),
@@ -360,13 +361,10 @@ impl Configuration {
         if let Some(crawlers) = crawlers {
             self.scan.fill_crawlers(crawlers);
         }
-        let rules = match command {
-            Command::Classify(classify) => Some(&mut classify.rules),
-            Command::Promote(promote) => Some(&mut promote.rules),
-            _ => None,
-        };
-        if let Some(rules) = rules.filter(|rules| rules.is_none()) {
-            rules.clone_from(&self.scan.rules);
+        if let Command::Classify(classify) = command
+            && classify.rules.is_none()
+        {
+            classify.rules.clone_from(&self.scan.rules);
         }
         let logs = match command {
             Command::Scan(scan) => Some(&mut scan.logs),

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use portcullis_remediation::{BrakeOverride, Scope, parse_address_or_network};
 use portcullis_setup::Mode;
 
-use super::{Access, Logs, mode};
+use super::{Access, Judgement, Logs, mode};
 use crate::exit;
 use crate::span;
 
@@ -187,9 +187,9 @@ pub struct Promote {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub protected: Protected,
-    /// Use the rules of this directory instead of the built-in ones.
-    #[arg(long, value_name = "DIR")]
-    pub rules: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub judgement: Judgement,
     /// How long an entry must have been counted before it may block: `90m`, `6h`, `2d`.
     #[arg(long, value_name = "LENGTH", value_parser = span::length, default_value = "1h")]
     pub probation: i64,

@@ -7,6 +7,7 @@ use portcullis_remediation::{
     MemoryLedger, NeverBlock, Order, apply,
 };
 
+use super::judgement::Known;
 use super::lists::Lists;
 use super::plan::time_of;
 use super::print;
@@ -47,15 +48,24 @@ impl<'a> Change<'a> {
         terminal: &Terminal,
     ) -> Result<Self, Failure> {
         let Changing { reached, manner } = changing;
-        Self::at(&reached.target, &reached.access, manner, protected, configuration, terminal)
+        let known = Known::default();
+        Self::at(
+            &reached.target,
+            &reached.access,
+            manner,
+            (protected, &known),
+            configuration,
+            terminal,
+        )
     }
 
-    /// The same, for commands that know how AWS is reached from elsewhere.
+    /// The same, for commands that know how AWS is reached from elsewhere, and more of what
+    /// is never blocked.
     pub(super) fn at(
         target: &TargetOptions,
         access: &Access,
         manner: &'a Manner,
-        protected: Option<&Protected>,
+        (protected, known): (Option<&Protected>, &Known),
         configuration: &Configuration,
         terminal: &Terminal,
     ) -> Result<Self, Failure> {
@@ -63,7 +73,7 @@ impl<'a> Change<'a> {
         let remote = Remote::open(target, access, configuration)?;
         let clock = remote.clock(at)?;
         let never_block = match Lists::read(protected, configuration) {
-            Ok(lists) => Some(lists.never_block),
+            Ok(lists) => Some(lists.knowing(known).never_block),
             Err(failure) => {
                 // What leaves a set must be able to leave it all the same.
                 terminal.error(&failure);

@@ -14,7 +14,8 @@ use portcullis_remediation::{Applied, Changes, Ledger, Probation, Promotion, Set
 use portcullis_setup::Mode;
 
 use super::changing::{Change, Word, tell_doubts};
-use super::{Page, Prepared, inert, load_rules, print, tell};
+use super::judgement::Judge;
+use super::{Page, Prepared, inert, print, tell};
 use crate::args::{Global, Promote, Shape};
 use crate::config::Configuration;
 use crate::exit::Exit;
@@ -34,8 +35,8 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let Promote { logs, target, manner, .. } = arguments;
-    let rules = load_rules(arguments.rules.as_deref())?;
-    let protected = Some(&arguments.protected);
+    let Judge { rules, known } = Judge::load(&arguments.judgement)?;
+    let protected = (Some(&arguments.protected), &known);
     let change = Change::at(target, &logs.access, manner, protected, configuration, terminal)?;
     permitted(change.remote.mode, &change.remote.name)?;
     let now = change.now();

@@ -60,7 +60,8 @@ impl<'a> Round<'a> {
         let targets = Vec::new();
         let mut round = Self { watched, configuration, terminal, targets, summary };
         for options in chosen(&watched.target, configuration)? {
-            let protected = Some(&watched.protected);
+            // What the logs are judged by is not read yet: plans leave out assets by themselves.
+            let protected = (Some(&watched.protected), &Known::default());
             let change =
                 Change::at(&options, &watched.access, manner, protected, configuration, terminal);
             match change {
