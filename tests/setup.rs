@@ -379,6 +379,28 @@ fn a_service_that_watches_needs_what_the_reading_role_of_its_setup_allows() {
 }
 
 #[test]
+fn once_both_schedules_ran_the_doctor_finds_no_fault_with_them() {
+    let built = Built::new("enforce");
+    built.run(&built.container("ScanTask")).expect_code(0);
+    built.world.fake.take_permissions();
+    built.run(&built.container("ExpireTask")).expect_code(0);
+    built.check("ExpireRole", &built.world.fake.take_permissions());
+    let told = with_dummy_credentials(portcullis(["doctor", "-o", "json"]))
+        .env("PORTCULLIS_ASSUME_ROLE", &format!("arn:aws:iam::1:role/{}", built.role("DoctorRole")))
+        .env("PORTCULLIS_REGION", REGION);
+    let told = built
+        .environment([].into_iter())
+        .into_iter()
+        .fold(told, |told, (name, value)| told.env(&name, &value));
+    let checks = told.run().json()["checks"].clone();
+    let checks = checks.as_array().expect("checks");
+    for name in ["last-run", "last-expire", "ledger"] {
+        let check = checks.iter().find(|check| check["name"] == name).expect("it is checked");
+        assert_eq!(check["verdict"], "good", "{check}");
+    }
+}
+
+#[test]
 fn what_firehose_could_not_process_is_read_by_the_same_run() {
     let built = Built::silent("enforce", &[]);
     let records = attacks("203.0.113.9", 20);

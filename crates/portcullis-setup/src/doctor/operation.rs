@@ -140,11 +140,14 @@ fn ledger(ledger: &LedgerFacts, now: Timestamp) -> Vec<Check> {
     });
     let late_ms = ledger.overdue_since.map_or(0, |since| now.epoch_ms() - since.epoch_ms());
     checks.push(if late_ms > LONGEST_OVERDUE_MS {
-        let count = ledger.overdue;
         let minutes = late_ms / MINUTE_MS;
+        let entries = match ledger.overdue {
+            1 => "1 entry is past its end".to_owned(),
+            count => format!("{count} entries are past their end"),
+        };
         Check::bad(
             "expiry",
-            format!("{count} entries are past their end, the first by {minutes} min"),
+            format!("{entries}, the first by {minutes} min"),
             "run portcullis expire, and see why its schedule does not",
         )
     } else {

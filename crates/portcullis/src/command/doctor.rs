@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use portcullis_aws::{Document, Inspector, SystemClock};
 use portcullis_detection::RuleSet;
 use portcullis_ingest::{LogFormat, Timestamp};
-use portcullis_remediation::{Clock as _, Ledger, LedgerStore as _};
+use portcullis_remediation::{Clock as _, Ledger, LedgerStore as _, Scope};
 use portcullis_setup::doctor::{
     Answer, Check, Expected, Facts, Grade, LedgerFacts, Runs, Stage, Stream, Verdict, examine,
 };
@@ -31,6 +31,14 @@ use crate::terminal::{ATTENTION, BAD, FAINT, GOOD, HEADING, Painted, Terminal};
 
 /// Why a part behind the stage was not asked.
 const NO_STAGE: &str = "name the stage: `stage = \"API/STAGE\"` in the target, or --stage";
+
+/// The same of a distribution, which cannot be asked: of its log, and of its web ACL.
+const OF_A_DISTRIBUTION: [&str; 2] = [
+    "a distribution has neither stage nor stream: see in its console, under Logging, that its log \
+     goes to the bucket of [source]",
+    "see in the console of the distribution, under Security, that it has the web ACL whose rules \
+     use these sets",
+];
 
 pub(super) fn run(
     arguments: &Doctor,
@@ -96,14 +104,18 @@ fn gather(
     now: Timestamp,
 ) -> Facts {
     let inspector = Inspector::new(&remote.connection, remote.target.account());
-    let not_named = || NO_STAGE.to_owned();
-    let (mut told, mut web_acl) = (Answer::NotAsked(not_named()), Answer::NotAsked(not_named()));
+    let is_distributed = remote.target.scope() == Scope::CloudFront;
+    let [no_stage, no_web_acl] =
+        if is_distributed { OF_A_DISTRIBUTION } else { [NO_STAGE, NO_STAGE] };
+    let mut told = Answer::NotAsked(no_stage.to_owned());
+    let mut web_acl = Answer::NotAsked(no_web_acl.to_owned());
     if let Some((api, name)) = stage {
         told = remote.wait(inspector.stage(api, name));
         web_acl = remote.wait(inspector.web_acl(api, name));
     }
     let stream = match stream_of(&told) {
         Ok(name) => remote.wait(inspector.stream(&name)),
+        Err(_) if is_distributed => Answer::NotAsked(OF_A_DISTRIBUTION[0].to_owned()),
         Err(why) => Answer::NotAsked(why.to_owned()),
     };
     let names: Vec<String> = expected.sets.iter().chain(&expected.canary_sets).cloned().collect();

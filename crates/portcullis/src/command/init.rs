@@ -57,9 +57,15 @@ pub(super) fn run(arguments: &Init, terminal: &Terminal) -> Result<Exit, Failure
         files.iter().map(|file| arguments.out.join(&file.path).display().to_string() + "\n");
     print(paths.collect::<String>().as_bytes())?;
     let out = inert(&arguments.out.to_string_lossy());
+    let image = if arguments.schedule == Schedule::Host {
+        String::new()
+    } else {
+        format!(", build and push the image as {out}/Dockerfile says")
+    };
     terminal.next(format_args!(
-        "review them, then: terraform -chdir={out}/terraform init && terraform \
-         -chdir={out}/terraform apply; or deploy {out}/cloudformation/portcullis.json"
+        "review them{image}, then: terraform -chdir={out}/terraform init && terraform \
+         -chdir={out}/terraform apply; or deploy {out}/cloudformation/portcullis.json, and run the \
+         command in its output"
     ));
     Ok(Exit::Done)
 }

@@ -21,6 +21,7 @@ use super::judgement::Known;
 use super::keeping::Taken;
 use super::lists::Lists;
 use super::plan::{Base, tell_blind};
+use super::withdraw::tell_expired;
 use super::{Page, inert, tell};
 use crate::args::{Access, Manner, TargetOptions, Watched};
 use crate::config::Configuration;
@@ -102,6 +103,13 @@ impl<'a> Round<'a> {
             self.targets.push((change, place));
         }
         everywhere
+    }
+
+    /// Says so beside the state, where nothing else is done.
+    pub(super) fn tell_expired(&self) {
+        if let Some((change, _)) = self.targets.first() {
+            tell_expired(&change.remote, self.configuration, self.terminal);
+        }
     }
 
     /// Decides on what was read, and deals with every target.

@@ -85,7 +85,9 @@ pub(super) fn only_expire_once(
 ) -> Result<Exit, Failure> {
     let manner = watched.manner();
     let mut round = Round::begin(watched, &manner, configuration, terminal)?;
-    round.expire();
+    if round.expire() {
+        round.tell_expired();
+    }
     round.summary.finished = SystemClock.now();
     telling::tell(round, None, watched, Shape::Json)
 }

@@ -4,14 +4,18 @@
 //! everything else is broken. They work in every mode: a target that is to be watched
 //! only must still be able to lose what was put there before.
 
-use portcullis_remediation::Changes;
+use portcullis_aws::{Document, SystemClock};
+use portcullis_remediation::{Changes, Clock as _, StoreError};
 
 use super::changing::{Change, Word};
+use super::inert;
 use crate::args::{ByHand, Expire, Pardon, ReleaseAll, Rollback};
 use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::operation::name_of_this_process;
+use crate::heartbeat::Heartbeat;
+use crate::operation::{name_of_this_process, who};
+use crate::remote::Remote;
 use crate::terminal::Terminal;
 
 pub(super) fn expire(
@@ -24,7 +28,23 @@ pub(super) fn expire(
     let (ledger, now) = (change.remote.ledger()?, change.now());
     let operation = name_of_this_process("expire", now);
     let changes = Changes::expire(&ledger, change.never_block.as_ref(), &operation, now);
-    change.carry_out(&changes, &Word::default(), terminal)
+    let exit = change.carry_out(&changes, &Word::default(), terminal)?;
+    if exit == Exit::Done && !arguments.changing.manner.dry_run {
+        tell_expired(&change.remote, configuration, terminal);
+    }
+    Ok(exit)
+}
+
+/// Says beside the state of `run` that what was over is out, as `run` itself does when it
+/// is not told to leave that to others: `doctor` looks for it there. Blocks have ended
+/// whether or not it can be said.
+pub(super) fn tell_expired(remote: &Remote, configuration: &Configuration, terminal: &Terminal) {
+    let Some(state) = configuration.state() else { return };
+    let document = Document::open(&Heartbeat::place(state), &remote.connection);
+    let expired = |heartbeat: &mut Heartbeat| heartbeat.expired(SystemClock.now());
+    if let Err(StoreError(error)) = remote.wait(Heartbeat::update(&document, &who(), expired)) {
+        terminal.warn(format_args!("nobody is told that blocks ended: {}", inert(&error)));
+    }
 }
 
 pub(super) fn rollback(
@@ -39,7 +59,7 @@ pub(super) fn rollback(
     if changes.changes.is_empty() {
         terminal.note(format_args!(
             "nothing that `{}` added is still ours; portcullis audit show lists the operations",
-            super::inert(&arguments.operation)
+            inert(&arguments.operation)
         ));
     }
     change.carry_out(&changes, &word(&arguments.by_hand), terminal)
