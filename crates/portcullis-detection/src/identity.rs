@@ -16,6 +16,8 @@ use std::net::IpAddr;
 use foldhash::fast::FixedState;
 use portcullis_ingest::{Reject, Request, Sink, Timestamp, Untrusted};
 
+use crate::held::{Held, Holding};
+
 /// Lengths of the ids that the gateway makes. Those seen have 15 or 16 characters.
 const LENGTHS: std::ops::RangeInclusive<usize> = 12..=24;
 
@@ -70,24 +72,10 @@ pub struct Identities(pub Vec<u64>);
 pub enum LeftOut<'l> {
     /// Those at these places in [`Identities`], sorted.
     Known(&'l [usize]),
-    /// Those whose identity is said to be an earlier record's. It is asked for each record
-    /// once, in their order.
+    /// None for good, but those are kept back whose identity is said to be an earlier
+    /// record's, which is asked for each record once, in their order, and those that came
+    /// before their object began.
     Guessed(&'l mut dyn FnMut(u64) -> bool),
-}
-
-impl LeftOut<'_> {
-    fn holds(&mut self, identity: u64, place: usize) -> bool {
-        match self {
-            Self::Known(places) => {
-                let is_next = places.first() == Some(&place);
-                if is_next {
-                    *places = &places[1..];
-                }
-                is_next
-            }
-            Self::Guessed(is_twin) => is_twin(identity),
-        }
-    }
 }
 
 /// Passes requests on, gathers their identities, and leaves out those that are twins.
@@ -100,32 +88,60 @@ pub struct Once<'s, 'l, S> {
     identities: Identities,
     /// Places of those that were left out.
     places: Vec<usize>,
+    holding: Holding,
 }
 
 impl<'s, 'l, S> Once<'s, 'l, S> {
     /// Leaves those out; `most` is 0 when both of two twins are to count.
     pub fn new(sink: &'s mut S, most: usize, left_out: LeftOut<'l>) -> Self {
         let (identities, places) = (Identities::default(), Vec::new());
-        Self { sink, left_out, most, identities, places }
+        Self { sink, left_out, most, identities, places, holding: Holding::default() }
     }
 
-    /// The identities of all records, and the places of those that were left out.
-    pub fn finish(self) -> (Identities, Vec<usize>) {
-        (self.identities, self.places)
+    /// The identities of all records, the places of those that were left out, and the requests
+    /// that were kept back, by their place.
+    pub fn finish(self) -> (Identities, Vec<usize>, Vec<Held>) {
+        (self.identities, self.places, self.holding.held)
     }
 }
 
 impl<S: Sink> Once<'_, '_, S> {
-    /// Gathers an identity, and says whether its record is left out.
-    fn leaves_out(&mut self, identity: Option<u64>) -> bool {
+    /// Gathers an identity, and says whether its record is not to be passed on.
+    fn stops(&mut self, identity: Option<u64>) -> bool {
         let place = self.identities.0.len();
         let Some(identity) = identity.filter(|_| place < self.most) else { return false };
         self.identities.0.push(identity);
-        let left_out = self.left_out.holds(identity, place);
-        if left_out {
-            self.places.push(place);
+        match &mut self.left_out {
+            LeftOut::Known(places) => {
+                let is_next = places.first() == Some(&place);
+                if is_next {
+                    *places = &places[1..];
+                    self.places.push(place);
+                }
+                is_next
+            }
+            LeftOut::Guessed(is_twin) => is_twin(identity),
         }
-        left_out
+    }
+
+    /// Keeps those requests back that were stopped or are late, if there is room. The first of
+    /// their identities has that place.
+    fn keep_back(
+        &mut self,
+        requests: &[Request<'_>],
+        identities: &[Option<u64>; AT_ONCE],
+        first: usize,
+        stopped: &mut [bool; AT_ONCE],
+    ) {
+        let gathered = self.identities.0.len();
+        let mut place = first;
+        for ((request, identity), stopped) in requests.iter().zip(identities).zip(stopped) {
+            let is_late = self.holding.is_late(request);
+            if identity.is_some() && place < gathered {
+                *stopped = (*stopped || is_late) && self.holding.hold(place, request);
+                place += 1;
+            }
+        }
     }
 }
 
@@ -146,15 +162,19 @@ impl<S: Sink> Sink for Once<'_, '_, S> {
             for (slot, request) in identities.iter_mut().zip(requests) {
                 *slot = identity(request);
             }
+            let first = self.identities.0.len();
             // Nothing stands between one look and the next, so that memory answers all at once.
-            let mut left_out = [false; AT_ONCE];
-            for (left_out, identity) in left_out.iter_mut().zip(identities).take(requests.len()) {
-                *left_out = self.leaves_out(identity);
+            let mut stopped = [false; AT_ONCE];
+            for (stopped, identity) in stopped.iter_mut().zip(identities).take(requests.len()) {
+                *stopped = self.stops(identity);
             }
-            let mut rest = (requests, &left_out[..requests.len()]);
-            while let Some(twin) = rest.1.iter().position(|left_out| *left_out) {
-                self.sink.requests(&rest.0[..twin]);
-                rest = (&rest.0[twin + 1..], &rest.1[twin + 1..]);
+            if matches!(self.left_out, LeftOut::Guessed(_)) {
+                self.keep_back(requests, &identities, first, &mut stopped);
+            }
+            let mut rest = (requests, &stopped[..requests.len()]);
+            while let Some(next) = rest.1.iter().position(|stopped| *stopped) {
+                self.sink.requests(&rest.0[..next]);
+                rest = (&rest.0[next + 1..], &rest.1[next + 1..]);
             }
             self.sink.requests(rest.0);
         }
@@ -206,6 +226,50 @@ mod tests {
         let origin = Origin { object: "another", offset: 17 };
         assert!(identity(&one).is_some());
         assert_eq!(identity(&one), identity(&Request { origin, ..one }));
+    }
+
+    #[test]
+    fn nothing_is_lost_of_what_is_kept_back() {
+        #[derive(Default)]
+        struct Passed(Vec<u64>);
+        impl Sink for Passed {
+            fn request(&mut self, request: &Request<'_>) {
+                self.0.push(request.origin.offset);
+            }
+            fn reject(&mut self, _: &Reject<'_>) {}
+        }
+        let numbers: Vec<u64> = (0..50).collect();
+        // Every seventh has no identity, and the 41st came long before the others.
+        let requests = numbers.iter().map(|number| Request {
+            id: (number % 7 != 0).then_some(Untrusted::new(b"AvfiBE7QvHcFq1g=")),
+            time: Timestamp::from_epoch_ms(if *number == 41 {
+                5
+            } else {
+                1_000_000 + number.cast_signed()
+            }),
+            origin: Origin { object: "a", offset: *number },
+            ..request("")
+        });
+        let requests: Vec<Request<'_>> = requests.collect();
+        let mut passed = Passed::default();
+        let mut asked = 0;
+        let mut every_fifth = |_| {
+            asked += 1;
+            asked % 5 == 0
+        };
+        let mut once = Once::new(&mut passed, usize::MAX, LeftOut::Guessed(&mut every_fifth));
+        for some in requests.chunks(21) {
+            once.requests(some);
+        }
+        let (identities, left_out, held) = once.finish();
+        assert_eq!((identities.0.len(), left_out.len(), held.len()), (42, 0, 9));
+        for held in &held {
+            assert_eq!(identity(&held.request()), Some(identities.0[held.place]));
+            assert!(held.place % 5 == 4 || held.request().origin.offset == 41);
+        }
+        passed.0.extend(held.iter().map(|held| held.request().origin.offset));
+        passed.0.sort_unstable();
+        assert_eq!(passed.0, numbers);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod coverage;
 mod crawler;
 pub mod document;
 mod forgery;
+mod held;
 mod identity;
 mod level;
 pub mod lint;
@@ -48,6 +49,7 @@ pub use correlation::Correlation;
 pub use coverage::{BlindRule, Coverage, ObjectSeen};
 pub use crawler::{CrawlerError, Crawlers, HostNames};
 pub use forgery::{ForgedRecord, Forgery};
+pub use held::Held;
 pub use identity::{Identities, LeftOut, Once, identity};
 pub use level::{
     BLOCK_LEVEL, Category, Confidence, Severity, points, repetition, request_score, source_points,

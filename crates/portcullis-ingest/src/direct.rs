@@ -101,6 +101,8 @@ pub(crate) struct Memory {
     minute: Minute,
     /// By the number of a run's first value.
     runs: Vec<Run>,
+    /// Lengths of ids, by the number of their value: most are of one length.
+    lengths: Vec<usize>,
 }
 
 /// Values that often are those of the record before, one behind the other.

@@ -76,6 +76,48 @@ pub struct Request<'o> {
 }
 
 impl<'o> Request<'o> {
+    /// The same request with other texts, and the name of its object. They are asked for in a
+    /// fixed order, each that there is.
+    pub fn with_texts<'t>(
+        &self,
+        object: &'t str,
+        mut text: impl FnMut(Untrusted<'o>) -> Untrusted<'t>,
+    ) -> Request<'t> {
+        let mut text = |known: Option<Untrusted<'o>>| known.map(&mut text);
+        Request {
+            id: text(self.id),
+            time: self.time,
+            client: self.client,
+            method: text(self.method),
+            path: text(self.path),
+            query: text(self.query),
+            route: text(self.route),
+            status: self.status,
+            user_agent: text(self.user_agent),
+            host: text(self.host),
+            referer: text(self.referer),
+            protocol: text(self.protocol),
+            response_bytes: self.response_bytes,
+            latency_ms: self.latency_ms,
+            api_id: text(self.api_id),
+            stage: text(self.stage),
+            api_key_id: text(self.api_key_id),
+            principal: text(self.principal),
+            error_type: text(self.error_type),
+            waf_action: self.waf_action,
+            waf_rule: text(self.waf_rule),
+            waf_labels: text(self.waf_labels),
+            ja3: text(self.ja3),
+            ja4: text(self.ja4),
+            country: text(self.country),
+            forwarded_for: text(self.forwarded_for),
+            headers: text(self.headers),
+            time_is_of_object: self.time_is_of_object,
+            waf_is_unknown: self.waf_is_unknown,
+            origin: Origin { object, offset: self.origin.offset },
+        }
+    }
+
     /// The text of a textual field; `None` for absent and for typed fields.
     pub fn text(&self, field: Field) -> Option<Untrusted<'o>> {
         match field {

@@ -2,14 +2,14 @@
 //!
 //! What an object's requests come to is added to the worker's part only when its turn has
 //! come, because a record that was delivered twice must count once, and which of the two
-//! counts must not depend on the threads. While an object is read, its twins are guessed;
-//! only when a guess was wrong is it read again. See [`crate::duplicates`].
+//! counts must not depend on the threads. While an object is read, records that may be twins
+//! are kept back until that is known; only when a twin was not is it read again. See [`crate::duplicates`].
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
-use portcullis_detection::{AuditedObject, Identities, LeftOut, Once, RuleSet, Scan};
+use portcullis_detection::{AuditedObject, Held, Identities, LeftOut, Once, RuleSet, Scan};
 
 use super::{Purpose, Reading, Report, Tally};
 use crate::duplicates::Duplicates;
@@ -23,6 +23,28 @@ struct Alone<'rules> {
     identities: Identities,
     /// Places of the records that were left out, because they are twins of earlier ones.
     left_out: Vec<usize>,
+    /// The requests that may be, which were kept back.
+    held: Vec<Held>,
+}
+
+impl Alone<'_> {
+    /// Takes in what was kept back and is no twin. Says whether all twins were kept back or
+    /// left out, so that the object need not be read again.
+    fn settle(&mut self, twins: &[usize]) -> bool {
+        let held = std::mem::take(&mut self.held);
+        let is_held = |twin: &usize| held.binary_search_by_key(twin, |held| held.place).is_ok();
+        if self.left_out == twins && held.is_empty() {
+            return true;
+        }
+        if !self.left_out.is_empty() || !twins.iter().all(is_held) {
+            return false;
+        }
+        for held in held.iter().filter(|held| twins.binary_search(&held.place).is_err()) {
+            self.scan.observe(&held.request());
+        }
+        self.left_out = twins.to_vec();
+        true
+    }
 }
 
 impl Reading<'_> {
@@ -86,7 +108,10 @@ impl Reading<'_> {
             for due in once.finish(number, read, identities) {
                 let object = batch.object(due.number).expect("it was read");
                 let mut read = due.finished;
-                if read.left_out != due.twins {
+                read.scan.swap_memos(&mut done.scan);
+                let is_settled = read.settle(&due.twins);
+                read.scan.swap_memos(&mut done.scan);
+                if !is_settled {
                     read = alone(&object, done, LeftOut::Known(&due.twins));
                 }
                 if !due.twins.is_empty() {
@@ -116,8 +141,8 @@ impl Reading<'_> {
         let wanted = AtomicBool::new(false);
         let mut once = Once::new(&mut scan, most, left_out);
         let report = self.read(object, &wanted, &mut once);
-        let (identities, left_out) = once.finish();
-        Alone { scan, report, identities, left_out }
+        let (identities, left_out, held) = once.finish();
+        Alone { scan, report, identities, left_out, held }
     }
 }
 
