@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 import cluster as clusters
 import definitions
 import portcullis_spark
-from portcullis_spark import _native, _scan
+from portcullis_spark import _hadoop, _native, _scan
 from portcullis_spark._tasks import Job
 
 # How often a kill is tried that came too late or too early to force anything.
@@ -244,7 +244,13 @@ class Checks:
         # Names are as Hadoop has them, and stand in evidence, coverage and audit.
         expected = self.expected.replace(self.given.objects.encode(), uri.encode())
         out = os.path.join(self.given.work, "hadoop.json")
+        # As credentials are given to a session; and nothing is set in the caller's.
+        self.spark.conf.set("fs.example.credentials", "for this session")
+        before = self.spark.conf.get("spark.sql.files.maxPartitionBytes")
+        files = _hadoop.Files(self.spark, [uri]).objects([], {})
+        assert files.sparkSession.conf.get("fs.example.credentials") == "for this session"
         result = portcullis_spark.scan(self.spark, uri)
+        assert self.spark.conf.get("spark.sql.files.maxPartitionBytes") == before
         result.save(f"file:{out}")
         result.unpersist()
         with open(out, "rb") as file:

@@ -33,8 +33,15 @@ class Files:
     """Objects of locations, as a data frame that is read again by each step."""
 
     def __init__(self, spark, locations):
-        # A session of its own, because how Spark deals files out is set by session.
+        # A session of its own, because how Spark deals files out is set by session; what was
+        # set for the given one, credentials of file systems among it, holds here.
         self._spark = spark.newSession()
+        given = spark._jsparkSession.conf().getAll().iterator()
+        while given.hasNext():
+            pair = given.next()
+            name, value = pair._1(), pair._2()
+            if self._spark.conf.get(name, None) != value:
+                self._spark.conf.set(name, value)
         self._spark.conf.set("spark.sql.files.maxPartitionBytes", str(_TASK_BYTES))
         self._spark.conf.set("spark.sql.files.openCostInBytes", str(_OPEN_BYTES))
         reader = self._spark.read.format("binaryFile").option("recursiveFileLookup", "true")
