@@ -15,7 +15,7 @@ pub struct Reject<'o> {
     pub origin: Origin<'o>,
     /// How many bytes of the object it spans.
     pub length: u64,
-    /// Whether it is worth a search for signatures. The first thousand of an object are, and
+    /// Whether it is worth a search for signatures. The first 256 of an object are, and
     /// so are the others while no more were rejected than read: an object of which hardly
     /// anything can be read is not attacked, but of another format.
     pub is_searched: bool,
@@ -23,7 +23,7 @@ pub struct Reject<'o> {
 
 /// Rejects of an object that are worth a search, however few of its records are read. Such a
 /// search costs as much as reading and judging a dozen records.
-pub(crate) const MOST_SEARCHED: u64 = 1_000;
+pub(crate) const MOST_SEARCHED: u64 = 256;
 
 /// Why a record was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
