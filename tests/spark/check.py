@@ -132,6 +132,7 @@ class Checks:
     def task_counts(self):
         for count in (1, 4, 24):
             self.same(f"{count} tasks", self.scan(tasks=count))
+        self.same("with a key of its own", self.scan(hash_key=0x9E3779B97F4A7C15))
 
     def listed_twice(self):
         names = [row["object"] for row in json.loads(self.expected)["audit"]["objects"]]

@@ -31,8 +31,8 @@ struct Text {
     max_object_bytes: Option<u64>,
     /// Whether incomplete objects are set aside.
     set_aside: bool,
-    /// What counts are keyed with, drawn for each job.
-    hash_key: HashKey,
+    /// What counts are keyed with; as the program has them when absent.
+    hash_key: Option<HashKey>,
 }
 
 /// What came of them.
@@ -53,7 +53,11 @@ impl Settings {
         for (name, ranges) in &text.crawler_ranges {
             crawlers.add(name, ranges).map_err(|error| format!("ranges of {name}: {error}"))?;
         }
-        let rules = rules.with_crawlers(crawlers).with_hash_key(text.hash_key);
+        let rules = rules.with_crawlers(crawlers);
+        let rules = match text.hash_key {
+            Some(key) => rules.with_hash_key(key),
+            None => rules,
+        };
         let format = text.format.as_deref().map(parse_format).transpose()?;
         let mut options =
             ReadOptions { trusted_proxies: text.trusted_proxies, ..ReadOptions::default() };

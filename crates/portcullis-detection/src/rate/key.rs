@@ -187,9 +187,9 @@ fn looks_like_id(segment: &[u8]) -> bool {
 
 /// What a hash is keyed with, the same wherever counts are merged.
 ///
-/// Whoever knows it can make up texts that collide and count as one, which makes him look
-/// calmer. A job of many machines draws one that nobody knows; what one machine keeps from
-/// run to run has the usual one, by which its runs agree.
+/// Whoever knows it can make up texts that collide and count as one, which makes only him
+/// look calmer. The usual one is public, so that threads, runs and machines agree; a job of
+/// many machines can be given one that nobody knows.
 pub type HashKey = u64;
 
 /// The hash of a text under a key. Texts count as one when they collide.

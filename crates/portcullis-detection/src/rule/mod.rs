@@ -487,7 +487,7 @@ impl RuleSet {
     }
 
     /// The same rules, whose counts are keyed: what was counted with another key is of other
-    /// rules. Findings are the same, whatever the key.
+    /// rules. Findings are the same, whatever the key, as long as nothing is forgotten.
     #[must_use]
     pub fn with_hash_key(mut self, key: HashKey) -> Self {
         self.digest = self.digest.with(&crate::rate::hash(key, b"key").to_le_bytes());

@@ -6,7 +6,6 @@ held against the listing before anybody may act on it.
 """
 
 import json
-import secrets
 
 from . import _hadoop, _native
 from ._objects import list_objects, write_object
@@ -60,6 +59,7 @@ def scan(
     tasks=None,
     task_bytes=_TASK_KEPT_BYTES,
     s3_options=None,
+    hash_key=None,
 ):
     """Looks for offenders in all objects of the locations, and gives a :class:`Result`.
 
@@ -86,6 +86,10 @@ def scan(
         Bytes of states that a task keeps. A Python worker takes about four times as much.
     ``s3_options``
         Arguments for ``boto3.client("s3")``; credentials are found where boto3 finds them.
+    ``hash_key``
+        A number of 64 bits that nobody else knows, by which paths are told apart, so that
+        nobody can make up paths that count as one. What is forgotten of a source with
+        hundreds of thousands of paths then differs from what the program forgets.
     """
     locations = [locations] if isinstance(locations, str) else list(locations)
     s3_options = dict(s3_options or {})
@@ -97,8 +101,7 @@ def scan(
             "trusted_proxies": list(trusted_proxies),
             "max_object_bytes": max_object_bytes,
             "set_aside": for_plan,
-            # Whoever sends requests must not know by which hashes they are told apart.
-            "hash_key": secrets.randbits(64),
+            "hash_key": hash_key,
         },
         sort_keys=True,
     )
