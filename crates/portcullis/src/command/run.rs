@@ -78,6 +78,7 @@ pub(super) fn once(
 }
 
 /// What is over leaves the sets, and nothing else is done.
+#[cfg(feature = "lambda")]
 pub(super) fn only_expire_once(
     watched: &Watched,
     configuration: &Configuration,
