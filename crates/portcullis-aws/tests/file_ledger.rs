@@ -1,15 +1,16 @@
 //! A ledger in a directory: several at once, and after a crash.
 
+mod common;
+
 use std::fs;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use portcullis_aws::FileLedger;
-use portcullis_ingest::Timestamp;
-use portcullis_remediation::{
-    AuditHead, AuditLine, Event, Ledger, LedgerStore as _, SaveError, Scope, Target,
-};
+use portcullis_remediation::{Ledger, LedgerStore as _, SaveError, Scope, Target};
+
+use common::lines;
 
 /// Files make nobody wait in the way of a future.
 fn run<Output>(future: impl Future<Output = Output>) -> Output {
@@ -21,22 +22,6 @@ fn run<Output>(future: impl Future<Output = Output>) -> Output {
 
 fn ledger(lineage: &str) -> Ledger {
     Ledger::new(Target::new("111122223333", "eu-west-1", Scope::Regional), lineage)
-}
-
-fn lines(count: u64) -> Vec<AuditLine> {
-    let line = |sequence| AuditLine {
-        sequence,
-        time: Timestamp::from_epoch_ms(1_762_247_520_000).expect("a time of this century"),
-        operation: "op-1".to_owned(),
-        who: "tests".to_owned(),
-        event: Event::Add,
-        set: None,
-        network: None,
-        reason: "a reason".to_owned(),
-        plan_sha256: None,
-        previous_sha256: AuditHead::default().sha256,
-    };
-    (1..=count).map(line).collect()
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Documents and ledgers on S3 are saved over bad connections, each save once.
 
+mod common;
+
 use std::time::Duration;
 
 use fake_aws::{ACCOUNT, FakeAws, Faults};
 use portcullis_aws::{Connection, Document, Keys, Options, S3Ledger};
-use portcullis_ingest::Timestamp;
-use portcullis_remediation::{
-    AuditHead, AuditLine, Event, Ledger, LedgerStore as _, SaveError, Scope, Target,
-};
+use portcullis_remediation::{Ledger, LedgerStore as _, SaveError, Scope, Target};
+
+use common::lines;
 
 fn fake() -> FakeAws {
     let fake = FakeAws::start(fake_aws::Options::default());
@@ -29,22 +30,6 @@ async fn connection(fake: &FakeAws) -> Connection {
 
 async fn document(fake: &FakeAws) -> Document {
     Document::open("s3://state/history", &connection(fake).await)
-}
-
-fn lines(count: u64) -> Vec<AuditLine> {
-    let line = |sequence| AuditLine {
-        sequence,
-        time: Timestamp::from_epoch_ms(1_762_247_520_000).expect("a time of this century"),
-        operation: "op-1".to_owned(),
-        who: "tests".to_owned(),
-        event: Event::Add,
-        set: None,
-        network: None,
-        reason: "a reason".to_owned(),
-        plan_sha256: None,
-        previous_sha256: AuditHead::default().sha256,
-    };
-    (1..=count).map(line).collect()
 }
 
 fn run<Output>(future: impl Future<Output = Output>) -> Output {
