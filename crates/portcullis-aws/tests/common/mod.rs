@@ -4,7 +4,7 @@ use portcullis_ingest::Timestamp;
 use portcullis_remediation::{AuditHead, AuditLine, Event};
 
 /// So many lines of an account, numbered from 1.
-pub fn lines(count: u64) -> Vec<AuditLine> {
+pub(crate) fn lines(count: u64) -> Vec<AuditLine> {
     let line = |sequence| AuditLine {
         sequence,
         time: Timestamp::from_epoch_ms(1_762_247_520_000).expect("a time of this century"),
