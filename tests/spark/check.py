@@ -246,10 +246,10 @@ class Checks:
         expected = self.expected.replace(self.given.objects.encode(), uri.encode())
         out = os.path.join(self.given.work, "hadoop.json")
         # As credentials are given to a session; and nothing is set in the caller's.
-        self.spark.conf.set("fs.example.credentials", "for this session")
+        self.spark.conf.set("fs.example.credentials", "example")
         before = self.spark.conf.get("spark.sql.files.maxPartitionBytes")
         files = _hadoop.Files(self.spark, [uri]).objects([], {})
-        assert files.sparkSession.conf.get("fs.example.credentials") == "for this session"
+        assert files.sparkSession.conf.get("fs.example.credentials") == "example"
         result = portcullis_spark.scan(self.spark, uri)
         assert self.spark.conf.get("spark.sql.files.maxPartitionBytes") == before
         result.save(f"file:{out}")

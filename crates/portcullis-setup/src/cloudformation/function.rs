@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::log_group;
-use super::schedule::{metric, missed, topic};
+use super::schedule::{metric, missed, rate_schedule, topic};
 use crate::answers::Setup;
 use crate::function::{
     BATCH, BATCH_SECONDS, ERROR_SECONDS, ERRORS, Function, MEMORY, functions, timeout_seconds,
@@ -77,22 +77,15 @@ fn waiting(setup: &Setup, function: &Function) -> Value {
 }
 
 fn planned(setup: &Setup, function: &Function) -> Value {
-    json!({
-        "Type": "AWS::Scheduler::Schedule",
-        "Properties": {
-            "Name": setup.named(function.name),
-            "ScheduleExpression": format!("rate({} minutes)", setup.every_minutes),
-            "FlexibleTimeWindow": {"Mode": "OFF"},
-            "Target": {
-                "Arn": function.arn,
-                "RoleArn": {"Fn::GetAtt": ["ScheduleRole", "Arn"]},
-                "RetryPolicy": {
-                    "MaximumEventAgeInSeconds": waiting_seconds(setup),
-                    "MaximumRetryAttempts": 3,
-                },
-            },
+    let target = json!({
+        "Arn": function.arn,
+        "RoleArn": {"Fn::GetAtt": ["ScheduleRole", "Arn"]},
+        "RetryPolicy": {
+            "MaximumEventAgeInSeconds": waiting_seconds(setup),
+            "MaximumRetryAttempts": 3,
         },
-    })
+    });
+    rate_schedule(setup, function.name, &target)
 }
 
 fn mapping(function: &Function) -> Value {

@@ -80,31 +80,37 @@ fn capitalised(value: &Value) -> Value {
 }
 
 fn planned(setup: &Setup, fargate: &Fargate<'_>, task: &Task) -> Value {
+    let target = json!({
+        "Arn": CLUSTER,
+        "RoleArn": {"Fn::GetAtt": ["ScheduleRole", "Arn"]},
+        "EcsParameters": {
+            "TaskDefinitionArn": task.definition,
+            "LaunchType": "FARGATE",
+            "TaskCount": 1,
+            "NetworkConfiguration": {"AwsvpcConfiguration": {
+                "Subnets": fargate.subnets,
+                "SecurityGroups": fargate.security_groups,
+                "AssignPublicIp": "DISABLED",
+            }},
+        },
+        // A run that comes late would meet the next one.
+        "RetryPolicy": {
+            "MaximumEventAgeInSeconds": setup.every_minutes * 60,
+            "MaximumRetryAttempts": 3,
+        },
+    });
+    rate_schedule(setup, task.name, &target)
+}
+
+/// Calls for the target every so many minutes.
+pub(super) fn rate_schedule(setup: &Setup, name: &str, target: &Value) -> Value {
     json!({
         "Type": "AWS::Scheduler::Schedule",
         "Properties": {
-            "Name": setup.named(task.name),
+            "Name": setup.named(name),
             "ScheduleExpression": format!("rate({} minutes)", setup.every_minutes),
             "FlexibleTimeWindow": {"Mode": "OFF"},
-            "Target": {
-                "Arn": CLUSTER,
-                "RoleArn": {"Fn::GetAtt": ["ScheduleRole", "Arn"]},
-                "EcsParameters": {
-                    "TaskDefinitionArn": task.definition,
-                    "LaunchType": "FARGATE",
-                    "TaskCount": 1,
-                    "NetworkConfiguration": {"AwsvpcConfiguration": {
-                        "Subnets": fargate.subnets,
-                        "SecurityGroups": fargate.security_groups,
-                        "AssignPublicIp": "DISABLED",
-                    }},
-                },
-                // A run that comes late would meet the next one.
-                "RetryPolicy": {
-                    "MaximumEventAgeInSeconds": setup.every_minutes * 60,
-                    "MaximumRetryAttempts": 3,
-                },
-            },
+            "Target": target,
         },
     })
 }
