@@ -16,8 +16,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
 
+use super::subject::{Subject, Threads};
 use super::{machine, memory, programs};
-use crate::{firehose, workspace};
+use crate::workspace;
 
 /// Keys of one page, as S3 has it.
 const PAGE: usize = 1_000;
@@ -45,18 +46,15 @@ pub(super) struct Arguments {
     /// Requests in one object
     #[arg(long, value_name = "N", default_value_t = 20)]
     requests: u64,
-    /// Threads of the scan
-    #[arg(long, default_value_t = 2)]
-    threads: u32,
     #[command(flatten)]
-    subject: super::Subject,
+    threads: Threads,
+    #[command(flatten)]
+    subject: Subject,
 }
 
 #[derive(Debug, Serialize)]
 struct Report {
-    schema_version: u32,
-    machine: machine::Machine,
-    threads: u32,
+    threads: usize,
     buckets: Vec<Figures>,
 }
 
@@ -111,8 +109,7 @@ impl Layout {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
     let binary = arguments.subject.program()?;
-    let machine = machine::describe();
-    println!("{machine}");
+    let machine = machine::announce();
     println!(
         "{:>8} {:>8} {:>8} {:>9} {:>9} {:>6} {:>6} {:>8} {:>8}",
         "keys", "number", "objects", "requests", "stored MB", "LIST", "GET", "seconds", "peak MB"
@@ -136,11 +133,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
             buckets.push(figures);
         }
     }
-    if let Some(file) = &arguments.subject.json {
-        let report = Report { schema_version: 1, machine, threads: arguments.threads, buckets };
-        firehose::write_json(file, &report)?;
-    }
-    Ok(())
+    let report = Report { threads: arguments.threads.number(), buckets };
+    arguments.subject.destination.write(&machine, &report)
 }
 
 fn measure(
@@ -165,7 +159,7 @@ fn measure(
         Process::new(binary)
             .args(["scan", layout.location(), "--from", FROM])
             .args(["--format", "combined", "--quiet", "--output", "json"])
-            .args(["--threads", &arguments.threads.to_string()])
+            .args(["--threads", &arguments.threads.number().to_string()])
             .args(["--region", "eu-west-1", "--endpoint-url", &fake.url()])
             .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "secret")

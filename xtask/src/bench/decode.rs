@@ -12,8 +12,9 @@ use std::process::Command as Process;
 
 use serde::{Deserialize, Serialize};
 
+use super::subject::Destination;
 use super::{generated, machine};
-use crate::{firehose, workspace};
+use crate::workspace;
 
 /// Formats that are measured.
 const FORMATS: [&str; 10] = [
@@ -37,9 +38,8 @@ pub(super) struct Arguments {
     /// Measure only these formats
     #[arg(long, value_name = "FORMAT")]
     only: Vec<String>,
-    /// Write the figures to a file, too
-    #[arg(long, value_name = "FILE")]
-    json: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    destination: Destination,
 }
 
 /// What the example program prints. Times are seconds.
@@ -55,15 +55,12 @@ struct Figures {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    schema_version: u32,
-    machine: machine::Machine,
     formats: Vec<(&'static str, Figures)>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
     let program = build()?;
-    let machine = machine::describe();
-    println!("{machine}");
+    let machine = machine::announce();
     println!(
         "{:<16} {:>9} {:>9} {:>9} {:>8} {:>16} {:>20}",
         "format", "records", "rejects", "MB/s", "ns/rec", "decode ÷ gunzip", "serde_json ÷ decode"
@@ -98,10 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         );
         formats.push((format, figures));
     }
-    if let Some(file) = &arguments.json {
-        firehose::write_json(file, &Report { schema_version: 1, machine, formats })?;
-    }
-    Ok(())
+    arguments.destination.write(&machine, &Report { formats })
 }
 
 fn build() -> Result<std::path::PathBuf, String> {

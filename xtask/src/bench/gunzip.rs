@@ -1,8 +1,9 @@
 //! The floor: decompressing all objects and doing nothing with the text.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -50,6 +51,28 @@ pub(super) fn time(
     Ok(seconds)
 }
 
+/// Seconds that the program `libdeflate-gzip` takes, once for each object, as many of it at
+/// once as there are threads; the text is discarded.
+pub(super) fn time_program(objects: &[PathBuf], threads: usize) -> Result<f64, String> {
+    let mut names = Vec::new();
+    for object in objects {
+        names.extend_from_slice(object.as_os_str().as_encoded_bytes());
+        names.push(0);
+    }
+    let failed = |error: std::io::Error| format!("failed to run xargs: {error}");
+    let begun = Instant::now();
+    let mut xargs = Process::new("xargs")
+        .args(["-0", "-n", "1", "-P", &threads.to_string(), "libdeflate-gzip", "-dc"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    xargs.stdin.take().expect("stdin is piped").write_all(&names).map_err(failed)?;
+    let status = xargs.wait().map_err(failed)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if status.success() { Ok(seconds) } else { Err(format!("libdeflate-gzip: {status}")) }
+}
+
 /// Reads one object and returns the bytes of its text.
 fn decompress(object: &Path, library: Library, text: &mut Vec<u8>) -> Result<u64, String> {
     let failed = |error: &dyn std::fmt::Display| {
@@ -84,7 +107,6 @@ fn decompress(object: &Path, library: Library, text: &mut Vec<u8>) -> Result<u64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
 
     #[test]
     fn both_libraries_read_the_same_text() {

@@ -34,8 +34,14 @@ impl fmt::Display for Machine {
     }
 }
 
-/// Describes this machine.
-pub(super) fn describe() -> Machine {
+/// Describes this machine, on the terminal too.
+pub(super) fn announce() -> Machine {
+    let machine = describe();
+    println!("{machine}");
+    machine
+}
+
+fn describe() -> Machine {
     let unknown = || "unknown".to_owned();
     let memory_kilobytes = value_of("/proc/meminfo", "MemTotal")
         .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());

@@ -13,8 +13,9 @@ use std::process::Command as Process;
 
 use serde::Serialize;
 
+use super::subject::{Subject, Threads};
 use super::{machine, programs};
-use crate::{firehose, workspace};
+use crate::workspace;
 
 /// Requests in one object, some 16 MB of text.
 const OBJECT_REQUESTS: u64 = 100_000;
@@ -37,19 +38,16 @@ pub(super) struct Arguments {
     /// What the scan is told by `--memory`
     #[arg(long, value_name = "BYTES", default_value = "512M")]
     memory: String,
-    /// Threads of the scan
-    #[arg(long, default_value_t = 2)]
-    threads: u32,
     #[command(flatten)]
-    subject: super::Subject,
+    threads: Threads,
+    #[command(flatten)]
+    subject: Subject,
 }
 
 #[derive(Debug, Serialize)]
 struct Report {
-    schema_version: u32,
-    machine: machine::Machine,
     memory: String,
-    threads: u32,
+    threads: usize,
     logs: Vec<Figures>,
 }
 
@@ -68,9 +66,8 @@ struct Figures {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
     let binary = arguments.subject.program()?;
-    let machine = machine::describe();
-    println!("{machine}");
-    println!("--memory {}, {} threads", arguments.memory, arguments.threads);
+    let machine = machine::announce();
+    println!("--memory {}, {} threads", arguments.memory, arguments.threads.number());
     println!(
         "{:>10} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10}",
         "sources", "requests", "text MB", "seconds", "ns/req", "peak MB", "B/source", "forgotten"
@@ -100,12 +97,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
             logs.push(figures);
         }
     }
-    if let Some(file) = &arguments.subject.json {
-        let (memory, threads) = (arguments.memory.clone(), arguments.threads);
-        let report = Report { schema_version: 1, machine, memory, threads, logs };
-        firehose::write_json(file, &report)?;
-    }
-    Ok(())
+    let (memory, threads) = (arguments.memory.clone(), arguments.threads.number());
+    arguments.subject.destination.write(&machine, &Report { memory, threads, logs })
 }
 
 /// Generates a log, scans it, and removes it.
@@ -130,7 +123,7 @@ fn measure(
             .arg(&log)
             .args(["--format", "combined", "--quiet", "--output", "json"])
             .args(["--memory", &arguments.memory])
-            .args(["--threads", &arguments.threads.to_string()]),
+            .args(["--threads", &arguments.threads.number().to_string()]),
         &findings,
     )?;
     fs::remove_dir_all(&log)

@@ -1,10 +1,8 @@
-//! Measures a whole scan against the least any reader of these objects must do.
+//! Measures speed, memory and what detection finds.
 //!
-//! Log objects are compressed, so no scan is faster than gunzip. The figure that
-//! matters is therefore the time of `portcullis scan` divided by the time of
-//! gunzip alone, on the same objects with the same threads. Runs are interleaved,
-//! so that a machine that slows down slows all of them, and medians are compared.
-//! Nothing here asserts a time.
+//! What is compared runs in turn, round by round, so that a machine that slows down slows
+//! all of it; medians are compared. Logs are generated once and kept below the target
+//! directory. Nothing here asserts a time, unless a limit is asked for.
 
 mod adversarial;
 mod bucket;
@@ -17,17 +15,17 @@ mod peers;
 mod processor;
 mod programs;
 mod rules;
+mod scan;
 mod spark;
 mod stages;
 mod start;
+mod subject;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command as Process;
 
 use clap::Parser as _;
-use programs::Times;
-use serde::Serialize;
 
 use crate::firehose::{self, Manifest, Options};
 use crate::workspace;
@@ -44,7 +42,7 @@ enum What {
     /// Measure a bucket of many small objects: calls, time, memory
     Bucket(bucket::Arguments),
     /// Time `portcullis scan` against gunzip alone
-    Scan(ScanArguments),
+    Scan(scan::Arguments),
     /// Time decoding alone against gunzip and `serde_json`
     Decode(decode::Arguments),
     /// Measure what is found and what is flagged wrongly, where the evaluation data is
@@ -65,46 +63,17 @@ enum What {
     Start(start::Arguments),
 }
 
-#[derive(Debug, clap::Args)]
-struct ScanArguments {
-    /// Text of each log to generate
-    #[arg(long, value_name = "N", default_value_t = 1_000_000_000)]
-    bytes: u64,
-    /// Measured runs of each program; one more warms up
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
-    /// Threads for gunzip and for the scan [default: one per core]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    threads: Option<u32>,
-    /// Measure only these logs
-    #[arg(long, value_enum)]
-    only: Vec<Log>,
-    #[command(flatten)]
-    subject: Subject,
-}
-
-/// The program that is measured, and where its figures go.
-#[derive(Debug, clap::Args)]
-struct Subject {
-    /// Measure this program instead of building the workspace's
-    #[arg(long, value_name = "PROGRAM")]
-    binary: Option<PathBuf>,
-    /// Write the figures to a file, too
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-impl Subject {
-    fn program(&self) -> Result<PathBuf, String> {
-        self.binary.as_ref().map_or_else(build, |binary| Ok(binary.clone()))
-    }
-}
-
 /// A log to measure with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Log {
+    /// The recommended format, JSON by template
     Json,
+    /// An access-log format with path and agent
     Clf,
+    /// Apache's and nginx's lines
+    Combined,
+    /// AWS WAF's own log
+    Waf,
 }
 
 impl Log {
@@ -112,13 +81,19 @@ impl Log {
         match self {
             Self::Json => "json",
             Self::Clf => "clf",
+            Self::Combined => "combined",
+            Self::Waf => "waf",
         }
     }
 
+    /// What the generator and the program call it, or its template.
+    ///
     /// The console's CLF shows neither path nor agent; this one shows what rules look at.
     fn format(self) -> &'static str {
         match self {
             Self::Json => "recommended",
+            Self::Combined => "combined",
+            Self::Waf => "aws-waf",
             Self::Clf => {
                 r#"$context.identity.sourceIp - $context.authorizer.principalId [$context.requestTime] "$context.httpMethod $context.path $context.protocol" $context.status $context.responseLength $context.responseLatency "$context.identity.userAgent" $context.requestId $context.extendedRequestId"#
             }
@@ -130,7 +105,7 @@ impl Log {
 pub(crate) fn run(command: &Command) -> Result<(), String> {
     match &command.what {
         What::Bucket(arguments) => bucket::run(arguments),
-        What::Scan(arguments) => scan(arguments),
+        What::Scan(arguments) => scan::run(arguments),
         What::Decode(arguments) => decode::run(arguments),
         What::Detection(arguments) => detection::run(arguments),
         What::Adversarial(arguments) => adversarial::run(arguments),
@@ -141,53 +116,6 @@ pub(crate) fn run(command: &Command) -> Result<(), String> {
         What::Spark(arguments) => spark::run(arguments),
         What::Start(arguments) => start::run(arguments),
     }
-}
-
-/// Everything measured, as `--json` writes it. Times are seconds.
-#[derive(Debug, Serialize)]
-struct Figures {
-    schema_version: u32,
-    machine: machine::Machine,
-    threads: usize,
-    logs: Vec<LogFigures>,
-}
-
-#[derive(Debug, Serialize)]
-struct LogFigures {
-    log: &'static str,
-    format: &'static str,
-    objects: usize,
-    records: u64,
-    text_bytes: u64,
-    stored_bytes: u64,
-    libdeflate: Times,
-    zlib_rs: Times,
-    scan: Times,
-    scan_to_libdeflate: f64,
-    scan_to_zlib_rs: f64,
-    /// Highest resident memory of the scan; absent where the system does not tell.
-    scan_peak_bytes: Option<u64>,
-}
-
-fn scan(arguments: &ScanArguments) -> Result<(), String> {
-    let binary = arguments.subject.program()?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = arguments.threads.map_or(cores, |threads| threads as usize);
-    let machine = machine::describe();
-    println!("{machine}");
-    let mut logs = Vec::new();
-    for log in [Log::Json, Log::Clf] {
-        if arguments.only.is_empty() || arguments.only.contains(&log) {
-            let (directory, manifest) = generated(log.name(), log.format(), arguments.bytes)?;
-            let figures = measure(log, &directory, &manifest, &binary, threads, arguments.runs)?;
-            print(&figures, threads, arguments.runs);
-            logs.push(figures);
-        }
-    }
-    if let Some(file) = &arguments.subject.json {
-        firehose::write_json(file, &Figures { schema_version: 1, machine, threads, logs })?;
-    }
-    Ok(())
 }
 
 /// Builds something of the workspace for release.
@@ -254,116 +182,4 @@ fn generated(name: &str, format: &str, bytes: u64) -> Result<(PathBuf, Manifest)
     firehose::write_json(&directory.join("truth.json"), &truth)?;
     firehose::write_json(&manifest_file, &manifest)?;
     Ok((objects, manifest))
-}
-
-fn measure(
-    log: Log,
-    directory: &Path,
-    manifest: &Manifest,
-    binary: &Path,
-    threads: usize,
-    runs: u32,
-) -> Result<LogFigures, String> {
-    let objects: Vec<PathBuf> =
-        manifest.objects.iter().map(|object| directory.join(&object.key)).collect();
-    let (mut libdeflate, mut zlib_rs, mut scan) = (Vec::new(), Vec::new(), Vec::new());
-    let mut peak = None;
-    for run in 0..=runs {
-        let fast =
-            gunzip::time(&objects, threads, gunzip::Library::Libdeflate, manifest.text_bytes)?;
-        let pure = gunzip::time(&objects, threads, gunzip::Library::ZlibRs, manifest.text_bytes)?;
-        let (whole, memory) = time_scan(log, directory, binary, threads)?;
-        peak = peak.max(memory);
-        // The first round only fills the file cache and warms the processor.
-        if run > 0 {
-            libdeflate.push(fast);
-            zlib_rs.push(pure);
-            scan.push(whole);
-        }
-    }
-    warn_about_lost_records(&findings_file(log), manifest);
-    let (libdeflate, zlib_rs, scan) = (Times::of(libdeflate), Times::of(zlib_rs), Times::of(scan));
-    Ok(LogFigures {
-        log: log.name(),
-        format: log.format(),
-        objects: objects.len(),
-        records: manifest.records,
-        text_bytes: manifest.text_bytes,
-        stored_bytes: manifest.bytes,
-        scan_to_libdeflate: scan.median / libdeflate.median,
-        scan_to_zlib_rs: scan.median / zlib_rs.median,
-        libdeflate,
-        zlib_rs,
-        scan,
-        scan_peak_bytes: peak,
-    })
-}
-
-fn findings_file(log: Log) -> PathBuf {
-    workspace::target().join("bench").join(format!("{}-findings.json", log.name()))
-}
-
-/// One whole scan: seconds and peak memory.
-fn time_scan(
-    log: Log,
-    directory: &Path,
-    binary: &Path,
-    threads: usize,
-) -> Result<(f64, Option<u64>), String> {
-    let run = programs::scan(
-        Process::new(binary).arg("scan").arg(directory).args([
-            "--format",
-            log.format(),
-            "--quiet",
-            "--output",
-            "json",
-            "--threads",
-            &threads.to_string(),
-        ]),
-        &findings_file(log),
-    )?;
-    Ok((run.seconds, run.peak_bytes))
-}
-
-/// A fast scan that skips records is no fast scan.
-fn warn_about_lost_records(findings: &Path, manifest: &Manifest) {
-    let records = fs::read(findings)
-        .ok()
-        .and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok())
-        .and_then(|value| value["coverage"]["records"].as_u64());
-    if records != Some(manifest.records) {
-        let read = records.map_or_else(|| "unknown".to_owned(), |records| records.to_string());
-        eprintln!("warning: {} records were delivered, records read: {read}", manifest.records);
-    }
-}
-
-fn print(figures: &LogFigures, threads: usize, runs: u32) {
-    println!(
-        "\n{}: {:.1} MB of text in {} objects of {:.1} MB, {} records; {threads} threads, median of {runs}",
-        figures.log,
-        figures.text_bytes as f64 / 1e6,
-        figures.objects,
-        figures.stored_bytes as f64 / 1e6,
-        figures.records,
-    );
-    for (name, times) in [
-        ("gunzip, libdeflate", &figures.libdeflate),
-        ("gunzip, zlib-rs", &figures.zlib_rs),
-        ("portcullis scan", &figures.scan),
-    ] {
-        println!(
-            "  {name:<20} {:7.3} s  ({:.3} to {:.3})  {:7.0} MB/s of text",
-            times.median,
-            times.fastest,
-            times.slowest,
-            figures.text_bytes as f64 / 1e6 / times.median,
-        );
-    }
-    println!(
-        "  scan / gunzip: {:.2} with libdeflate, {:.2} with zlib-rs",
-        figures.scan_to_libdeflate, figures.scan_to_zlib_rs
-    );
-    if let Some(peak) = figures.scan_peak_bytes {
-        println!("  peak memory of the scan: {:.0} MB", peak as f64 / 1e6);
-    }
 }

@@ -7,13 +7,14 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command as Process, Stdio};
+use std::process::Command as Process;
 
 use serde::Serialize;
 
 use super::programs::{self, Times};
+use super::subject::{Rounds, Subject};
 use super::{generated, machine};
-use crate::{firehose, workspace};
+use crate::workspace;
 
 /// What a person who greps for attacks writes.
 const EXPRESSIONS: [&str; 7] = [
@@ -42,17 +43,14 @@ pub(super) struct Arguments {
     /// Text of the log to generate
     #[arg(long, value_name = "N", default_value_t = 150_000_000)]
     bytes: u64,
-    /// Measured runs of each program; one more warms up
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
     #[command(flatten)]
-    subject: super::Subject,
+    rounds: Rounds,
+    #[command(flatten)]
+    subject: Subject,
 }
 
 #[derive(Debug, Serialize)]
 struct Report {
-    schema_version: u32,
-    machine: machine::Machine,
     text_bytes: u64,
     records: u64,
     programs: Vec<Figures>,
@@ -143,38 +141,32 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         manifest.objects.iter().map(|object| objects.join(&object.key)).collect();
     let file = workspace::target().join("bench").join("peers.log.gz");
     join(&paths, &file).map_err(|error| format!("failed to write {}: {error}", file.display()))?;
-    let machine = machine::describe();
-    println!("{machine}");
+    let machine = machine::announce();
     let query = workspace::target().join("bench").join("peers.py");
     fs::write(&query, QUERY)
         .map_err(|error| format!("failed to write {}: {error}", query.display()))?;
     let (present, absent): (Vec<Peer>, Vec<Peer>) = peers(&binary, &file, &objects, &query)
         .into_iter()
-        .partition(|peer| is_installed(peer.needs));
+        .partition(|peer| programs::is_installed(peer.needs));
 
     let output = workspace::target().join("bench").join("peers.out");
-    let mut seconds = vec![Vec::new(); present.len()];
-    for round in 0..=arguments.runs {
-        for (peer, seconds) in present.iter().zip(&mut seconds) {
-            let run = programs::run(Process::new("sh").args(["-c", &peer.command]), &output)?;
-            // ripgrep ends with 1 when nothing matches, a scan with 3 when something was
-            // not covered.
-            let nothing_found = run.status.code() == Some(1) && peer.program.starts_with("rg");
-            if !matches!(run.status.code(), Some(0 | 3)) && !nothing_found {
-                return Err(format!("{} ended with {}", peer.program, run.status));
-            }
-            if round > 0 {
-                seconds.push(run.seconds);
-            }
+    let times = arguments.rounds.time(&present, |peer| {
+        let run = programs::run(Process::new("sh").args(["-c", &peer.command]), &output)?;
+        // ripgrep ends with 1 when nothing matches, a scan with 3 when something was not
+        // covered.
+        let nothing_found = run.status.code() == Some(1) && peer.program.starts_with("rg");
+        if !matches!(run.status.code(), Some(0 | 3)) && !nothing_found {
+            return Err(format!("{} ended with {}", peer.program, run.status));
         }
-    }
+        Ok(run.seconds)
+    })?;
     let mut figures: Vec<Figures> = present
         .iter()
-        .zip(seconds)
-        .map(|(peer, seconds)| Figures {
+        .zip(times)
+        .map(|(peer, times)| Figures {
             program: peer.program,
             does: peer.does,
-            times: Times::of(seconds),
+            times,
             to_scan: 0.0,
         })
         .collect();
@@ -183,7 +175,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         "{:.0} MB of text, {} records, medians of {} rounds",
         manifest.text_bytes as f64 / 1e6,
         manifest.records,
-        arguments.runs
+        arguments.rounds.number
     );
     println!("{:<27} {:>8} {:>8}  does", "program", "seconds", "÷ scan");
     for figures in &mut figures {
@@ -197,18 +189,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
     if !not_installed.is_empty() {
         println!("not installed, so not measured: {}", not_installed.join(", "));
     }
-    if let Some(json) = &arguments.subject.json {
-        let report = Report {
-            schema_version: 1,
-            machine,
-            text_bytes: manifest.text_bytes,
-            records: manifest.records,
-            programs: figures,
-            not_installed,
-        };
-        firehose::write_json(json, &report)?;
-    }
-    Ok(())
+    let report = Report {
+        text_bytes: manifest.text_bytes,
+        records: manifest.records,
+        programs: figures,
+        not_installed,
+    };
+    arguments.subject.destination.write(&machine, &report)
 }
 
 /// Writes the text of all objects as one file of gzip.
@@ -222,10 +209,4 @@ fn join(objects: &[PathBuf], file: &Path) -> std::io::Result<()> {
         joined.write_all(&text)?;
     }
     joined.finish()?.flush()
-}
-
-fn is_installed(needs: &str) -> bool {
-    let mut shell = Process::new("sh");
-    shell.args(["-c", needs]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    shell.status().is_ok_and(|status| status.success())
 }

@@ -1,7 +1,4 @@
-//! Runs programs, one after the other in rounds, and measures each.
-//!
-//! A machine that slows down must slow all of them, so every round runs each program once,
-//! and medians over the rounds are compared. The first round only fills the file cache.
+//! Runs a program and measures it; says what many runs took.
 
 use std::fs::File;
 use std::path::Path;
@@ -46,6 +43,13 @@ pub(super) fn scan(process: &mut Process, findings: &Path) -> Result<Run, String
         return Err(format!("the scan ended with {}", run.status));
     }
     Ok(run)
+}
+
+/// Whether a shell can do this, and so finds what a measurement needs.
+pub(super) fn is_installed(needs: &str) -> bool {
+    let mut shell = Process::new("sh");
+    shell.args(["-c", needs]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.status().is_ok_and(|status| status.success())
 }
 
 /// The runs of one program, in seconds.

@@ -11,8 +11,9 @@ use std::process::Command as Process;
 use serde::Serialize;
 
 use super::programs::{self, Times};
+use super::subject::{Rounds, Subject, Threads};
 use super::{Log, generated, machine};
-use crate::{firehose, workspace};
+use crate::workspace;
 
 /// Numbers of rules.
 const NUMBERS: [usize; 4] = [20, 50, 100, 200];
@@ -22,22 +23,18 @@ pub(super) struct Arguments {
     /// Text of the log to generate
     #[arg(long, value_name = "N", default_value_t = 300_000_000)]
     bytes: u64,
-    /// Measured runs of each number; one more warms up
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
-    /// Threads of the scan
-    #[arg(long, default_value_t = 2)]
-    threads: u32,
     #[command(flatten)]
-    subject: super::Subject,
+    rounds: Rounds,
+    #[command(flatten)]
+    threads: Threads,
+    #[command(flatten)]
+    subject: Subject,
 }
 
 #[derive(Debug, Serialize)]
 struct Report {
-    schema_version: u32,
-    machine: machine::Machine,
     text_bytes: u64,
-    threads: u32,
+    threads: usize,
     numbers: Vec<Figures>,
 }
 
@@ -59,28 +56,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         write_rules(&set, number)?;
         sets.push(set);
     }
-    let machine = machine::describe();
-    println!("{machine}");
+    let machine = machine::announce();
+    let threads = arguments.threads.number();
     let findings = home.join("findings.json");
-    let mut seconds = vec![Vec::new(); NUMBERS.len()];
-    for round in 0..=arguments.runs {
-        for (set, seconds) in sets.iter().zip(&mut seconds) {
-            let run = programs::scan(
-                Process::new(&binary)
-                    .arg("scan")
-                    .arg(&directory)
-                    .arg("--rules")
-                    .arg(set)
-                    .args(["--format", Log::Json.format(), "--quiet", "--output", "json"])
-                    .args(["--threads", &arguments.threads.to_string()]),
-                &findings,
-            )?;
-            if round > 0 {
-                seconds.push(run.seconds);
-            }
-        }
-    }
-    let times: Vec<Times> = seconds.into_iter().map(Times::of).collect();
+    let times = arguments.rounds.time(&sets, |set| {
+        let mut scan = Process::new(&binary);
+        scan.arg("scan").arg(&directory).arg("--rules").arg(set);
+        scan.args(["--format", Log::Json.format(), "--quiet", "--output", "json"]);
+        scan.args(["--threads", &threads.to_string()]);
+        Ok(programs::scan(&mut scan, &findings)?.seconds)
+    })?;
     let fewest = times[0].median;
     println!("{:>6} {:>8} {:>8}", "rules", "seconds", "÷ fewest");
     let figures = NUMBERS.into_iter().zip(times).map(|(rules, times)| {
@@ -89,12 +74,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         Figures { rules, times, to_fewest }
     });
     let numbers = figures.collect();
-    if let Some(json) = &arguments.subject.json {
-        let (text_bytes, threads) = (manifest.text_bytes, arguments.threads);
-        let report = Report { schema_version: 1, machine, text_bytes, threads, numbers };
-        firehose::write_json(json, &report)?;
-    }
-    Ok(())
+    let report = Report { text_bytes: manifest.text_bytes, threads, numbers };
+    arguments.subject.destination.write(&machine, &report)
 }
 
 /// Writes that many rules to a directory.

@@ -14,24 +14,22 @@ use super::gunzip::{self, Library};
 use super::machine;
 use super::processor;
 use super::programs::{self, Times};
-use crate::{firehose, process, spark, workspace};
+use super::subject::{Rounds, Subject};
+use crate::{process, spark, workspace};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Text of the log to generate
     #[arg(long, value_name = "N", default_value_t = 1_000_000_000)]
     bytes: u64,
-    /// Measured runs of each; one more warms up
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
     #[command(flatten)]
-    subject: super::Subject,
+    rounds: Rounds,
+    #[command(flatten)]
+    subject: Subject,
 }
 
 #[derive(Debug, Serialize)]
 struct Report {
-    schema_version: u32,
-    machine: machine::Machine,
     records: u64,
     text_bytes: u64,
     stored_bytes: u64,
@@ -107,28 +105,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
     let files = workspace::files_below(&objects)?;
     let output = workspace::target().join("bench/spark.out");
     let mut python = start(&interpreter.join("python"), &objects)?;
-    let machine = machine::describe();
-    println!("{machine}");
-    let mut runs: Vec<Vec<Took>> = WAYS.iter().map(|_| Vec::new()).collect();
-    for round in 0..=arguments.runs {
-        for (way, runs) in WAYS.iter().zip(&mut runs) {
-            let took = match *way {
-                "gunzip" => {
-                    timed(|| gunzip::time(&files, 1, Library::Libdeflate, manifest.text_bytes))?
-                }
-                "program" => {
-                    let mut scan = Process::new(&binary);
-                    scan.arg("scan").arg(&objects).args(["--threads", "1", "--quiet"]);
-                    scan.args(["--for-plan", "--output", "json"]);
-                    timed(|| Ok(programs::scan(&mut scan, &output)?.seconds))?
-                }
-                way => python.ask(way)?,
-            };
-            if round > 0 {
-                runs.push(took);
-            }
+    let machine = machine::announce();
+    let runs = arguments.rounds.in_turn(&WAYS, |way| match *way {
+        "gunzip" => timed(|| gunzip::time(&files, 1, Library::Libdeflate, manifest.text_bytes)),
+        "program" => {
+            let mut scan = Process::new(&binary);
+            scan.arg("scan").arg(&objects).args(["--threads", "1", "--quiet"]);
+            scan.args(["--for-plan", "--output", "json"]);
+            timed(|| Ok(programs::scan(&mut scan, &output)?.seconds))
         }
-    }
+        way => python.ask(way),
+    })?;
     drop(python.asks);
     python.child.wait().map_err(|error| format!("Python does not end: {error}"))?;
     let of = |runs: &[Took], of: fn(&Took) -> f64| Times::of(runs.iter().map(of).collect());
@@ -154,18 +141,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         Figures { way, processor, clock, records_per_second, text_bytes_per_second, to_gunzip }
     });
     let report = Report {
-        schema_version: 1,
-        machine,
         records: manifest.records,
         text_bytes: manifest.text_bytes,
         stored_bytes: manifest.bytes,
         ways: figures.collect(),
     };
     print_sizes(&report);
-    match &arguments.subject.json {
-        Some(file) => firehose::write_json(file, &report),
-        None => Ok(()),
-    }
+    arguments.subject.destination.write(&machine, &report)
 }
 
 /// Core-hours for so much text a day, as docs/scale.md has them.

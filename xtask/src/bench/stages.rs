@@ -7,17 +7,17 @@ use std::process::Command as Process;
 
 use serde::{Deserialize, Serialize};
 
+use super::subject::Destination;
 use super::{Log, generated, machine};
-use crate::{firehose, workspace};
+use crate::workspace;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Text of each log to generate
     #[arg(long, value_name = "N", default_value_t = 100_000_000)]
     bytes: u64,
-    /// Write the figures to a file, too
-    #[arg(long, value_name = "FILE")]
-    json: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    destination: Destination,
 }
 
 /// What the example program prints. Times are seconds.
@@ -33,8 +33,6 @@ struct Figures {
 
 #[derive(Debug, Serialize)]
 struct Report {
-    schema_version: u32,
-    machine: machine::Machine,
     logs: Vec<(&'static str, Figures)>,
 }
 
@@ -42,15 +40,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
     super::cargo_build(&["--package", "portcullis-detection", "--example", "stages"])?;
     let name = format!("stages{}", std::env::consts::EXE_SUFFIX);
     let program = workspace::target().join("release").join("examples").join(name);
-    let machine = machine::describe();
-    println!("{machine}");
+    let machine = machine::announce();
     println!("nanoseconds per record that each stage adds, and the whole behind unpacking");
     println!(
         "{:<8} {:>9} {:>8} {:>8} {:>9} {:>8} {:>8}",
         "log", "records", "unpack", "decode", "classify", "gather", "whole"
     );
     let mut logs = Vec::new();
-    for log in [Log::Json, Log::Clf] {
+    for log in [Log::Json, Log::Clf, Log::Combined, Log::Waf] {
         let (directory, manifest) = generated(log.name(), log.format(), arguments.bytes)?;
         let objects = manifest.objects.iter().map(|object| directory.join(&object.key));
         let output = Process::new(&program)
@@ -76,8 +73,5 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         );
         logs.push((log.name(), figures));
     }
-    if let Some(file) = &arguments.json {
-        firehose::write_json(file, &Report { schema_version: 1, machine, logs })?;
-    }
-    Ok(())
+    arguments.destination.write(&machine, &Report { logs })
 }

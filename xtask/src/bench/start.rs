@@ -9,21 +9,19 @@ use serde::Serialize;
 
 use super::machine;
 use super::programs::{self, Times};
-use crate::{firehose, workspace};
+use super::subject::{Rounds, Subject};
+use crate::workspace;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Measured runs; one more warms up
-    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
     #[command(flatten)]
-    subject: super::Subject,
+    rounds: Rounds,
+    #[command(flatten)]
+    subject: Subject,
 }
 
 #[derive(Debug, Serialize)]
 struct Report {
-    schema_version: u32,
-    machine: machine::Machine,
     /// Bytes of the program.
     program_bytes: u64,
     commands: Vec<Figures>,
@@ -45,36 +43,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         .metadata()
         .map_err(|error| format!("failed to look at {}: {error}", binary.display()))?
         .len();
-    let machine = machine::describe();
-    println!("{machine}");
+    let machine = machine::announce();
     let commands = ["--version", "rules list", "scan of one object"];
     let output = workspace::target().join("bench").join("start.out");
-    let mut seconds = vec![Vec::new(); commands.len()];
-    for round in 0..=arguments.runs {
-        for (command, seconds) in commands.iter().zip(&mut seconds) {
-            let mut process = Process::new(&binary);
-            match *command {
-                "--version" => process.arg("--version"),
-                "rules list" => process.args(["rules", "list"]),
-                _ => process.arg("scan").arg(object).args(["--quiet", "--output", "json"]),
-            };
-            let run = programs::scan(&mut process, &output)?;
-            if round > 0 {
-                seconds.push(run.seconds);
-            }
-        }
-    }
+    let times = arguments.rounds.time(&commands, |command| {
+        let mut process = Process::new(&binary);
+        match *command {
+            "--version" => process.arg("--version"),
+            "rules list" => process.args(["rules", "list"]),
+            _ => process.arg("scan").arg(object).args(["--quiet", "--output", "json"]),
+        };
+        Ok(programs::scan(&mut process, &output)?.seconds)
+    })?;
     println!("program: {:.1} MB", program_bytes as f64 / 1e6);
     println!("{:<20} {:>8} {:>9}", "command", "ms", "fastest");
-    let figures = commands.into_iter().zip(seconds).map(|(command, seconds)| {
-        let times = Times::of(seconds);
+    let figures = commands.into_iter().zip(times).map(|(command, times)| {
         println!("{command:<20} {:>8.1} {:>9.1}", times.median * 1e3, times.fastest * 1e3);
         Figures { command, times }
     });
     let commands = figures.collect();
-    if let Some(json) = &arguments.subject.json {
-        let report = Report { schema_version: 1, machine, program_bytes, commands };
-        firehose::write_json(json, &report)?;
-    }
-    Ok(())
+    arguments.subject.destination.write(&machine, &Report { program_bytes, commands })
 }

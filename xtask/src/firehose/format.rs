@@ -11,19 +11,21 @@
 //! plain reading of a substituter which does not know the template's type.
 //!
 //! `combined` is no `$context` template: it is Apache's "combined" log line,
-//! with the query string and the referer that API Gateway cannot log.
+//! with the query string and the referer that API Gateway cannot log. `aws-waf` is
+//! none either: AWS WAF's own log of the same requests.
 
 use std::fmt::Write as _;
 
 use super::calendar::{self, Millis, SECOND};
 use super::call::{Api, Call};
+use super::waf;
 
 /// The API the simulation pretends to be.
-const API_ID: &str = "k4fz8q1tide";
-const ACCOUNT: &str = "123456789012";
-const HOST: &str = "api.tidebook.example";
-const STAGE: &str = "prod";
-const WEB_ACL: &str = "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/tidebook/6f0b1c9e-58d2-4c17-9a42-0d1f6b3e7a55";
+pub(super) const API_ID: &str = "k4fz8q1tide";
+pub(super) const ACCOUNT: &str = "123456789012";
+pub(super) const HOST: &str = "api.tidebook.example";
+pub(super) const STAGE: &str = "prod";
+pub(super) const WEB_ACL: &str = "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/tidebook/6f0b1c9e-58d2-4c17-9a42-0d1f6b3e7a55";
 
 /// A named template.
 #[derive(Debug, Clone, Copy)]
@@ -49,17 +51,24 @@ pub(crate) const PRESETS: &[Preset] = &[
     Preset { name: "recommended", template: r#"{"requestId":"$context.requestId","extendedRequestId":"$context.extendedRequestId","ip":"$context.identity.sourceIp","requestTimeEpoch":"$context.requestTimeEpoch","httpMethod":"$context.httpMethod","path":"$context.path","resourcePath":"$context.resourcePath","stage":"$context.stage","apiId":"$context.apiId","domainName":"$context.domainName","status":"$context.status","protocol":"$context.protocol","responseLength":"$context.responseLength","responseLatency":"$context.responseLatency","userAgent":"$context.identity.userAgent","apiKeyId":"$context.identity.apiKeyId","principalId":"$context.authorizer.principalId","wafResponseCode":"$context.wafResponseCode","webaclArn":"$context.webaclArn","errorResponseType":"$context.error.responseType"}"# },
 ];
 
-/// The name of the format that is not a template.
+/// The names of the formats that are not templates.
 pub(crate) const COMBINED: &str = "combined";
+pub(crate) const AWS_WAF: &str = "aws-waf";
 
 /// A format ready to render.
 #[derive(Debug, Clone)]
 pub(crate) struct Format {
-    pieces: Option<Vec<Piece>>,
-    escape: Escape,
+    shape: Shape,
     api: Api,
     /// The last rendered second, because formatting it anew for each record is slow.
     clock: Option<(Millis, String)>,
+}
+
+#[derive(Debug, Clone)]
+enum Shape {
+    Template(Vec<Piece>, Escape),
+    Combined,
+    Waf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,29 +78,30 @@ enum Piece {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Escape {
+pub(super) enum Escape {
     Json,
     Quotes,
     Apache,
 }
 
 impl Format {
-    /// A preset's name, `combined`, or a template.
+    /// A preset's name, `combined`, `aws-waf`, or a template.
     pub(crate) fn new(name_or_template: &str) -> Result<Self, String> {
-        if name_or_template == COMBINED {
-            return Ok(Self {
-                pieces: None,
-                escape: Escape::Apache,
-                api: Api::Server,
-                clock: None,
-            });
-        }
+        let (shape, api) = match name_or_template {
+            COMBINED => (Shape::Combined, Api::Server),
+            AWS_WAF => (Shape::Waf, Api::Rest),
+            name_or_template => Self::of_template(name_or_template)?,
+        };
+        Ok(Self { shape, api, clock: None })
+    }
+
+    fn of_template(name_or_template: &str) -> Result<(Shape, Api), String> {
         let preset = PRESETS.iter().find(|preset| preset.name == name_or_template);
         let template = preset.map_or(name_or_template, |preset| preset.template);
         if !template.contains("$context.") {
             let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
             return Err(format!(
-                "format `{template}` is neither a preset ({}, {COMBINED}) nor a template with $context variables",
+                "format `{template}` is neither a preset ({}, {COMBINED}, {AWS_WAF}) nor a template with $context variables",
                 names.join(", ")
             ));
         }
@@ -100,12 +110,8 @@ impl Format {
         // A REST template may name `routeKey` too (it is then always `-`).
         let http = has("routeKey") && !has("resourcePath");
         let json = template.trim_start().starts_with('{');
-        Ok(Self {
-            pieces: Some(pieces),
-            escape: if json { Escape::Json } else { Escape::Quotes },
-            api: if http { Api::Http } else { Api::Rest },
-            clock: None,
-        })
+        let escape = if json { Escape::Json } else { Escape::Quotes };
+        Ok((Shape::Template(pieces, escape), if http { Api::Http } else { Api::Rest }))
     }
 
     /// The kind of API whose traffic this format shows.
@@ -120,16 +126,17 @@ impl Format {
             self.clock = Some((second, calendar::clf(call.time)));
         }
         let clock = self.clock.as_ref().map_or("", |(_, text)| text);
-        let Some(pieces) = &self.pieces else {
-            render_combined(call, clock, record);
-            return;
+        let (pieces, escape) = match &self.shape {
+            Shape::Template(pieces, escape) => (pieces, *escape),
+            Shape::Combined => return render_combined(call, clock, record),
+            Shape::Waf => return waf::render(call, record),
         };
         for piece in pieces {
             match piece {
                 Piece::Literal(text) => record.extend_from_slice(text.as_bytes()),
                 Piece::Variable(name) => {
                     let start = record.len();
-                    substitute(name, call, self.api, self.escape, clock, record);
+                    substitute(name, call, self.api, escape, clock, record);
                     if record.len() == start {
                         record.push(b'-');
                     }
@@ -275,7 +282,7 @@ fn append_number(record: &mut Vec<u8>, number: impl std::fmt::Display) {
     write!(record, "{number}").expect("writing to a Vec cannot fail");
 }
 
-fn append_escaped(text: &str, escape: Escape, record: &mut Vec<u8>) {
+pub(super) fn append_escaped(text: &str, escape: Escape, record: &mut Vec<u8>) {
     let harmless = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
     if text.bytes().all(|byte| harmless(byte) && (escape != Escape::Apache || byte < 0x7f)) {
         record.extend_from_slice(text.as_bytes());

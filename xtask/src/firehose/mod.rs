@@ -21,6 +21,7 @@ pub(crate) mod population;
 mod simulation;
 mod truth;
 mod visitors;
+mod waf;
 mod words;
 
 use std::fs;
@@ -39,7 +40,7 @@ pub(crate) use delivery::Object;
 pub(crate) use network::BLOCKS;
 pub(crate) use truth::Truth;
 
-/// Every named format, `combined` included.
+/// Every named format of access logs, `combined` included.
 #[cfg(test)]
 pub(crate) fn format_names() -> impl Iterator<Item = &'static str> {
     format::PRESETS.iter().map(|preset| preset.name).chain([format::COMBINED])
@@ -51,7 +52,7 @@ pub(crate) struct Options {
     /// Same seed, same bytes
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// A preset's name, `combined`, a $context template, or @FILE holding a template
+    /// A preset's name, `combined`, `aws-waf`, a $context template, or @FILE holding a template
     #[arg(long, default_value = "recommended")]
     pub(crate) format: String,
     /// Simulated time
@@ -81,9 +82,10 @@ pub(crate) struct Options {
     /// Store an object at the latest when its oldest record is this old
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(..=900))]
     pub(crate) buffer_seconds: u32,
-    /// Name of the delivery stream
-    #[arg(long, default_value = "amazon-apigateway-tidebook")]
-    pub(crate) stream: String,
+    /// Name of the delivery stream [default: amazon-apigateway-tidebook, of AWS WAF's logs
+    /// aws-waf-logs-tidebook]
+    #[arg(long)]
+    pub(crate) stream: Option<String>,
     /// Prefix of the object keys
     #[arg(long, default_value = "")]
     pub(crate) prefix: String,
@@ -95,6 +97,17 @@ pub(crate) struct Options {
     /// Records delivered up to 2.5 hours late, in a million
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(..=1_000_000))]
     pub(crate) late: u64,
+}
+
+impl Options {
+    /// Either service delivers only to streams whose names begin like these.
+    fn stream(&self) -> &str {
+        let usual = match self.format.as_str() {
+            format::AWS_WAF => "aws-waf-logs-tidebook",
+            _ => "amazon-apigateway-tidebook",
+        };
+        self.stream.as_deref().unwrap_or(usual)
+    }
 }
 
 /// How objects are stored.
@@ -173,7 +186,7 @@ pub(crate) struct Manifest {
     pub(crate) seed: u64,
     /// Name of the format, or `template`.
     pub(crate) format: String,
-    /// The `$context` template; absent for `combined`.
+    /// The `$context` template; absent for `combined` and `aws-waf`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) template: Option<String>,
     pub(crate) separator: String,
@@ -205,7 +218,7 @@ pub(crate) fn generate(options: &Options, directory: &Path) -> Result<(Manifest,
         shift: 0,
     };
     let stream = Stream {
-        name: options.stream.clone(),
+        name: options.stream().to_owned(),
         prefix: options.prefix.clone(),
         separator: options.separator.bytes(),
         buffer_bytes: options.buffer_mb as usize * 1024 * 1024,
@@ -219,7 +232,8 @@ pub(crate) fn generate(options: &Options, directory: &Path) -> Result<(Manifest,
     let preset = format::PRESETS.iter().find(|preset| preset.name == source);
     let template = match preset {
         Some(preset) => Some(preset.template.to_owned()),
-        None => (source != format::COMBINED).then(|| source.clone()),
+        None if [format::COMBINED, format::AWS_WAF].contains(&source.as_str()) => None,
+        None => Some(source.clone()),
     };
     let named = preset.is_some() || template.is_none();
     let objects = run.delivered.objects;
@@ -265,7 +279,7 @@ pub(crate) fn command(options: &Options) -> String {
     }
     add(format!("--separator {}", options.separator.name()));
     add(format!("--buffer-mb {} --buffer-seconds {}", options.buffer_mb, options.buffer_seconds));
-    add(format!("--stream {}", shell_quoted(&options.stream)));
+    add(format!("--stream {}", shell_quoted(options.stream())));
     if !options.prefix.is_empty() {
         add(format!("--prefix {}", shell_quoted(&options.prefix)));
     }

@@ -118,17 +118,19 @@ fn honest_clients_stay_below_the_pace_of_attacks() {
 
 #[test]
 fn every_named_format_delivers_records_of_its_own_shape() {
-    for name in format_names() {
+    for name in format_names().chain([format::AWS_WAF]) {
         let (manifest, truth, text) =
             simulate(name, &format!("--scale 0.02 --hours 1 --format {name}"));
         assert_eq!(text.lines().count() as u64, manifest.records, "{name}");
         assert_eq!(truth.attackers.len(), 7, "{name}");
         let shape = match name.rsplit('-').next() {
-            Some("json" | "recommended") => "{",
+            Some("json" | "recommended" | "waf") => "{",
             Some("xml") => "<request id=\"",
             _ => "",
         };
         assert!(text.lines().all(|line| line.starts_with(shape)), "{name}");
+        let stream = if name == format::AWS_WAF { "/aws-waf-logs-" } else { "/amazon-apigateway-" };
+        assert!(manifest.objects.iter().all(|object| object.key.contains(stream)), "{name}");
     }
 }
 
