@@ -3,9 +3,12 @@
 
 use crate::process::{cargo, python};
 
+/// Packages of the environment `moto`.
+pub(crate) const REQUIREMENTS: &str = "tests/moto/requirements.txt";
+
 /// Runs `cargo xtask moto`.
 pub(crate) fn run() -> Result<(), String> {
-    python("moto", "tests/moto/requirements.txt")?;
+    python("moto", REQUIREMENTS)?;
     let tests = ["test", "--workspace", "--test", "e2e", "--", "--ignored"];
     cargo(&[&tests[..], &["moto::", "pipeline::", "export::"]].concat(), &[])
 }

@@ -13,7 +13,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::process::{cargo, debug_program, finish, python};
-use crate::workspace;
+use crate::{moto, workspace};
 
 /// `cargo xtask test-spark`.
 #[derive(Debug, clap::Args)]
@@ -68,7 +68,7 @@ fn check(long: bool, only: &[String], program: &Path) -> Result<(), String> {
         return Err("Spark needs Java: apt-get install openjdk-17-jre-headless".to_owned());
     }
     let programs = python("spark", REQUIREMENTS)?;
-    let moto = python("moto", "tests/moto/requirements.txt")?;
+    let moto = python("moto", moto::REQUIREMENTS)?;
     let home = workspace::target().join("spark");
     let profile = if long { "release" } else { "dev" };
     let wheel =

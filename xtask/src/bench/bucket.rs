@@ -17,7 +17,7 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 
 use super::subject::{Subject, Threads};
-use super::{machine, memory, programs};
+use super::{Log, machine, memory, programs};
 use crate::workspace;
 
 /// Keys of one page, as S3 has it.
@@ -158,7 +158,7 @@ fn measure(
     let run = programs::scan(
         Process::new(binary)
             .args(["scan", layout.location(), "--from", FROM])
-            .args(["--format", "combined", "--quiet", "--output", "json"])
+            .args(["--format", Log::Clf.format(), "--quiet", "--output", "json"])
             .args(["--threads", &arguments.threads.number().to_string()])
             .args(["--region", "eu-west-1", "--endpoint-url", &fake.url()])
             .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")

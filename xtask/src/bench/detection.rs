@@ -194,7 +194,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
     }
     let binary = match &arguments.binary {
         Some(binary) => binary.clone(),
-        None => super::build()?,
+        None => super::build_program()?,
     };
     let scratch = workspace::target().join("bench").join("detection");
     let labels = data.join("bench").join("dev.jsonl.gz");

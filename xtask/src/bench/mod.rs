@@ -6,9 +6,11 @@
 
 mod adversarial;
 mod bucket;
+mod build;
 mod decode;
 mod detection;
 mod gunzip;
+mod instructions;
 mod machine;
 mod memory;
 mod peers;
@@ -41,6 +43,8 @@ pub(crate) struct Command {
 enum What {
     /// Measure a bucket of many small objects: calls, time, memory
     Bucket(bucket::Arguments),
+    /// Time building, and say how large the program is; clean builds take long
+    Build(build::Arguments),
     /// Time `portcullis scan` against gunzip alone
     Scan(scan::Arguments),
     /// Time decoding alone against gunzip and `serde_json`
@@ -51,6 +55,8 @@ enum What {
     Adversarial(adversarial::Arguments),
     /// Time the stages of a scan: unpacking, decoding, classifying, gathering
     Classify(stages::Arguments),
+    /// Count the instructions of the stages with Valgrind, where it is installed
+    Instructions(instructions::Arguments),
     /// Measure what is kept of each client, and the bound on it
     Memory(memory::Arguments),
     /// Time other programs on the same log, those that are installed
@@ -105,11 +111,13 @@ impl Log {
 pub(crate) fn run(command: &Command) -> Result<(), String> {
     match &command.what {
         What::Bucket(arguments) => bucket::run(arguments),
+        What::Build(arguments) => build::run(arguments),
         What::Scan(arguments) => scan::run(arguments),
         What::Decode(arguments) => decode::run(arguments),
         What::Detection(arguments) => detection::run(arguments),
         What::Adversarial(arguments) => adversarial::run(arguments),
         What::Classify(arguments) => stages::run(arguments),
+        What::Instructions(arguments) => instructions::run(arguments),
         What::Memory(arguments) => memory::run(arguments),
         What::Peers(arguments) => peers::run(arguments),
         What::Rules(arguments) => rules::run(arguments),
@@ -133,7 +141,7 @@ fn cargo_build(what: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-fn build() -> Result<PathBuf, String> {
+fn build_program() -> Result<PathBuf, String> {
     cargo_build(&["--package", "portcullis"])?;
     Ok(workspace::target()
         .join("release")

@@ -14,7 +14,13 @@ use serde::Serialize;
 use super::programs::{self, Times};
 use super::subject::{Rounds, Subject};
 use super::{generated, machine};
-use crate::workspace;
+use crate::{moto, process, workspace};
+
+// Programs that the project's aims name.
+const SCAN: &str = "portcullis scan, one file";
+const RIPGREP: &str = "rg -z -c";
+const GOACCESS: &str = "goaccess";
+const DUCKDB: &str = "duckdb";
 
 /// What a person who greps for attacks writes.
 const EXPRESSIONS: [&str; 7] = [
@@ -41,7 +47,7 @@ print(duckdb.execute("""
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Text of the log to generate
-    #[arg(long, value_name = "N", default_value_t = 150_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 195_000_000)]
     bytes: u64,
     #[command(flatten)]
     rounds: Rounds,
@@ -54,6 +60,10 @@ struct Report {
     text_bytes: u64,
     records: u64,
     programs: Vec<Figures>,
+    /// Time of the scan of the one file divided by that of ripgrep on the same.
+    scan_to_ripgrep: Option<f64>,
+    goaccess_to_scan: Option<f64>,
+    duckdb_to_scan: Option<f64>,
     not_installed: Vec<&'static str>,
 }
 
@@ -71,67 +81,73 @@ struct Peer {
     program: &'static str,
     does: &'static str,
     /// What a shell is to find, so that the program can run.
-    needs: &'static str,
+    needs: String,
     command: String,
 }
 
-fn peers(binary: &Path, file: &Path, objects: &Path, query: &Path) -> Vec<Peer> {
-    let [binary, file, objects, query] =
-        [binary, file, objects, query].map(|path| format!("'{}'", path.display()));
+impl Peer {
+    fn new(program: &'static str, does: &'static str, needs: &str, command: String) -> Self {
+        Self { program, does, needs: needs.to_owned(), command }
+    }
+}
+
+fn peers(binary: &Path, python: &Path, file: &Path, objects: &Path, query: &Path) -> Vec<Peer> {
+    let [binary, python, file, objects, query] =
+        [binary, python, file, objects, query].map(|path| format!("'{}'", path.display()));
     let patterns = EXPRESSIONS.map(|one| format!("-e '{one}'")).join(" ");
     let scan = "--format combined --quiet --output json";
+    let found = |program: &str| format!("command -v {program}");
     vec![
-        Peer {
-            program: "portcullis scan, one file",
-            does: "all rules, sources, rates",
-            needs: "true",
-            command: format!("{binary} scan {file} {scan}"),
-        },
-        Peer {
-            program: "portcullis scan, objects",
-            does: "the same of the same text, in objects",
-            needs: "true",
-            command: format!("{binary} scan {objects} {scan}"),
-        },
-        Peer {
-            program: "libdeflate-gzip -dc",
-            does: "unpacks",
-            needs: "command -v libdeflate-gzip",
-            command: format!("libdeflate-gzip -dc {file}"),
-        },
-        Peer {
-            program: "pigz -dc",
-            does: "unpacks",
-            needs: "command -v pigz",
-            command: format!("pigz -dc {file}"),
-        },
-        Peer {
-            program: "gzip -dc",
-            does: "unpacks",
-            needs: "command -v gzip",
-            command: format!("gzip -dc {file}"),
-        },
-        Peer {
-            program: "rg -z -c",
-            does: "counts lines of 7 expressions",
-            needs: "command -v rg",
-            command: format!("rg -z -c {patterns} {file}"),
-        },
-        Peer {
-            program: "goaccess",
-            does: "counts visitors",
-            needs: "command -v goaccess",
-            command: format!(
-                "gzip -dc {file} | goaccess - --log-format=COMBINED --no-progress -o json"
-            ),
-        },
-        Peer {
-            program: "duckdb",
-            does: "two expressions, grouped",
-            needs: "python3 -c 'import duckdb'",
-            command: format!("python3 {query} {file}"),
-        },
+        Peer::new(
+            SCAN,
+            "all rules, sources, rates",
+            "true",
+            format!("{binary} scan {file} {scan}"),
+        ),
+        Peer::new(
+            "portcullis scan, objects",
+            "the same of the same text, in objects",
+            "true",
+            format!("{binary} scan {objects} {scan}"),
+        ),
+        Peer::new(
+            "libdeflate-gzip -dc",
+            "unpacks",
+            &found("libdeflate-gzip"),
+            format!("libdeflate-gzip -dc {file}"),
+        ),
+        Peer::new("pigz -dc", "unpacks", &found("pigz"), format!("pigz -dc {file}")),
+        Peer::new("gzip -dc", "unpacks", &found("gzip"), format!("gzip -dc {file}")),
+        Peer::new(
+            RIPGREP,
+            "counts lines of 7 expressions",
+            &found("rg"),
+            format!("rg -z -c {patterns} {file}"),
+        ),
+        Peer::new(
+            GOACCESS,
+            "counts visitors",
+            &found("goaccess"),
+            format!("gzip -dc {file} | goaccess - --log-format=COMBINED --no-progress -o json"),
+        ),
+        Peer::new(
+            DUCKDB,
+            "two expressions, grouped",
+            &format!("{python} -c 'import duckdb'"),
+            format!("{python} {query} {file}"),
+        ),
     ]
+}
+
+/// Where DuckDB is: with the readers that an export is tested with, or where the system has it.
+fn python() -> PathBuf {
+    match process::python("moto", moto::REQUIREMENTS) {
+        Ok(programs) => programs.join("python"),
+        Err(error) => {
+            eprintln!("warning: no environment for DuckDB: {error}");
+            "python3".into()
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
@@ -145,16 +161,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
     let query = workspace::target().join("bench").join("peers.py");
     fs::write(&query, QUERY)
         .map_err(|error| format!("failed to write {}: {error}", query.display()))?;
-    let (present, absent): (Vec<Peer>, Vec<Peer>) = peers(&binary, &file, &objects, &query)
-        .into_iter()
-        .partition(|peer| programs::is_installed(peer.needs));
+    let (present, absent): (Vec<Peer>, Vec<Peer>) =
+        peers(&binary, &python(), &file, &objects, &query)
+            .into_iter()
+            .partition(|peer| programs::is_installed(&peer.needs));
 
     let output = workspace::target().join("bench").join("peers.out");
     let times = arguments.rounds.time(&present, |peer| {
         let run = programs::run(Process::new("sh").args(["-c", &peer.command]), &output)?;
         // ripgrep ends with 1 when nothing matches, a scan with 3 when something was not
         // covered.
-        let nothing_found = run.status.code() == Some(1) && peer.program.starts_with("rg");
+        let nothing_found = run.status.code() == Some(1) && peer.program == RIPGREP;
         if !matches!(run.status.code(), Some(0 | 3)) && !nothing_found {
             return Err(format!("{} ended with {}", peer.program, run.status));
         }
@@ -189,9 +206,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
     if !not_installed.is_empty() {
         println!("not installed, so not measured: {}", not_installed.join(", "));
     }
+    let to_scan = |program: &str| {
+        figures.iter().find(|figures| figures.program == program).map(|figures| figures.to_scan)
+    };
+    let scan_to_ripgrep = to_scan(RIPGREP).map(|ratio| 1.0 / ratio);
+    let (goaccess_to_scan, duckdb_to_scan) = (to_scan(GOACCESS), to_scan(DUCKDB));
+    for (ratio, aim, value) in [
+        ("scan ÷ ripgrep", "less than 1", scan_to_ripgrep),
+        ("GoAccess ÷ scan", "at least 20", goaccess_to_scan),
+        ("DuckDB ÷ scan", "at least 3", duckdb_to_scan),
+    ] {
+        let value = value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.2}"));
+        println!("{ratio:<27} {value:>8}  the aim is {aim}");
+    }
     let report = Report {
         text_bytes: manifest.text_bytes,
         records: manifest.records,
+        scan_to_ripgrep,
+        goaccess_to_scan,
+        duckdb_to_scan,
         programs: figures,
         not_installed,
     };

@@ -5,11 +5,28 @@
 
 use std::fs;
 
+use serde::Serialize;
+
 /// Ticks of the kernel's accounting in a second; the same on every architecture.
 const TICKS: f64 = 100.0;
 
+/// Seconds that something took.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Took {
+    pub(super) clock: f64,
+    pub(super) processor: f64,
+}
+
+/// What a run in this process, or of a program that it waits for, took. The run tells its
+/// seconds on the clock.
+pub(super) fn timed(run: impl FnOnce() -> Result<f64, String>) -> Result<Took, String> {
+    let before = seconds()?;
+    let clock = run()?;
+    Ok(Took { clock, processor: seconds()? - before })
+}
+
 /// Seconds so far, of all threads, in user and in kernel mode.
-pub(super) fn seconds() -> Result<f64, String> {
+fn seconds() -> Result<f64, String> {
     let line = fs::read_to_string("/proc/self/stat")
         .map_err(|error| format!("failed to read processor time: {error}"))?;
     told(&line).ok_or_else(|| format!("failed to read processor time in `{}`", line.trim_end()))

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::gunzip::{self, Library};
 use super::machine;
-use super::processor;
+use super::processor::{Took, timed};
 use super::programs::{self, Times};
 use super::subject::{Rounds, Subject};
 use crate::{process, spark, workspace};
@@ -52,19 +52,6 @@ struct Figures {
 
 /// What is measured, in the order of a round.
 const WAYS: [&str; 5] = ["gunzip", "program", "module", "spark", "spark-once"];
-
-/// Seconds that one run took.
-struct Took {
-    clock: f64,
-    processor: f64,
-}
-
-/// What a run in this process, or of a program that it waits for, took.
-fn timed(run: impl FnOnce() -> Result<f64, String>) -> Result<Took, String> {
-    let before = processor::seconds()?;
-    let clock = run()?;
-    Ok(Took { clock, processor: processor::seconds()? - before })
-}
 
 /// Python, with what it was told and what it answers.
 struct Python {

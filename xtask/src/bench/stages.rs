@@ -37,9 +37,7 @@ struct Report {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
-    super::cargo_build(&["--package", "portcullis-detection", "--example", "stages"])?;
-    let name = format!("stages{}", std::env::consts::EXE_SUFFIX);
-    let program = workspace::target().join("release").join("examples").join(name);
+    let program = build()?;
     let machine = machine::announce();
     println!("nanoseconds per record that each stage adds, and the whole behind unpacking");
     println!(
@@ -74,4 +72,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         logs.push((log.name(), figures));
     }
     arguments.destination.write(&machine, &Report { logs })
+}
+
+/// Builds the example program.
+pub(super) fn build() -> Result<std::path::PathBuf, String> {
+    super::cargo_build(&["--package", "portcullis-detection", "--example", "stages"])?;
+    let name = format!("stages{}", std::env::consts::EXE_SUFFIX);
+    Ok(workspace::target().join("release").join("examples").join(name))
 }

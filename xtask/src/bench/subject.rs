@@ -45,7 +45,7 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) fn program(&self) -> Result<PathBuf, String> {
-        self.binary.as_ref().map_or_else(super::build, |binary| Ok(binary.clone()))
+        self.binary.as_ref().map_or_else(super::build_program, |binary| Ok(binary.clone()))
     }
 }
 

@@ -117,7 +117,8 @@ impl Reading<'_> {
                 if !due.twins.is_empty() {
                     done.with_twins.insert(object.number);
                 }
-                if !due.identities.is_empty() {
+                // Eight bytes a record, which only a later reading asks for.
+                if matches!(purpose, Purpose::Keep(_)) && !due.identities.is_empty() {
                     done.identities.insert(object.number, due.identities);
                 }
                 done.take(&object, read, purpose);
