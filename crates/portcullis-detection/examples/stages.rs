@@ -11,15 +11,19 @@
 //! objects as they are stored, on one thread, or with one more for unpacking; how long that
 //! took goes to stdout; so it does of `merge`, which scans each object by itself and merges.
 
+#[path = "../benches/sinks/mod.rs"]
+mod sinks;
+
 use std::hint::black_box;
 use std::io::Read as _;
 use std::time::Instant;
 
 use flate2::read::MultiGzDecoder;
-use portcullis_detection::{Classifier, LeftOut, Once, RuleSet, Scan};
+use portcullis_detection::{LeftOut, Once, RuleSet, Scan};
 use portcullis_ingest::{
     LogFormat, ReadOptions, Reject, Request, Sink, read_object, read_object_ahead,
 };
+use sinks::{Classify, Gather};
 
 const RUNS: usize = 5;
 
@@ -33,28 +37,6 @@ impl Sink for Count {
         black_box(request);
     }
     fn reject(&mut self, _: &Reject<'_>) {}
-}
-
-/// Judges requests one by one.
-struct Classify<'r>(Classifier<'r>);
-
-impl Sink for Classify<'_> {
-    fn request(&mut self, request: &Request<'_>) {
-        black_box(self.0.classify(request).score());
-    }
-    fn reject(&mut self, _: &Reject<'_>) {}
-}
-
-/// Gathers requests into sources.
-struct Gather<'r>(Scan<'r>);
-
-impl Sink for Gather<'_> {
-    fn request(&mut self, request: &Request<'_>) {
-        self.0.observe(request);
-    }
-    fn reject(&mut self, reject: &Reject<'_>) {
-        self.0.observe_reject(reject);
-    }
 }
 
 fn read(texts: &[Vec<u8>], format: &LogFormat, sink: &mut impl Sink) {
