@@ -13,7 +13,10 @@
 //! Unicode 15 corrigendum 1 (overlong forms); `MySQL` manual, "Comments"; Bash manual,
 //! "Quoting" and "Word Splitting".
 
+mod pairs;
+
 use crate::level::named;
+use pairs::Pairs;
 
 named! {
     /// One way to read a text.
@@ -51,13 +54,17 @@ pub(crate) fn needs_decoding(text: &[u8], plus: Plus) -> bool {
 fn first_form(text: &[u8], plus: Plus) -> Option<usize> {
     let mut at = 0;
     loop {
-        at += text[at..].iter().position(|byte| is_special(*byte))?;
-        let is_space = text[at] == b'+' && plus == Plus::Space;
-        if is_space || encoded_form(&text[at..]).is_some() {
+        at = FORMS.first_in(text, at)?;
+        if is_space(text[at], plus) || encoded_form(&text[at..]).is_some() {
             return Some(at);
         }
         at += 1;
     }
+}
+
+/// Whether the byte is a plus that means a space.
+fn is_space(byte: u8, plus: Plus) -> bool {
+    byte == b'+' && plus == Plus::Space
 }
 
 /// Writes the decoded view of `text` to `out`, using `spare` between rounds. Never longer
@@ -88,50 +95,51 @@ fn remove_nul(text: &mut Vec<u8>) {
 
 /// One round: every encoded form undone once.
 fn decode_round(text: &[u8], plus: Plus, out: &mut Vec<u8>) {
+    let begun = out.len();
     let mut at = 0;
-    while at < text.len() {
-        let plain = text[at..].iter().position(|byte| is_special(*byte)).unwrap_or(text.len() - at);
-        out.extend(text[at..at + plain].iter().map(u8::to_ascii_lowercase));
-        at += plain;
-        let Some(&byte) = text.get(at) else {
-            return;
-        };
-        at += match encoded_form(&text[at..]) {
-            _ if byte == b'+' && plus == Plus::Space => {
-                out.push(b' ');
-                1
-            }
-            Some((Meaning::Byte(byte), length)) => {
-                out.push(byte.to_ascii_lowercase());
-                length
-            }
-            Some((Meaning::Character(character), length)) => {
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                length
-            }
-            None => {
-                out.push(byte);
-                1
+    while let Some(form) = FORMS.first_in(text, at) {
+        out.extend_from_slice(&text[at..form]);
+        let length = if is_space(text[form], plus) {
+            out.push(b' ');
+            1
+        } else {
+            match encoded_form(&text[form..]) {
+                Some((Meaning::Byte(byte), length)) => {
+                    out.push(byte);
+                    length
+                }
+                Some((Meaning::Character(character), length)) => {
+                    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                    length
+                }
+                None => {
+                    out.push(text[form]);
+                    1
+                }
             }
         };
+        at = form + length;
     }
+    out.extend_from_slice(&text[at..]);
+    out[begun..].make_ascii_lowercase();
 }
+
+/// Where an encoded form may begin, or a plus stands.
+static FORMS: Pairs = Pairs::new(&[
+    (b"+", None),
+    (b"%", Some(b"0123456789abcdefABCDEFuU")),
+    (b"&", Some(b"#abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")),
+    (b"\\", Some(b"xXuU")),
+    // Of the high bytes only those that `unusual_utf8` knows as a lead, so that other
+    // scripts cost no more than ASCII.
+    (&[0xc0, 0xc1, 0xca, 0xcb, 0xe0, 0xe2, 0xe3, 0xef, 0xf0, 0xf8, 0xfc], None),
+]);
 
 /// What an encoded form stands for.
 #[derive(Clone, Copy)]
 enum Meaning {
     Byte(u8),
     Character(char),
-}
-
-/// Bytes an encoded form may begin with, and plus. Of the high bytes only those that
-/// [`unusual_utf8`] knows as a lead, so that other scripts cost no more than ASCII.
-const fn is_special(byte: u8) -> bool {
-    matches!(byte, b'%' | b'+' | b'&' | b'\\')
-        || matches!(
-            byte,
-            0xc0 | 0xc1 | 0xca | 0xcb | 0xe0 | 0xe2 | 0xe3 | 0xef | 0xf0 | 0xf8 | 0xfc
-        )
 }
 
 /// The encoded form that `text` begins with: its meaning and its length.
@@ -322,27 +330,30 @@ fn hex(digits: &[u8]) -> Option<u32> {
 /// sign and caret that stands alone: each yes costs a round.
 pub(crate) fn needs_folding(text: &[u8]) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let mut previous = 0;
-    for (at, &byte) in text.iter().enumerate() {
-        let next = || text.get(at + 1).copied().unwrap_or(0);
-        let joins = || word(next()) || matches!(next(), b'\'' | b'"' | b'`' | b'^');
-        let found = match byte {
-            b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | 0xa0 => true,
-            b' ' => previous == b' ',
-            b'\'' | b'"' | b'`' => previous == byte && joins(),
-            b'*' => previous == b'/',
-            b'$' => matches!(next(), b'{' | b'i' | b'I' | b'@' | b'*'),
-            b'^' => word(previous) && joins(),
-            b'\\' => next().is_ascii_alphabetic(),
-            _ => false,
-        };
-        if found {
-            return true;
-        }
-        previous = byte;
-    }
-    false
+    let joins = |next: Option<&u8>| {
+        next.is_some_and(|&next| word(next) || matches!(next, b'\'' | b'"' | b'`' | b'^'))
+    };
+    let mut places =
+        std::iter::successors(TRICKS.first_in(text, 0), |at| TRICKS.first_in(text, at + 1));
+    places.any(|at| match text[at] {
+        b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | 0xa0 | b' ' | b'$' | b'/' | b'\\' => true,
+        quote @ (b'\'' | b'"' | b'`') => text[at + 1] == quote && joins(text.get(at + 2)),
+        b'^' => at.checked_sub(1).is_some_and(|before| word(text[before])),
+        _ => false,
+    })
 }
+
+/// Where a trick may begin that folding undoes.
+static TRICKS: Pairs = Pairs::new(&[
+    (b"\t\n\x0b\x0c\r\xa0\xc2", None),
+    (b" ", Some(b" ")),
+    (b"'\"`", Some(b"'\"`")),
+    (b"/", Some(b"*")),
+    (b"*", Some(b"/")),
+    (b"$", Some(b"{iI@*")),
+    (b"^", Some(b"_'\"`^0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")),
+    (b"\\", Some(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")),
+]);
 
 /// Writes the folded view of a decoded text to `out`, using `spare` between rounds. Never
 /// longer than the text and one byte.
@@ -366,7 +377,16 @@ fn fold_round(text: &[u8], out: &mut Vec<u8>) {
     let mut at = 0;
     let mut comment_may_end = true;
     let mut in_conditional_comment = false;
-    while let Some(&byte) = text.get(at) {
+    loop {
+        // A space behind one that was written is the next to be looked at.
+        if out.last() != Some(&b' ') || text.get(at) != Some(&b' ') {
+            let next = TRICKS.first_in(text, at).unwrap_or(text.len());
+            out.extend_from_slice(&text[at..next]);
+            at = next;
+        }
+        let Some(&byte) = text.get(at) else {
+            break;
+        };
         let rest = &text[at..];
         let length = match byte {
             b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r' => {
@@ -480,11 +500,10 @@ pub(crate) fn needs_path(text: &[u8]) -> bool {
 /// Writes the path view of a decoded text to `out`. Never longer than the text.
 pub(crate) fn path(decoded: &[u8], out: &mut Vec<u8>) {
     out.clear();
-    for &byte in decoded {
-        if byte != b'/' && byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
+    let mut at = 0;
+    for slash in memchr::memchr2_iter(b'/', b'\\', decoded) {
+        out.extend_from_slice(&decoded[at..slash]);
+        at = slash + 1;
         if out.ends_with(b"/.") {
             out.pop();
         }
@@ -492,6 +511,7 @@ pub(crate) fn path(decoded: &[u8], out: &mut Vec<u8>) {
             out.push(b'/');
         }
     }
+    out.extend_from_slice(&decoded[at..]);
 }
 
 #[cfg(test)]
