@@ -11,6 +11,7 @@ mod builtin;
 mod condition;
 mod error;
 mod example;
+mod loose;
 mod parse;
 mod pattern;
 mod reader;

@@ -7,8 +7,9 @@ use aho_corasick::packed;
 use regex::bytes::{Regex, RegexBuilder};
 use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind, PatternSet, meta};
+use regex_syntax::hir::Hir;
 
-use super::required;
+use super::{loose, required};
 
 /// Bytes one compiled expression may take: some hundred times what a careful one does,
 /// and little enough that a thousand rules fit.
@@ -33,6 +34,9 @@ pub(crate) struct Patterns {
     /// expressions tell and the processor finds them many bytes at a time. Known when there
     /// first is a long text.
     required: OnceLock<Option<packed::Searcher>>,
+    /// Matches wherever any expression does, and costs less; see [`loose`]. Known when there
+    /// first is a candidate.
+    loose: OnceLock<Option<meta::Regex>>,
 }
 
 impl Patterns {
@@ -79,8 +83,18 @@ impl Patterns {
 
     /// Whether any matches.
     pub(crate) fn match_in(&self, text: &[u8]) -> bool {
-        let together = self.together();
-        together.is_some_and(|together| !self.lacks_required(text) && together.is_match(text))
+        let together = || self.together().is_some_and(|together| together.is_match(text));
+        self.may_match_in(text) && together()
+    }
+
+    /// A quick look that says no only where none matches.
+    fn may_match_in(&self, text: &[u8]) -> bool {
+        let loose = self.loose.get_or_init(|| {
+            let expressions = loose::expressions(&self.texts, syntax())?;
+            Some(together_of(&expressions).expect("smaller than what they were made from"))
+        });
+        let loosely = || loose.as_ref().is_none_or(|loose| loose.is_match(text));
+        !self.is_empty() && !self.lacks_required(text) && loosely()
     }
 
     /// Whether the text is long and lacks what every match needs.
@@ -120,7 +134,7 @@ impl Patterns {
 
     /// Where the first expression that matches does.
     pub(crate) fn find_in(&self, text: &[u8]) -> Option<Range<usize>> {
-        let together = self.together().filter(|_| !self.lacks_required(text))?;
+        let together = self.may_match_in(text).then(|| self.together())??;
         let seen = together.search_half(&Input::new(text).earliest(true))?.pattern().as_usize();
         let first = if seen == 0 {
             0
@@ -147,9 +161,14 @@ impl Patterns {
 
 /// Expressions of which any may match, as one automaton, if they compile.
 fn together(texts: &[String]) -> Option<meta::Regex> {
+    let parsed = texts.iter().map(|text| syntax::parse_with(text, &syntax()).ok());
+    together_of(&parsed.collect::<Option<Vec<_>>>()?)
+}
+
+fn together_of(expressions: &[Hir]) -> Option<meta::Regex> {
     let config = config().match_kind(MatchKind::All);
-    let config = config.nfa_size_limit(Some(EXPRESSION_BYTES * texts.len()));
-    builder(config).build_many(texts).ok()
+    let config = config.nfa_size_limit(Some(EXPRESSION_BYTES * expressions.len()));
+    builder(config).build_many_from_hir(expressions).ok()
 }
 
 /// A literal was seen before, so looking for literals again finds little, and in a text full
@@ -192,8 +211,8 @@ mod tests {
         #[test]
         fn the_place_is_that_of_the_first_expression_that_matches(
             expressions in proptest::sample::subsequence(
-                vec!["union +select", "[ab]+c", "'.*'", "sel", r"\bor\b", "a|union", "x{2,}", "^b"],
-                1..6,
+                vec!["union +select", "[ab]+c", "'.*'", "sel", r"\bor\b", "a|union", "x{2,}", "^b", "a.{0,9}b", "'[^b]{2,12}?x"],
+                1..8,
             ).prop_shuffle(),
             parts in proptest::collection::vec(
                 proptest::sample::select(vec!["union ", "select", "a", "b", "c", "'", " or ", "x", "\n"]),

@@ -1,8 +1,8 @@
 //! Finds signatures in requests.
 //!
 //! Hundreds of rules look at half a dozen texts of every request, each in several views,
-//! and nearly every request is innocent. So one automaton per text holds the literals of
-//! all rules; only a rule whose literal was seen is confirmed, only then is a view
+//! and nearly every request is innocent. So the literals of all rules are looked for at
+//! once; only a rule whose literal was seen is confirmed, only then is a view
 //! computed that was not needed for the search, and texts that were found clean are
 //! remembered. A clean text costs one pass over its logged bytes, or none.
 //!
@@ -13,9 +13,11 @@
 //!
 //! What a view is, is decided in `view`; what a literal or expression means, in the rules.
 
-mod automaton;
+mod beginnings;
 mod census;
+mod literals;
 mod memo;
+mod parts;
 mod views;
 mod wrapped;
 
@@ -25,10 +27,11 @@ use crate::level::{BLOCK_LEVEL, Category, request_score};
 use crate::rule::{Rule, RuleKind, RuleSet, Signature, Subject};
 use crate::view::View;
 
-pub(crate) use automaton::Engine;
-use automaton::{Candidate, Candidates, Parts};
 pub use census::{Census, Work};
+pub(crate) use literals::Engine;
+use literals::{Candidate, Candidates};
 use memo::Memo;
+use parts::Parts;
 use views::{ViewSet, Views};
 
 /// Most bytes of one field that are looked at: of a longer one the beginning and, because

@@ -1,18 +1,16 @@
-//! The automata that find candidates: one per logged field, holding every rule's literals.
+//! Finds candidates: per logged field, the rules whose literals stand in a text.
 //!
-//! Whole literals would make an automaton of several megabytes. Honest text stays in the
-//! few states near its root, but text made to visit all of them would wait for memory at
-//! every byte. So the automaton holds no more than the first bytes of each literal, which
-//! fits into a processor's cache, and what follows them is compared in place.
+//! Every rule's literals are looked for at once, by their first bytes; what follows those is
+//! compared in place. A literal is of interest until every rule that wants it has been told
+//! of it, so that a text full of one costs little more than one that has it once.
 
 use std::ops::Range;
 
-use aho_corasick::automaton::Automaton as _;
-use aho_corasick::dfa::DFA;
-use aho_corasick::{Anchored, MatchKind};
 use portcullis_ingest::Field;
 
 use super::FIELDS;
+use super::beginnings::{Beginnings, FIRST_BYTES};
+use super::parts::{Noted, Parts};
 use super::views::ViewSet;
 use crate::rule::{Place, Rule, RuleKind, Subject};
 use crate::tokens::Tokens;
@@ -21,40 +19,46 @@ use crate::view::View;
 /// Everything needed to find candidates. Immutable, shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    automata: [Option<Automaton>; FIELDS.len()],
+    literals: [Option<Literals>; FIELDS.len()],
     views: [ViewSet; Subject::ALL.len()],
     /// Rules without literals: their tokeniser looks at every text.
     always: [Vec<Always>; Subject::ALL.len()],
 }
 
 #[derive(Debug)]
-struct Automaton {
+struct Literals {
     /// Finds the first bytes of literals.
-    search: DFA,
-    /// For each beginning that it finds, the literals that begin so.
-    beginnings: Vec<Beginning>,
+    beginnings: Beginnings,
+    /// For each group of beginnings, the literals that begin so.
+    groups: Vec<Group>,
+    /// For each subject and view, as [`bits`] have them, the short groups it looks for.
+    live: [u64; u64::BITS as usize],
     /// The literals, in lower case.
     texts: Vec<Vec<u8>>,
     /// For each literal, the rules that want it.
     uses: Vec<Vec<Use>>,
     /// How many uses there are in all.
     interests: usize,
-    /// For each literal, the subjects and views any of its uses looks at; see [`bits`].
-    masks: Vec<u64>,
 }
 
-/// Bytes of a literal that the automaton holds.
-const FIRST_BYTES: usize = 3;
-
-/// The literals that begin alike.
+/// Literals that begin nearly alike.
 #[derive(Debug, Default)]
-struct Beginning {
-    /// Each with its first byte behind the beginning; `None` where there is none.
-    literals: Vec<(Option<u8>, usize)>,
+struct Group {
+    literals: Vec<Member>,
     /// What any of them looks at; see [`bits`].
     mask: u64,
     /// Length of the longest.
     longest: usize,
+}
+
+/// A literal in a group.
+#[derive(Debug)]
+struct Member {
+    literal: usize,
+    /// Its byte behind the beginning; `None` where there is none.
+    next: Option<u8>,
+    /// The subjects and views any of its uses looks at; see [`bits`].
+    mask: u64,
 }
 
 /// One rule's interest in one literal.
@@ -90,8 +94,8 @@ pub(super) struct Candidate {
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     found: Vec<Candidate>,
-    /// For each beginning, the search in which no literal had anything left to say.
-    spent_beginnings: Vec<u64>,
+    /// For each group of literals, the search in which none had anything left to say.
+    spent_groups: Vec<u64>,
     /// The same for each literal.
     spent: Vec<u64>,
     /// The same for each use of a literal.
@@ -126,43 +130,18 @@ const fn all_views(subject: Subject) -> u64 {
     ((1 << View::ALL.len()) - 1) << (subject as u32 * View::ALL.len() as u32)
 }
 
+/// The places of the bits that are set.
+fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = (bits != 0).then(|| bits.trailing_zeros() as usize);
+        bits &= bits.wrapping_sub(1);
+        place
+    })
+}
+
 /// Bits of names and values in every view.
 const fn all_views_of_parts() -> u64 {
     all_views(Subject::Names) | all_views(Subject::Values)
-}
-
-/// The parameters of a query in whose name or value a literal stands that rules look for
-/// there, by where they start, ascending.
-#[derive(Debug, Default)]
-pub(super) struct Parts {
-    names: Vec<usize>,
-    values: Vec<usize>,
-}
-
-impl Parts {
-    /// Whether a literal was seen in that part of the parameter at `start`.
-    ///
-    /// Parameters are asked for in order, so only the last can still be added twice.
-    fn has(&self, part: Subject, start: usize) -> bool {
-        self.of(part).last() == Some(&start)
-    }
-
-    fn add(&mut self, part: Subject, start: usize) {
-        match part {
-            Subject::Names => self.names.push(start),
-            _ => self.values.push(start),
-        }
-    }
-
-    /// The parameters by their starts.
-    pub(super) fn of(&self, part: Subject) -> &[usize] {
-        if part == Subject::Names { &self.names } else { &self.values }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.names.clear();
-        self.values.clear();
-    }
 }
 
 impl Engine {
@@ -183,7 +162,7 @@ impl Engine {
                 }
             }
         }
-        Self { automata: FIELDS.map(|field| Automaton::new(rules, field)), views, always }
+        Self { literals: FIELDS.map(|field| Literals::new(rules, field)), views, always }
     }
 
     /// The views that any rule looks at.
@@ -234,8 +213,8 @@ impl Engine {
         parts: Option<&mut Parts>,
     ) {
         let place = FIELDS.iter().position(|field| *field == subject.field());
-        if let Some(automaton) = place.and_then(|place| self.automata[place].as_ref()) {
-            automaton.search(subject, views, text, candidates, parts);
+        if let Some(literals) = place.and_then(|place| self.literals[place].as_ref()) {
+            literals.search(subject, views, text, candidates, parts);
         }
     }
 
@@ -246,7 +225,7 @@ impl Engine {
     }
 }
 
-impl Automaton {
+impl Literals {
     /// `None` when no rule has a literal for the field.
     fn new(rules: &[Rule], field: Field) -> Option<Self> {
         let mut patterns: Vec<(Vec<u8>, Use)> = Vec::new();
@@ -286,28 +265,22 @@ impl Automaton {
         if texts.is_empty() {
             return None;
         }
-        let masks: Vec<u64> =
-            uses.iter().map(|uses| uses.iter().fold(0, |mask, one| mask | one.mask)).collect();
-        // The literals are sorted, so those that begin alike come together.
-        let mut first_bytes: Vec<&[u8]> = Vec::new();
-        let mut beginnings: Vec<Beginning> = Vec::new();
-        for (number, text) in texts.iter().enumerate() {
-            let (first, rest) = text.split_at(text.len().min(FIRST_BYTES));
-            if first_bytes.last() != Some(&first) {
-                first_bytes.push(first);
-                beginnings.push(Beginning::default());
+        let beginnings = Beginnings::new(texts.iter().map(Vec::as_slice));
+        let mut groups: Vec<Group> = Vec::new();
+        let mut live = [0; u64::BITS as usize];
+        for (literal, (text, uses)) in texts.iter().zip(&uses).enumerate() {
+            let mask = uses.iter().fold(0, |mask, one| mask | one.mask);
+            let number = beginnings.group(text);
+            groups.resize_with(groups.len().max(number + 1), Group::default);
+            let group = &mut groups[number];
+            group.literals.push(Member { literal, next: text.get(FIRST_BYTES).copied(), mask });
+            group.mask |= mask;
+            group.longest = group.longest.max(text.len());
+            for of_bit in ones(mask).filter(|_| text.len() < FIRST_BYTES) {
+                live[of_bit] |= 1 << number;
             }
-            let beginning = beginnings.last_mut().expect("one was added");
-            beginning.literals.push((rest.first().copied(), number));
-            beginning.mask |= masks[number];
-            beginning.longest = beginning.longest.max(text.len());
         }
-        let search = DFA::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .build(&first_bytes)
-            .expect("rule files hold far fewer literals than an automaton can");
-        Some(Self { search, beginnings, texts, uses, interests, masks })
+        Some(Self { beginnings, groups, live, texts, uses, interests })
     }
 
     fn search(
@@ -319,66 +292,61 @@ impl Automaton {
         mut parts: Option<&mut Parts>,
     ) {
         let wanted = bits(subject, views);
-        let mut parameter = Parameter::default();
+        let mut noted = Noted::default();
         candidates.search += 1;
-        let beginnings = candidates.spent_beginnings.len().max(self.beginnings.len());
-        candidates.spent_beginnings.resize(beginnings, 0);
-        candidates.spent.resize(candidates.spent.len().max(self.masks.len()), 0);
+        let groups = candidates.spent_groups.len().max(self.groups.len());
+        candidates.spent_groups.resize(groups, 0);
+        candidates.spent.resize(candidates.spent.len().max(self.texts.len()), 0);
         candidates.spent_uses.resize(candidates.spent_uses.len().max(self.interests), 0);
-        let mut state = self.search.start_state(Anchored::No).expect("built for such searches");
-        for (end, byte) in (1..).zip(text) {
-            state = self.search.next_state(Anchored::No, state, *byte);
-            if !self.search.is_special(state) || !self.search.is_match(state) {
-                continue;
+        let of_parts = if parts.is_some() { all_views_of_parts() } else { 0 };
+        let live = ones(wanted | of_parts).fold(0, |live, bit| live | self.live[bit]);
+        self.beginnings.visit(text, live, |end, number| {
+            let group = &self.groups[number];
+            let spent =
+                group.mask & wanted == 0 || candidates.spent_groups[number] == candidates.search;
+            let noting = group.mask & of_parts != 0
+                && !noted.holds(end.saturating_sub(FIRST_BYTES), end + group.longest);
+            if spent && !noting {
+                return parts.is_none();
             }
-            for index in 0..self.search.match_len(state) {
-                let pattern = self.search.match_pattern(state, index);
-                let start = end - self.search.pattern_len(pattern);
-                let pattern = pattern.as_usize();
-                let beginning = &self.beginnings[pattern];
-                let noting = parts.is_some()
-                    && beginning.mask & all_views_of_parts() != 0
-                    && !parameter.has_noted(start, start + beginning.longest);
-                // What has nothing left to say is passed over, so that a text full of quotes
-                // costs little more than one with a single quote.
-                let spent = candidates.spent_beginnings[pattern] == candidates.search;
-                if (spent || beginning.mask & wanted == 0) && !noting {
+            let next = text.get(end).map(u8::to_ascii_lowercase);
+            let mut found_any = false;
+            for member in &group.literals {
+                if member.next.is_some() && member.next != next {
                     continue;
                 }
-                let next = text.get(end).map(u8::to_ascii_lowercase);
-                for &(first, literal) in &beginning.literals {
-                    if first.is_some() && first != next {
-                        continue;
-                    }
-                    let of_interest = self.masks[literal] & wanted != 0
-                        && candidates.spent[literal] != candidates.search;
-                    let whole = start + self.texts[literal].len();
-                    let noting = noting
-                        && self.masks[literal] & all_views_of_parts() != 0
-                        && !parameter.has_noted(start, whole);
-                    if !of_interest && !noting {
-                        continue;
-                    }
-                    let rest = &self.texts[literal][end - start..];
-                    if !text.get(end..whole).is_some_and(|text| text.eq_ignore_ascii_case(rest)) {
-                        continue;
-                    }
-                    if noting && let Some(parts) = parts.as_deref_mut() {
-                        self.note_part(literal, text, start..whole, &mut parameter, parts);
-                    }
-                    if of_interest {
-                        self.seen(literal, text, start..whole, wanted, views, candidates);
-                        let has_more = |literal: usize| {
-                            self.masks[literal] & wanted != 0
-                                && candidates.spent[literal] != candidates.search
-                        };
-                        if !beginning.literals.iter().any(|(_, literal)| has_more(*literal)) {
-                            candidates.spent_beginnings[pattern] = candidates.search;
-                        }
-                    }
+                let literal = member.literal;
+                let of_interest =
+                    member.mask & wanted != 0 && candidates.spent[literal] != candidates.search;
+                let exact = self.texts[literal].as_slice();
+                let Some(start) = end.checked_sub(exact.len().min(FIRST_BYTES)) else {
+                    continue;
+                };
+                let seen = start..start + exact.len();
+                let noting =
+                    noting && member.mask & of_parts != 0 && !noted.holds(seen.start, seen.end);
+                if !of_interest && !noting
+                    || !text.get(seen.clone()).is_some_and(|text| text.eq_ignore_ascii_case(exact))
+                {
+                    continue;
+                }
+                if noting && let Some(parts) = parts.as_deref_mut() {
+                    self.note_part(member, text, &seen, &mut noted, parts);
+                }
+                if of_interest {
+                    self.seen(literal, text, seen, wanted, views, candidates);
+                    found_any = true;
                 }
             }
-        }
+            let has_more = |member: &Member| {
+                member.mask & wanted != 0 && candidates.spent[member.literal] != candidates.search
+            };
+            if !found_any || group.literals.iter().any(has_more) {
+                return false;
+            }
+            candidates.spent_groups[number] = candidates.search;
+            parts.is_none()
+        });
     }
 
     /// Takes in a literal that was seen.
@@ -422,78 +390,24 @@ impl Automaton {
     /// Notes whether a literal in a whole query may stand so in a name or a value.
     fn note_part(
         &self,
-        literal: usize,
+        member: &Member,
         query: &[u8],
-        seen: Range<usize>,
-        at: &mut Parameter,
+        seen: &Range<usize>,
+        noted: &mut Noted,
         parts: &mut Parts,
     ) {
-        let mask = self.masks[literal];
-        if mask & all_views_of_parts() == 0 || !at.holds(query, &seen) {
+        let Some(part) = noted.part_of(query, seen) else {
             return;
-        }
-        let part = match at.equals {
-            Some(equals) if seen.end <= equals => Subject::Names,
-            Some(equals) if seen.start <= equals => return,
-            // Without an equals sign the whole parameter is a value.
-            _ => Subject::Values,
         };
-        if mask & all_views(part) == 0 {
-            return;
-        }
         // A part's ends are word boundaries in the query too; its start and its end are
         // not the query's.
-        let stands_so = self.uses[literal].iter().any(|one| {
+        let stands_so = self.uses[member.literal].iter().any(|one| {
             one.mask & all_views(part) != 0
                 && (one.place != Place::Word || stands(one.place, query, seen.start, seen.end))
         });
         if stands_so {
-            if !parts.has(part, at.start) {
-                parts.add(part, at.start);
-            }
-            at.noted = match (part, at.equals) {
-                (Subject::Names, Some(equals)) => at.start..equals,
-                (_, Some(equals)) => equals + 1..at.end,
-                (_, None) => at.start..at.end,
-            };
+            noted.note(part, parts);
         }
-    }
-}
-
-/// The parameter of a query that a search has come to. It only moves forward, so that
-/// following a search costs no more than the query is long.
-#[derive(Debug, Default)]
-struct Parameter {
-    start: usize,
-    end: usize,
-    equals: Option<usize>,
-    begun: bool,
-    /// The name or value that was noted last: what else stands in it says nothing new.
-    noted: Range<usize>,
-}
-
-impl Parameter {
-    /// Whether what stands at `start..end` is in a part that is noted already.
-    const fn has_noted(&self, start: usize, end: usize) -> bool {
-        self.noted.start <= start && end <= self.noted.end
-    }
-
-    /// Whether the parameter at the literal's start holds it whole. Moves there.
-    ///
-    /// Literals come in the order in which their first bytes end. So one that starts before
-    /// the parameter of an earlier literal reaches over an ampersand, and is in no parameter.
-    fn holds(&mut self, query: &[u8], seen: &Range<usize>) -> bool {
-        while !self.begun || seen.start > self.end {
-            if self.begun {
-                self.start = self.end + 1;
-            }
-            self.begun = true;
-            let text = &query[self.start..];
-            let length = memchr::memchr(b'&', text).unwrap_or(text.len());
-            self.end = self.start + length;
-            self.equals = memchr::memchr(b'=', &text[..length]).map(|at| self.start + at);
-        }
-        self.start <= seen.start && seen.end <= self.end
     }
 }
 
@@ -511,5 +425,93 @@ fn stands(place: Place, text: &[u8], start: usize, end: usize) -> bool {
         }
         Place::End => after.is_none(),
         Place::Start => before.is_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rule::RuleSet;
+
+    /// The same by looking for every literal of every rule at every place.
+    fn naive(rules: &[Rule], subject: Subject, views: ViewSet, text: &[u8]) -> Vec<Candidate> {
+        let mut found = Vec::new();
+        for (rule, index) in rules.iter().zip(0..) {
+            let RuleKind::Signature(signature) = rule.kind() else {
+                continue;
+            };
+            let of_rule: ViewSet = signature.views().iter().copied().collect();
+            if !signature.subjects().contains(&subject) {
+                continue;
+            }
+            for literal in signature.literals() {
+                let exact = literal.text().as_bytes();
+                for (start, window) in text.windows(exact.len()).enumerate() {
+                    let end = start + exact.len();
+                    let seen = window.eq_ignore_ascii_case(exact)
+                        && stands(literal.place(), text, start, end);
+                    let here = of_rule.both(views);
+                    let here = if window == exact { here } else { here.without(View::Raw) };
+                    found.extend(here.distinct().filter(|_| seen).map(|view| Candidate {
+                        rule: index,
+                        view,
+                        start: start as u32,
+                        end: end as u32,
+                    }));
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup_by_key(|candidate| (candidate.rule, candidate.view));
+        found
+    }
+
+    /// Literals of the rules, whole or cut, and what may stand between them.
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        let literals: Vec<Vec<u8>> = RuleSet::builtin()
+            .rules()
+            .iter()
+            .filter_map(|rule| match rule.kind() {
+                RuleKind::Signature(signature) => Some(signature),
+                RuleKind::Rate(_) => None,
+            })
+            .flat_map(|signature| signature.literals().to_vec())
+            .map(|literal| literal.text().as_bytes().to_vec())
+            .collect();
+        let literal = (proptest::sample::select(literals), 0..4_usize, any::<bool>());
+        let literal = literal.prop_map(|(mut literal, cut, upper)| {
+            literal.truncate(literal.len() - cut.min(literal.len() - 1) * usize::from(cut < 3));
+            if upper { literal.to_ascii_uppercase() } else { literal }
+        });
+        let between = proptest::collection::vec(any::<u8>(), 0..3);
+        let between = prop_oneof![between, "[ &=/.'a-z]{0,3}".prop_map(String::into_bytes)];
+        proptest::collection::vec((literal, between), 0..24)
+            .prop_map(|parts| parts.into_iter().flat_map(|(a, b)| [a, b]).flatten().collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn the_rules_found_are_those_whose_literals_stand_in_the_text(
+            text in text(),
+            subject in proptest::sample::select(Subject::ALL.to_vec()),
+            views in 1_usize..1 << View::ALL.len(),
+        ) {
+            let rules = RuleSet::builtin();
+            let engine = rules.engine();
+            let views: ViewSet =
+                View::ALL.iter().copied().filter(|view| views >> *view as usize & 1 != 0).collect();
+            let mut candidates = Candidates::default();
+            let mut parts = Parts::default();
+            engine.literals(subject, views, &text, &mut candidates, None);
+            let expected = naive(rules.rules(), subject, views, &text);
+            prop_assert_eq!(candidates.found().collect::<Vec<_>>(), &expected[..]);
+            candidates.clear();
+            engine.literals(subject, views, &text, &mut candidates, Some(&mut parts));
+            prop_assert_eq!(candidates.found().collect::<Vec<_>>(), expected);
+        }
     }
 }
