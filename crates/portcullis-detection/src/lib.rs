@@ -20,6 +20,7 @@ pub mod document;
 mod forgery;
 mod held;
 mod identity;
+mod journal;
 mod level;
 pub mod lint;
 mod memory;

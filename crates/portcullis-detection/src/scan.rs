@@ -10,6 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::hint::black_box;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -19,15 +20,29 @@ use portcullis_ingest::{Reject, RejectReason, Request};
 use crate::account::{Answer, Question, Watch};
 use crate::calibrate::Calibration;
 use crate::coverage::{Coverage, ObjectSeen};
+use crate::crawler::Claim;
 use crate::forgery::Forgeries;
+use crate::journal::Journal;
 use crate::memory::{DEFAULT_BYTES, Remembered, Sketch, calm, sketch_key};
 use crate::offender::{Findings, Standing};
 use crate::overview::{Gathering, Overview};
 use crate::rate::{Bursts, Group, GroupKey, Growth, Key, is_blocked};
 use crate::rule::RuleSet;
 use crate::signature::{Classifier, Verdict};
-use crate::source::{Grounds, Source, SourceKey};
+use crate::source::{Grounds, Source, SourceKey, is_good};
 use crate::traffic::Traffic;
+
+/// What is kept of a source, from the first time it is asked for.
+fn source_of<'s>(
+    sources: &'s mut HashMap<SourceKey, Box<Source>, RandomState>,
+    key: SourceKey,
+    kept_bytes: &mut usize,
+) -> &'s mut Source {
+    sources.entry(key).or_insert_with(|| {
+        *kept_bytes += size_of::<Source>();
+        Box::default()
+    })
+}
 
 /// When memory is short, clients of more entries than the first are cut first, and of more
 /// than the second last: enough to tell for minutes what a client at full speed asks for.
@@ -45,6 +60,10 @@ pub struct Scan<'r> {
     /// Boxed, so that a table that grows moves little.
     pub(crate) sources: HashMap<SourceKey, Box<Source>, RandomState>,
     pub(crate) groups: HashMap<GroupKey, Group, RandomState>,
+    /// What is not yet in the sources.
+    journal: Journal,
+    /// Memory for the journal of the next scan.
+    spare: Journal,
     pub(crate) objects: Objects,
     pub(crate) coverage: Coverage,
     pub(crate) forgeries: Forgeries,
@@ -70,6 +89,8 @@ impl<'r> Scan<'r> {
             classifier: rules.classifier(),
             sources: HashMap::default(),
             groups: HashMap::default(),
+            journal: Journal::default(),
+            spare: Journal::default(),
             objects: Objects::default(),
             coverage: Coverage::default(),
             forgeries: Forgeries::default(),
@@ -82,11 +103,15 @@ impl<'r> Scan<'r> {
         }
     }
 
-    /// Swaps with another scan what is remembered of texts that no rule says anything about.
-    /// That makes no difference to findings; it spares a scan that begins anew the search of
-    /// what the other has searched.
+    /// Swaps with another scan what is remembered of texts that no rule says anything about,
+    /// and memory that is not in use. That makes no difference to findings; it spares a scan
+    /// that begins anew the search of what the other has searched.
     pub fn swap_memos(&mut self, other: &mut Self) {
         std::mem::swap(&mut self.classifier, &mut other.classifier);
+        std::mem::swap(&mut self.spare, &mut other.spare);
+        if self.journal.bytes() == 0 {
+            std::mem::swap(&mut self.journal, &mut self.spare);
+        }
     }
 
     /// Sets how many bytes may be kept of clients, 320 MiB unless told. Where that is too
@@ -135,7 +160,7 @@ impl<'r> Scan<'r> {
         let object = self.objects.number(request.origin.object);
         let names = &self.objects.names;
         let rates = self.rules.rates();
-        let (mut in_groups, mut of_client) = (Growth::default(), Growth::default());
+        let mut in_groups = Growth::default();
         rates.observe_groups(request, object, |by, value, entry| {
             let key = GroupKey { by, value: value.into() };
             let group = match self.groups.entry(key) {
@@ -149,25 +174,55 @@ impl<'r> Scan<'r> {
             in_groups += growth;
             self.coverage.forgotten.note_folded(self.rules, by, growth.folded);
         });
+        self.kept_bytes += in_groups.bytes;
         if let Some(client) = request.client {
-            let source = match self.sources.entry(SourceKey::of(client)) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => {
-                    self.kept_bytes += size_of::<Source>();
-                    entry.insert(Box::default())
-                }
-            };
+            let key = SourceKey::of(client);
             let claim = self.rules.crawlers().claim(request);
-            self.kept_bytes += source.observe(request, verdict, claim, &names[object as usize]);
-            of_client = rates.observe(&mut source.counts, request, object, names);
+            if !verdict.hits().is_empty() || claim != Claim::None {
+                let object = &names[object as usize];
+                let source = source_of(&mut self.sources, key, &mut self.kept_bytes);
+                self.kept_bytes += source.mark(request, verdict, claim, object);
+            }
+            self.journal.note(rates, request, (key, object), is_good(request, verdict));
         } else {
             self.coverage.requests_without_client += 1;
             self.coverage.flagged_without_client += u64::from(verdict.flagged());
         }
-        self.kept_bytes += in_groups.bytes + of_client.bytes;
-        self.note_folded(Key::Client, of_client.folded);
+        if self.journal.is_full() {
+            self.catch_up();
+        }
         self.stay_within_memory();
         self.classifier.verdict()
+    }
+
+    /// Takes in what was only noted.
+    pub(crate) fn catch_up(&mut self) {
+        let journal = std::mem::take(&mut self.journal);
+        self.take_in(&journal, &[]);
+        self.journal = journal.emptied();
+    }
+
+    /// Takes in what was noted of requests, by a scan whose objects are numbered by
+    /// `renumbered`.
+    fn take_in(&mut self, journal: &Journal, renumbered: &[u32]) {
+        for several in journal.several() {
+            // Nothing stands between one look and the next, so that memory answers all at
+            // once, and what the looks bring is there when it is wanted.
+            let known = several.requests.iter().filter_map(|noted| self.sources.get(&noted.key));
+            black_box(known.fold(0, |all, source| all ^ source.counts.latest()));
+            let mut growth = Growth::default();
+            for (noted, entries) in several.each() {
+                let source = source_of(&mut self.sources, noted.key, &mut self.kept_bytes);
+                growth.bytes += source.observe(noted);
+                for entry in entries {
+                    let entry = entry.renumbered(renumbered);
+                    growth += source.counts.add(entry, &self.objects.names);
+                }
+            }
+            self.kept_bytes += growth.bytes;
+            self.note_folded(Key::Client, growth.folded);
+            self.stay_within_memory();
+        }
     }
 
     /// Notes that so many things are no longer told apart in what is counted by that key.
@@ -200,7 +255,7 @@ impl<'r> Scan<'r> {
 
     /// Bytes that are kept of clients.
     pub(crate) fn used_bytes(&self) -> usize {
-        self.kept_bytes + self.table_bytes()
+        self.kept_bytes + self.table_bytes() + self.journal.bytes()
     }
 
     /// What was looked at so far.
@@ -212,6 +267,8 @@ impl<'r> Scan<'r> {
     pub fn merge(&mut self, other: Self) {
         debug_assert!(std::ptr::eq(self.rules, other.rules), "scans of one rule set");
         let renumbered = self.renumbered(&other.objects.names);
+        self.take_in(&other.journal, &renumbered);
+        self.spare = other.journal.emptied();
         // Most clients of a large log are in few of its objects.
         for (key, mut theirs) in other.sources {
             match self.sources.entry(key) {
@@ -259,8 +316,12 @@ impl<'r> Scan<'r> {
     /// Forgets the calm when more is kept than may be.
     pub(crate) fn stay_within_memory(&mut self) {
         let most = self.memory.max(self.cannot_forget);
-        if self.kept_bytes + self.table_bytes() <= most {
+        if self.used_bytes() <= most {
             return;
+        }
+        if self.journal.bytes() > 0 {
+            // Which forgets by itself, if that is still too much.
+            return self.catch_up();
         }
         // Merging adds up what two scans keep of one source.
         self.kept_bytes = self.counted_bytes();
@@ -396,6 +457,7 @@ impl<'r> Scan<'r> {
 
     /// Measures what honest clients did, by every rate rule that counts by client.
     pub fn calibration(mut self) -> Calibration {
+        self.catch_up();
         self.settle_claims();
         let mut calibration = Calibration::new(self.rules);
         for source in self.sources.values() {
@@ -408,6 +470,7 @@ impl<'r> Scan<'r> {
     /// Answers the question this scan was begun with, if any, once.
     pub fn answer(&mut self) -> Option<Answer> {
         let (request, key, timeline) = self.watch.take()?.finish();
+        self.catch_up();
         if let Some(key) = key
             && let Some(address) = self.sources.get(&key).and_then(|source| source.open_claim())
         {
@@ -434,7 +497,8 @@ impl<'r> Scan<'r> {
     }
 
     /// What all sources did well, for whoever weighs what a block would cost.
-    pub fn traffic(&self) -> Traffic {
+    pub fn traffic(&mut self) -> Traffic {
+        self.catch_up();
         let mut traffic = Traffic::default();
         for (key, source) in &self.sources {
             traffic.add(key.network(), source.traffic());
@@ -444,6 +508,7 @@ impl<'r> Scan<'r> {
 
     /// Decides about every source.
     pub fn finish(mut self) -> Findings {
+        self.catch_up();
         self.settle_claims();
         let forgeries = self.forgeries.finish();
         let mut findings = Findings { coverage: self.coverage, forgeries, ..Findings::default() };
@@ -472,7 +537,8 @@ impl<'r> Scan<'r> {
     }
 
     /// Whether the rule at that index fired on any source or group.
-    pub(crate) fn fired(self, rule: usize) -> bool {
+    pub(crate) fn fired(mut self, rule: usize) -> bool {
+        self.catch_up();
         let names = &self.objects.names;
         let rates = self.rules.rates();
         let is_it = |bursts: Bursts<'_>| bursts.rule == rule;

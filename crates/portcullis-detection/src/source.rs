@@ -17,6 +17,7 @@ use crate::account::{Account, RateCount};
 use crate::background::Background;
 use crate::correlation::{Correlation, Facts, correlations};
 use crate::crawler::Claim;
+use crate::journal::Noted;
 use crate::level::Category;
 use crate::memory::Remembered;
 use crate::offender::{Detection, Figures, LEAST_OBSERVED_RULES, Offender, Standing, Weight};
@@ -162,6 +163,18 @@ impl OpenClaims {
     }
 }
 
+/// Hash of the name of who sent a request.
+pub(crate) fn principal(request: &Request<'_>) -> Option<u64> {
+    let name = request.principal.or(request.api_key_id)?;
+    Some(FixedState::with_seed(0x7072_696e).hash_one(name.bytes()))
+}
+
+/// Whether a request was answered well, and nothing speaks against it.
+pub(crate) fn is_good(request: &Request<'_>, verdict: &Verdict) -> bool {
+    let answered_well = request.status.is_some_and(|code| (200..400).contains(&code));
+    answered_well && !verdict.flagged() && !is_blocked(request)
+}
+
 impl Marks {
     /// Bytes that they take.
     fn bytes(&self) -> usize {
@@ -198,39 +211,29 @@ impl Marks {
 }
 
 impl Source {
-    /// Takes in a request, but for its counts; gives the bytes by which the source grew.
-    pub(crate) fn observe(
-        &mut self,
-        request: &Request<'_>,
-        verdict: &Verdict,
-        claim: Claim,
-        object: &Arc<str>,
-    ) -> usize {
+    /// Takes in a request, but for its counts and for what signatures say of it; gives the
+    /// bytes by which the source grew.
+    pub(crate) fn observe(&mut self, noted: &Noted) -> usize {
         self.requests += 1;
-        self.span.add(request.time);
+        self.good += u64::from(noted.is_good);
+        self.span.add(noted.time);
         let before = self.principals.bytes();
-        if let Some(name) = request.principal.or(request.api_key_id) {
-            self.principals.add(FixedState::with_seed(0x7072_696e).hash_one(name.bytes()));
+        if let Some(principal) = noted.principal {
+            self.principals.add(principal);
         }
-        let grown = self.principals.bytes() - before;
-        let stopped = is_blocked(request);
-        let answered_well = request.status.is_some_and(|code| (200..400).contains(&code));
-        self.good += u64::from(answered_well && !verdict.flagged() && !stopped);
-        if verdict.hits().is_empty() && claim == Claim::None {
-            return grown;
-        }
-        grown + self.mark(request, verdict, claim, stopped, object)
+        self.principals.bytes() - before
     }
 
-    /// Takes in what signatures and claims say of a request.
-    fn mark(
+    /// Takes in what signatures and claims say of a request, if they say anything; gives the
+    /// bytes by which the source grew.
+    pub(crate) fn mark(
         &mut self,
         request: &Request<'_>,
         verdict: &Verdict,
         claim: Claim,
-        stopped: bool,
         object: &Arc<str>,
     ) -> usize {
+        let stopped = is_blocked(request);
         let before = self.marks.as_ref().map_or(0, |marks| marks.bytes());
         let marks = self.marks.get_or_insert_default();
         if verdict.flagged() {

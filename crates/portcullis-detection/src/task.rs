@@ -187,7 +187,7 @@ impl<'r> ReduceTask<'r> {
 
     fn decide(&mut self) {
         for (scan, set_aside) in [(&mut self.whole, false), (&mut self.set_aside, true)] {
-            let scan = std::mem::replace(scan, unforgetting(self.rules));
+            let mut scan = std::mem::replace(scan, unforgetting(self.rules));
             let traffic = self.with_traffic.then(|| scan.traffic());
             let findings = Findings { traffic, ..scan.finish() };
             self.done.extend(parts(&findings, set_aside, Secrets::Hidden));

@@ -179,7 +179,7 @@ impl Reading<'_> {
     /// overview is of the objects that were read to their end.
     pub fn survey(&self, rules: &RuleSet, question: Option<&Question>) -> Surveyed {
         let (mut done, tally) = self.scanned(rules, Purpose::Review(question));
-        let traffic = traffic(&done.scan, done.provisional.as_ref());
+        let traffic = traffic(&mut done.scan, done.provisional.as_mut());
         let answer = done.scan.answer();
         let (mut findings, overview) = done.scan.overview();
         if let Some(provisional) = done.provisional {
@@ -414,8 +414,12 @@ impl Tally {
 }
 
 /// Decides about every source. For a block, with what a block would hit.
-pub fn decided(scan: Scan<'_>, provisional: Option<Scan<'_>>, purpose: Purpose<'_>) -> Findings {
-    let traffic = (purpose == Purpose::Block).then(|| traffic(&scan, provisional.as_ref()));
+pub fn decided(
+    mut scan: Scan<'_>,
+    mut provisional: Option<Scan<'_>>,
+    purpose: Purpose<'_>,
+) -> Findings {
+    let traffic = (purpose == Purpose::Block).then(|| traffic(&mut scan, provisional.as_mut()));
     let mut findings = scan.finish();
     if let Some(provisional) = provisional {
         findings.add_set_aside(provisional.finish());
@@ -425,7 +429,7 @@ pub fn decided(scan: Scan<'_>, provisional: Option<Scan<'_>>, purpose: Purpose<'
 }
 
 /// What all sources did well. A good request is one, wherever its object ends.
-fn traffic(scan: &Scan<'_>, provisional: Option<&Scan<'_>>) -> Traffic {
+fn traffic(scan: &mut Scan<'_>, provisional: Option<&mut Scan<'_>>) -> Traffic {
     let mut traffic = scan.traffic();
     traffic.merge(provisional.map(Scan::traffic).unwrap_or_default());
     traffic

@@ -61,6 +61,13 @@ impl Entry {
         zeros > 0 && !self.sums && self.key != 0 && self.key.trailing_zeros() < zeros
     }
 
+    /// The same entry for a scan that numbers objects otherwise; `renumbered` has its number
+    /// of each that is known to both.
+    pub(crate) fn renumbered(self, renumbered: &[u32]) -> Self {
+        let object = renumbered.get(self.object as usize).copied().unwrap_or(self.object);
+        Self { object, ..self }
+    }
+
     /// Adds an entry of the same rank.
     fn absorb(&mut self, other: &Self, objects: &[Arc<str>]) {
         self.count = self.count.saturating_add(other.count);
@@ -157,10 +164,14 @@ impl Counts {
     /// Numbers the objects as another scan does.
     pub(crate) fn renumber(&mut self, renumbered: &[u32]) {
         for entry in &mut self.entries {
-            if let Some(object) = renumbered.get(entry.object as usize) {
-                entry.object = *object;
-            }
+            *entry = entry.renumbered(renumbered);
         }
+    }
+
+    /// Something of the entry that the next one is compared with, for whoever wants memory to
+    /// bring it.
+    pub(crate) fn latest(&self) -> i64 {
+        self.entries.last().map_or(0, |entry| entry.second)
     }
 
     const fn is_worth_ordering(&self) -> bool {

@@ -28,8 +28,7 @@ use std::sync::Arc;
 use portcullis_ingest::{Request, WafAction};
 
 use bank::Bank;
-use counts::Entry;
-pub(crate) use counts::{Counts, Growth};
+pub(crate) use counts::{Counts, Entry, Growth};
 pub(crate) use group::{Group, GroupKey};
 use key::Apart;
 pub(crate) use key::hash;
@@ -275,25 +274,23 @@ impl RatePlan {
         self.of(by).filter(tells).map(|planned| planned.rule)
     }
 
-    /// Counts a request by its client. Requests of which only their object's time is known
-    /// would all count as one burst, and those that AWS WAF blocked never count.
-    pub(crate) fn observe(
+    /// Gives what a request adds to the counts of its client. Requests of which only their
+    /// object's time is known would all count as one burst, and those that AWS WAF blocked
+    /// never count.
+    pub(crate) fn observe_client(
         &self,
-        counts: &mut Counts,
         request: &Request<'_>,
         object: u32,
-        objects: &[Arc<str>],
-    ) -> Growth {
-        let mut growth = Growth::default();
+        mut add: impl FnMut(Entry),
+    ) {
         if counts_at_all(request) {
             for number in &self.by_client {
                 let bank = &self.banks[usize::from(*number)];
                 if let Some(entry) = bank.entry(*number, self, request, object) {
-                    growth += counts.add(entry, objects);
+                    add(entry);
                 }
             }
         }
-        growth
     }
 
     /// Gives what a request adds to groups: the key with its value, and the entry.

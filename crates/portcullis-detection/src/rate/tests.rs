@@ -322,7 +322,7 @@ proptest! {
             let mut counts = Counts::default();
             for request in requests {
                 let object = request.origin.object.parse().expect("a number");
-                plan.observe(&mut counts, request, object, &objects);
+                plan.observe_client(request, object, |entry| _ = counts.add(entry, &objects));
             }
             counts
         };
@@ -346,7 +346,7 @@ proptest! {
         let folded = |requests: &mut dyn Iterator<Item = &Request<'static>>| {
             let mut counts = Counts::default();
             for request in requests {
-                plan.observe(&mut counts, request, 0, &[]);
+                plan.observe_client(request, 0, |entry| _ = counts.add(entry, &[]));
             }
             let totals = counts.totals(&plan);
             let before: Vec<usize> =
@@ -375,7 +375,7 @@ fn millions_of_paths_of_one_client_are_told_apart_only_in_part() {
             status: Some(404),
             ..Request::default()
         };
-        folded += plan.observe(&mut counts, &request, 0, &[]).folded;
+        plan.observe_client(&request, 0, |entry| folded += counts.add(entry, &[]).folded);
     }
     assert!(folded > 0);
     assert!(counts.bytes() <= 64 << 20, "{}", counts.bytes());

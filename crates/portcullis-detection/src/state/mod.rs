@@ -151,6 +151,7 @@ impl<'r> Scan<'r> {
     /// Takes everything gathered out as states, sorted by key, and leaves the scan empty.
     /// What only a question or an overview needs stays.
     pub fn drain(&mut self) -> Vec<(StateKey, Vec<u8>)> {
+        self.catch_up();
         let header = header(self.rules);
         let names = std::mem::take(&mut self.objects).names;
         let mut states = Vec::with_capacity(self.sources.len() + self.groups.len() + 1);
