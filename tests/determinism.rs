@@ -94,3 +94,57 @@ fn a_large_object_streams_through_in_little_memory() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "480000", "{stderr}");
 }
+
+#[test]
+fn one_large_file_is_scanned_in_parts_and_the_bytes_are_the_same() {
+    const FORMAT: &str = "$context.identity.sourceIp [$context.requestTime] \
+        \"$context.httpMethod $context.path $context.protocol\" $context.status \
+        $context.responseLength $context.extendedRequestId";
+    let line = |number: usize| {
+        let path = match number % 97 {
+            0 => "/etc/passwd?f=../../../../etc/passwd".to_owned(),
+            1 => format!("/.env{number}"),
+            _ => format!("/pets/{}", number.wrapping_mul(2_654_435_761) % 1_000_003),
+        };
+        format!(
+            "198.18.{}.{} [04/Nov/2025:{:02}:{:02}:07 +0000] \"GET {path} HTTP/1.1\" {} {} {:011x}=\n",
+            number % 7,
+            number % 240 + 1,
+            10 + number / 30_000,
+            number / 500 % 60,
+            if number.is_multiple_of(5) { 404 } else { 200 },
+            number.wrapping_mul(40_503) % 9_973,
+            number.wrapping_mul(0x9e37_79b9_7f4a) & 0xfff_ffff_ffff,
+        )
+    };
+    let mut text = String::new();
+    for number in 0..100_000 {
+        text += &line(number);
+        // Twins near and far, and what is no record.
+        if number % 10_007 == 7 {
+            text += &line(number);
+            text += &line(number / 2);
+            text += "not a record\n";
+        }
+    }
+    let files = Files::new();
+    let bytes = gzip(text.as_bytes());
+    assert!(bytes.len() > 1 << 20 && text.len() > 8 << 20, "{} {}", bytes.len(), text.len());
+    let log = files.write("large.gz", &bytes);
+    for options in [&["-o", "json"][..], &["-o", "json", "--keep-duplicates"]] {
+        let run = |threads: &str| {
+            let arguments = ["scan", &log, "--format", FORMAT, "--threads", threads];
+            portcullis(arguments.iter().chain(options)).run().expect_code(3)
+        };
+        let one = run("1");
+        let found: serde_json::Value = serde_json::from_slice(&one.stdout).expect("JSON");
+        let twins = if options.len() == 2 { 20 } else { 0 };
+        assert_eq!(found["coverage"]["duplicates"], twins, "{}", found["coverage"]);
+        assert_eq!(found["coverage"]["requests"], 100_020 - twins);
+        for threads in ["2", "3", "8"] {
+            let many = run(threads);
+            assert!(one.stdout == many.stdout, "{options:?}: {threads} threads differ from 1");
+            assert_eq!(one.stderr, many.stderr, "{options:?}");
+        }
+    }
+}

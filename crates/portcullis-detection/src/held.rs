@@ -36,6 +36,12 @@ impl Held {
         Self { place, object: request.origin.object.into(), request: empty, text, ends }
     }
 
+    /// The same, with its place behind so many others.
+    #[must_use]
+    pub fn behind(self, others: usize) -> Self {
+        Self { place: self.place + others, ..self }
+    }
+
     /// The request as it was.
     pub fn request(&self) -> Request<'_> {
         let (mut start, mut ends) = (0, self.ends.iter());

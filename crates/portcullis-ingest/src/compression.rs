@@ -90,20 +90,46 @@ const WHOLE_TEXT_BYTES: usize = 24 << 20;
 /// else as a stream. What does not unpack at once is read as a stream, too, so that the
 /// text before the damage is seen and the error is the same.
 fn gzip<'r>(mut source: Box<dyn Read + 'r>) -> Box<dyn Read + 'r> {
-    let mut packed = Vec::new();
-    let read = (&mut source).take(WHOLE_GZIP_BYTES as u64 + 1).read_to_end(&mut packed);
-    if read.is_ok()
-        && packed.len() <= WHOLE_GZIP_BYTES
-        && let Some(text) = Unpacked::of(&packed)
+    let mut packed = SPARE_PACKED.take();
+    let (length, failure) = read_most(&mut source, &mut packed, WHOLE_GZIP_BYTES + 1);
+    if failure.is_none()
+        && length <= WHOLE_GZIP_BYTES
+        && let Some(text) = Unpacked::of(&packed[..length])
     {
+        SPARE_PACKED.set(packed);
         return Box::new(text);
     }
+    packed.truncate(length);
     // An error of the source comes again, behind what was read before it.
-    let rest: Box<dyn Read + 'r> = match read {
-        Ok(_) => source,
-        Err(error) => Box::new(Broken(Some(error))),
+    let rest: Box<dyn Read + 'r> = match failure {
+        None => source,
+        Some(error) => Box::new(Broken(Some(error))),
     };
     Box::new(MultiGzDecoder::new(Cursor::new(packed).chain(rest)))
+}
+
+/// Reads at most so many bytes to the beginning of `buffer`, which grows as they come. Gives how
+/// many there are, and the error that ended them, if one did.
+fn read_most(
+    source: &mut impl Read,
+    buffer: &mut Vec<u8>,
+    most: usize,
+) -> (usize, Option<io::Error>) {
+    let mut length = 0;
+    while length < most {
+        if length == buffer.len() {
+            // What it has from before is not cleared once more.
+            buffer.resize((2 * length).clamp(LEAST_READ_BYTES, most), 0);
+        }
+        let end = buffer.len().min(most);
+        match source.read(&mut buffer[length..end]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (length, Some(error)),
+        }
+    }
+    (length, None)
 }
 
 /// Fails with an error, once.
@@ -115,10 +141,14 @@ impl Read for Broken {
     }
 }
 
+/// Bytes for packed data to begin with.
+const LEAST_READ_BYTES: usize = 64 << 10;
+
 thread_local! {
-    /// The memory of the text that the thread unpacked last: fresh memory costs a good part
-    /// of the time that unpacking at once saves.
-    static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// The memory of the gzip that the thread unpacked last, and of its text: fresh memory
+    /// costs a good part of the time that unpacking at once saves.
+    static SPARE_PACKED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SPARE_TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Text that was unpacked at once.
@@ -140,7 +170,7 @@ impl Unpacked {
         if length > WHOLE_TEXT_BYTES || may_have_more {
             return None;
         }
-        let mut text = SPARE.take();
+        let mut text = SPARE_TEXT.take();
         if text.len() < length {
             text.resize(length, 0);
         }
@@ -163,7 +193,7 @@ impl Read for Unpacked {
 
 impl Drop for Unpacked {
     fn drop(&mut self) {
-        SPARE.set(std::mem::take(&mut self.text));
+        SPARE_TEXT.set(std::mem::take(&mut self.text));
     }
 }
 

@@ -210,8 +210,9 @@ struct Search<'t> {
     /// The first value after which no kept one follows.
     kept: usize,
     steps: usize,
-    /// Value numbers and their starts from which no cut reaches the end.
-    dead: HashSet<(usize, usize)>,
+    /// Value numbers and their starts from which no cut reaches the end. The keys are seeded at
+    /// random, as clients choose them.
+    dead: HashSet<(usize, usize), foldhash::fast::RandomState>,
     found: Option<Vec<Piece>>,
 }
 
@@ -219,7 +220,16 @@ impl<'t> Search<'t> {
     fn new(template: &'t Template, record: &'t [u8], values: Range<usize>, end: usize) -> Self {
         let kept = template.captures[values.clone()].iter().rposition(|c| c.slot != Slot::Other);
         let kept = kept.map_or(values.start, |last| values.start + last + 1);
-        Self { template, record, values, end, kept, steps: 0, dead: HashSet::new(), found: None }
+        Self {
+            template,
+            record,
+            values,
+            end,
+            kept,
+            steps: 0,
+            dead: HashSet::default(),
+            found: None,
+        }
     }
 
     /// Adds the values' places to `pieces` if there is exactly one reading.

@@ -19,11 +19,11 @@ use crate::format::{Compiled, KeyReading, LogFormat, Reading};
 use crate::glued::{self, Next, Seam};
 use crate::keyed;
 use crate::minute::Minute;
-use crate::object::Tally;
 use crate::smuggled::smuggled;
 use crate::source::cloudfront::{self, Column};
 use crate::source::envelope::{self, Envelope};
 use crate::source::{alb, waf};
+use crate::tally::Tally;
 use crate::template::{Form, Template};
 use crate::{Origin, Reject, RejectReason, Request, Sink, Untrusted, combined, json, value};
 
@@ -67,7 +67,7 @@ impl<S: Sink> Out<'_, '_, S> {
         length: usize,
         origin: Origin<'_>,
     ) {
-        let is_searched = self.tally.reject(reason);
+        let is_searched = self.tally.reject(reason, origin.offset);
         let text = Untrusted::new(text);
         self.sink.reject(&Reject { reason, text, origin, length: length as u64, is_searched });
     }
@@ -105,6 +105,11 @@ impl<'f> Reader<'f> {
             memory: Memory::default(),
             variant_memory: Memory::default(),
         }
+    }
+
+    /// Whether each record of a template of lines that begins so is a line.
+    pub(crate) fn finds_lines(text: &[u8]) -> bool {
+        memchr::memchr(b'\n', after_separators(text)).is_some()
     }
 
     /// Takes what `text` begins with: plain records, separators, a record, or a reject. Gives the
@@ -481,7 +486,7 @@ impl<'f> Reader<'f> {
         let template = &compiled.template;
         let seam = Seam::of(template);
         if self.lines.is_none() {
-            if memchr::memchr(b'\n', text).is_some() {
+            if Self::finds_lines(text) {
                 self.lines = Some(true);
             } else if whole || text.len() >= LINE_SEARCH_BYTES {
                 self.lines = Some(seam.is_none());

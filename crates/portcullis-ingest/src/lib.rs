@@ -28,16 +28,19 @@ mod object;
 mod object_time;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod parts;
 mod redact;
 mod reject;
 mod request;
 mod smuggled;
 mod source;
+mod tally;
 mod template;
 mod timestamp;
 mod untrusted;
 mod value;
 mod variable;
+mod window;
 mod xml;
 
 pub use address::{parse_address, source_network};
@@ -47,6 +50,7 @@ pub use join::{Join, Joined};
 pub use object::{Incomplete, ObjectReport, ReadOptions, Sink, read_object, read_object_ahead};
 #[cfg(feature = "parquet")]
 pub use parquet::parquet_rows;
+pub use parts::{Part, read_object_in_parts};
 pub use redact::redacted;
 pub use reject::{Reject, RejectReason};
 pub use request::{Origin, Request, WafAction};

@@ -13,11 +13,9 @@ use ipnet::IpNet;
 
 use crate::ahead::Ahead;
 use crate::frame::{Out, Reader};
-use crate::reject::MOST_SEARCHED;
-use crate::{
-    Field, FieldSet, LogFormat, Origin, Reject, RejectReason, Request, Timestamp, Untrusted,
-    compression, detect, forwarded, object_time,
-};
+use crate::tally::Tally;
+use crate::window::Window;
+use crate::{FieldSet, LogFormat, Origin, Reject, RejectReason, Request, compression, detect};
 
 /// How objects are read, and what one may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +27,9 @@ pub struct ReadOptions {
     pub record_bytes: usize,
     /// Bytes of text that are read at a time.
     pub window_bytes: usize,
+    /// Bytes of text of a part: an object's parts may be read by several threads; see
+    /// [`crate::read_object_in_parts`].
+    pub part_bytes: usize,
     /// Proxies in front of the API whose `X-Forwarded-For` entries are believed.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -39,6 +40,7 @@ impl Default for ReadOptions {
             object_bytes: 16 << 30,
             record_bytes: 1 << 20,
             window_bytes: 256 * 1024,
+            part_bytes: 4 << 20,
             trusted_proxies: Vec::new(),
         }
     }
@@ -115,73 +117,6 @@ pub enum Incomplete {
     },
 }
 
-/// Counts of one object.
-#[derive(Debug)]
-pub(crate) struct Tally<'o> {
-    trusted_proxies: &'o [IpNet],
-    /// Time in the object's key.
-    object_time: Option<Timestamp>,
-    /// Whether the format tells nothing of AWS WAF; see [`Request::waf_is_unknown`].
-    waf_is_unknown: bool,
-    requests: u64,
-    rejects: [u64; RejectReason::ALL.len()],
-    pub(crate) glued_without_seam: bool,
-    /// Whether lines of CloudFront came without the names of their columns.
-    pub(crate) assumed_columns: bool,
-}
-
-impl Tally<'_> {
-    pub(crate) fn request<S: Sink>(&mut self, sink: &mut S, request: &Request<'_>) {
-        self.requests += 1;
-        // A request is not copied for nothing.
-        if self.lacks_something(request) {
-            let mut request = *request;
-            self.complete(&mut request);
-            sink.request(&request);
-        } else {
-            sink.request(request);
-        }
-    }
-
-    /// Takes requests that were read one after the other.
-    pub(crate) fn requests<S: Sink>(&mut self, sink: &mut S, requests: &mut [Request<'_>]) {
-        self.requests += requests.len() as u64;
-        for request in &mut *requests {
-            if self.lacks_something(request) {
-                self.complete(request);
-            }
-        }
-        sink.requests(requests);
-    }
-
-    /// Whether the object says something about a request that its record does not.
-    fn lacks_something(&self, request: &Request<'_>) -> bool {
-        // Only of a 403 does it matter.
-        let waf_is_unknown = self.waf_is_unknown && request.status == Some(403);
-        request.time.is_none() || !self.trusted_proxies.is_empty() || waf_is_unknown
-    }
-
-    fn complete(&self, request: &mut Request<'_>) {
-        request.waf_is_unknown = self.waf_is_unknown && request.status == Some(403);
-        if request.time.is_none() && self.object_time.is_some() {
-            request.time = self.object_time;
-            request.time_is_of_object = true;
-        }
-        if !self.trusted_proxies.is_empty()
-            && let Some(peer) = request.client
-        {
-            let header = request.forwarded_for.map(Untrusted::bytes);
-            request.client = forwarded::client(peer, header, self.trusted_proxies);
-        }
-    }
-
-    /// Counts a reject, and says whether it is worth a search; see [`Reject::is_searched`].
-    pub(crate) fn reject(&mut self, reason: RejectReason) -> bool {
-        self.rejects[reason as usize] += 1;
-        self.rejects.iter().sum::<u64>() <= MOST_SEARCHED.max(self.requests)
-    }
-}
-
 /// Bytes looked at to recognise a format.
 const SAMPLE_BYTES: usize = 256 * 1024;
 /// Bytes of a record over the limit that its reject shows.
@@ -223,11 +158,29 @@ fn read(
     options: &ReadOptions,
     sink: &mut impl Sink,
 ) -> ObjectReport {
-    let mut report = ObjectReport::default();
     let mut window = Window::new(text, options);
+    let mut detected = None;
+    let (format, mut report) = recognise(&mut window, format, &mut detected);
+    let mut tally = Tally::new(object, options, &report);
+    let mut out = Out { sink, tally: &mut tally };
+    records(object, &mut window, &mut Reader::new(format), options, &mut out);
+    tally.tell(&mut report);
+    report.text_bytes = window.offset + window.text().len() as u64;
+    report.incomplete = window.incomplete;
+    report
+}
+
+/// Recognises the format of an object's text, if nobody named it, and begins the report.
+pub(crate) fn recognise<'f>(
+    window: &mut Window<'_>,
+    format: Option<&'f LogFormat>,
+    detected: &'f mut Option<LogFormat>,
+) -> (Option<&'f LogFormat>, ObjectReport) {
+    let mut report = ObjectReport::default();
     window.fill(SAMPLE_BYTES);
-    let detected =
-        if format.is_none() { detect::format(window.text(), window.whole()) } else { None };
+    if format.is_none() {
+        *detected = detect::format(window.text(), window.whole());
+    }
     let format = format.or(detected.as_ref());
     if let Some(format) = format {
         report.format = Some(format.name().to_owned());
@@ -239,48 +192,11 @@ fn read(
                 .to_owned(),
         );
     }
-    let mut tally = Tally {
-        trusted_proxies: &options.trusted_proxies,
-        object_time: object_time::of(object),
-        waf_is_unknown: ![Field::WafAction, Field::ErrorType]
-            .into_iter()
-            .any(|field| report.fields.contains(field)),
-        requests: 0,
-        rejects: [0; RejectReason::ALL.len()],
-        glued_without_seam: false,
-        assumed_columns: false,
-    };
-    records(
-        object,
-        &mut window,
-        &mut Reader::new(format),
-        options,
-        &mut Out { sink, tally: &mut tally },
-    );
-    report.requests = tally.requests;
-    report.rejects = tally.rejects;
-    report.records = report.requests + report.rejected();
-    report.text_bytes = window.offset + window.text().len() as u64;
-    report.incomplete = window.incomplete;
-    if tally.glued_without_seam {
-        report.notes.push(
-            "records are joined without a separator, and nothing marks where this format's last \
-             value ends: end the access-log format with a line break, or with \
-             $context.extendedRequestId"
-                .to_owned(),
-        );
-    }
-    if tally.assumed_columns {
-        report.notes.push(
-            "CloudFront lines without a #Fields header are read in the order of version 1: if \
-             yours differs, deliver the log as W3C or JSON"
-                .to_owned(),
-        );
-    }
-    report
+    (format, report)
 }
 
-fn records<S: Sink>(
+/// Reads the records of a view.
+pub(crate) fn records<S: Sink>(
     object: &str,
     window: &mut Window<'_>,
     reader: &mut Reader<'_>,
@@ -344,107 +260,12 @@ fn skip_long_record<S: Sink>(
     out.reject(RejectReason::TooLong, &shown, length, Origin { object, offset: start });
 }
 
-/// A moving view of the decompressed text.
-struct Window<'r> {
-    input: Box<dyn Read + 'r>,
-    compressed: bool,
-    /// Bytes from `start` to `end` are in view; those behind were never read.
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    /// Offset in the text of the view's first byte.
-    offset: u64,
-    /// Bytes that may still be read.
-    budget: u64,
-    limit: u64,
-    /// Bytes read at a time.
-    step: usize,
-    ended: bool,
-    incomplete: Option<Incomplete>,
-}
-
-impl<'r> Window<'r> {
-    fn new(text: io::Result<(Box<dyn Read + 'r>, bool)>, options: &ReadOptions) -> Self {
-        let (input, compressed, failure) = match text {
-            Ok((text, compressed)) => (text, compressed, None),
-            Err(error) => (Box::new(io::empty()) as Box<dyn Read>, true, Some(error)),
-        };
-        let incomplete = failure
-            .map(|error| Incomplete::Compression { text_bytes: 0, message: error.to_string() });
-        Self {
-            input,
-            compressed,
-            buffer: Vec::new(),
-            start: 0,
-            end: 0,
-            offset: 0,
-            budget: options.object_bytes,
-            limit: options.object_bytes,
-            step: options.window_bytes.max(1),
-            ended: incomplete.is_some(),
-            incomplete,
-        }
-    }
-
-    fn text(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
-    }
-
-    /// Whether nothing follows what is in view.
-    fn whole(&self) -> bool {
-        self.ended
-    }
-
-    fn consume(&mut self, length: usize) {
-        self.start += length;
-        self.offset += length as u64;
-    }
-
-    /// Reads until at least `wanted` bytes are in view, or the text ends.
-    fn fill(&mut self, wanted: usize) {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        while !self.ended && self.end < wanted {
-            let room = (self.step as u64).min(self.budget) as usize;
-            if room == 0 {
-                // Is there more, or does the text end exactly at the limit?
-                if matches!(self.input.read(&mut [0]), Ok(1)) {
-                    self.incomplete = Some(Incomplete::TooLarge { limit: self.limit });
-                }
-                self.ended = true;
-                return;
-            }
-            if self.buffer.len() < self.end + room {
-                self.buffer.resize(self.end + room, 0);
-            }
-            match self.input.read(&mut self.buffer[self.end..self.end + room]) {
-                Ok(0) => self.ended = true,
-                Ok(read) => {
-                    self.end += read;
-                    self.budget -= read as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let text_bytes = self.offset + self.end as u64;
-                    let message = error.to_string();
-                    self.incomplete = Some(if self.compressed {
-                        Incomplete::Compression { text_bytes, message }
-                    } else {
-                        Incomplete::Read { text_bytes, message }
-                    });
-                    self.ended = true;
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
 
     use super::*;
+    use crate::Timestamp;
 
     #[derive(Default)]
     struct Seen {

@@ -15,13 +15,14 @@ pub struct Reject<'o> {
     pub origin: Origin<'o>,
     /// How many bytes of the object it spans.
     pub length: u64,
-    /// Whether it is worth a search for signatures. The first 256 of an object are, and
-    /// so are the others while no more were rejected than read: an object of which hardly
-    /// anything can be read is not attacked, but of another format.
+    /// Whether it is worth a search for signatures. The first 256 of an object's part are
+    /// ([`crate::ReadOptions::part_bytes`]), and so are the others while no more of it were
+    /// rejected than read: a text of which hardly anything can be read is not attacked, but of
+    /// another format.
     pub is_searched: bool,
 }
 
-/// Rejects of an object that are worth a search, however few of its records are read. Such a
+/// Rejects of a part that are worth a search, however few of its records are read. Such a
 /// search costs as much as reading and judging a dozen records.
 pub(crate) const MOST_SEARCHED: u64 = 256;
 

@@ -14,6 +14,7 @@
 mod hints;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::hint::black_box;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use portcullis_detection::Identities;
@@ -25,6 +26,9 @@ const BYTES_EACH: u64 = 32;
 
 /// The share of the memory that identities may take.
 const SHARE: u64 = 16;
+
+/// Identities that are looked up before the first of them is taken in.
+const AT_ONCE: usize = 16;
 
 /// Objects that may wait for their turn, for each thread. Beyond, threads wait too.
 const WAITING_EACH: usize = 2;
@@ -152,11 +156,15 @@ impl Window {
     fn told_apart(&mut self, identities: &[u64]) -> (Vec<usize>, Vec<u64>) {
         let (mut twins, mut others) = (Vec::new(), Vec::with_capacity(identities.len()));
         self.known.reserve(identities.len());
-        for (place, identity) in identities.iter().enumerate() {
-            if self.known.insert(*identity) {
-                others.push(*identity);
-            } else {
-                twins.push(place);
+        for (some, first) in identities.chunks(AT_ONCE).zip((0..).step_by(AT_ONCE)) {
+            // Memory answers looks all at once, but waits for one insertion before the next.
+            black_box(some.iter().filter(|identity| self.known.contains(identity)).count());
+            for (identity, place) in some.iter().zip(first..) {
+                if self.known.insert(*identity) {
+                    others.push(*identity);
+                } else {
+                    twins.push(place);
+                }
             }
         }
         self.order.push_back(others.clone());

@@ -6,6 +6,7 @@
 //! print is put in order by [`crate::ordered`].
 
 mod export;
+mod parts;
 mod scanning;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +32,8 @@ use crate::quarantine::Quarantine;
 use crate::span::{Inside, Span};
 use crate::stop::Stop;
 
-/// Bytes of an object, as stored, that are worth a thread for unpacking them.
-const UNPACKED_AHEAD_BYTES: u64 = 1 << 20;
+/// Bytes of an object, as stored, that are worth several threads.
+const LARGE_BYTES: u64 = 1 << 20;
 
 pub use export::Hours;
 use scanning::Scanned;
@@ -364,7 +365,7 @@ impl Reading<'_> {
         format: Option<&LogFormat>,
         sink: &mut impl Sink,
     ) -> ObjectReport {
-        let is_large = input.bytes.is_none_or(|bytes| bytes >= UNPACKED_AHEAD_BYTES);
+        let is_large = input.bytes.is_none_or(|bytes| bytes >= LARGE_BYTES);
         let read = if is_large && self.inputs.len() < self.threads {
             read_object_ahead
         } else {

@@ -6,21 +6,21 @@
 //! noted longest ago. A guess may be wrong, for want of memory or because a thread was
 //! ahead of another; whoever asks finds out later, and nothing but time is lost.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Sets of slots: 2 MiB of identities, of which the last hundred thousand are still there. The
-/// lower bits of an identity choose its set.
+/// Sets of slots: 1 MiB, as much as stays in a core's cache, in which the last hundred thousand
+/// identities are still there. The lower bits of an identity choose its set.
 const SETS: usize = 1 << 16;
 
 /// Slots of a set, which one look at memory brings.
 const WAYS: usize = 4;
 
-/// Bits of a slot that number the object in which its identity was read; the others are the
-/// identity's, but for those that choose its set.
-const OBJECT_BITS: u64 = 0xffff;
+/// Bits of a slot that number the object in which its identity was read. The others are the
+/// upper ones of the identity: of a million records, some sixty pass for another's twin.
+const OBJECT_BITS: u32 = 0xffff;
 
 /// Identities that were read last, and in which objects.
-pub(super) struct Hints(Box<[[AtomicU64; WAYS]]>);
+pub(super) struct Hints(Box<[[AtomicU32; WAYS]]>);
 
 impl Default for Hints {
     fn default() -> Self {
@@ -38,24 +38,25 @@ impl Hints {
     /// not, notes this one.
     pub(super) fn was_noted(&self, identity: u64, object: usize) -> bool {
         let set = &self.0[identity as usize % SETS];
+        let upper = (identity >> 32) as u32 & !OBJECT_BITS;
         // Numbers begin again after 65,536; those in the nearer half behind are earlier.
-        let behind = |noted: u64| (object as u64).wrapping_sub(noted) & OBJECT_BITS;
+        let object = object as u32;
+        let behind = |noted: u32| object.wrapping_sub(noted) & OBJECT_BITS;
         let mut oldest = (0, 0);
         for (way, slot) in set.iter().enumerate() {
             let noted = slot.load(Ordering::Relaxed);
-            if noted != 0 && (noted ^ identity) & !OBJECT_BITS == 0 {
+            if noted != 0 && noted & !OBJECT_BITS == upper {
                 if behind(noted) <= OBJECT_BITS / 2 {
                     return true;
                 }
-                oldest = (u64::MAX, way);
+                oldest = (u32::MAX, way);
             }
             let age = if noted == 0 { OBJECT_BITS + 1 } else { behind(noted) };
             if age >= oldest.0 {
                 oldest = (age, way);
             }
         }
-        let noted = identity & !OBJECT_BITS | object as u64 & OBJECT_BITS;
-        set[oldest.1].store(noted, Ordering::Relaxed);
+        set[oldest.1].store(upper | object & OBJECT_BITS, Ordering::Relaxed);
         false
     }
 }
@@ -78,7 +79,7 @@ mod tests {
     #[test]
     fn of_a_set_that_is_full_the_oldest_gives_way() {
         let hints = Hints::default();
-        let identity = |number: u64| number << 32 | 0xdef0;
+        let identity = |number: u64| number << 48 | 0xdef0;
         for number in 1..=4 {
             assert!(!hints.was_noted(identity(number), number as usize));
         }
@@ -91,7 +92,7 @@ mod tests {
     #[test]
     fn numbers_of_objects_begin_again() {
         let hints = Hints::default();
-        assert!(!hints.was_noted(1 << 20, 65_535));
-        assert!(hints.was_noted(1 << 20, 65_536));
+        assert!(!hints.was_noted(1 << 60, 65_535));
+        assert!(hints.was_noted(1 << 60, 65_536));
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::atomic::AtomicBool;
 
 use portcullis_detection::{AuditedObject, Held, Identities, LeftOut, Once, RuleSet, Scan};
@@ -15,19 +16,28 @@ use super::{Purpose, Reading, Report, Tally};
 use crate::duplicates::Duplicates;
 use crate::joining::{Batch, Object, Role};
 
+/// Says whether the record of an identity is likely to be the twin of an earlier one.
+pub(super) type IsTwin<'t> = &'t (dyn Fn(u64) -> bool + Sync);
+
 /// What reading one object gave.
-struct Alone<'rules> {
-    scan: Scan<'rules>,
-    report: Report,
+pub(super) struct Alone<'rules> {
+    pub(super) scan: Scan<'rules>,
+    pub(super) report: Report,
     /// Of its records, those that were left out included.
-    identities: Identities,
+    pub(super) identities: Identities,
     /// Places of the records that were left out, because they are twins of earlier ones.
-    left_out: Vec<usize>,
+    pub(super) left_out: Vec<usize>,
     /// The requests that may be, which were kept back.
-    held: Vec<Held>,
+    pub(super) held: Vec<Held>,
 }
 
-impl Alone<'_> {
+impl<'rules> Alone<'rules> {
+    /// Of an object that could not be opened.
+    pub(super) fn unreadable(scan: Scan<'rules>, error: io::Error) -> Self {
+        let (identities, left_out, held) = Default::default();
+        Self { scan, report: Report::Unreadable(error), identities, left_out, held }
+    }
+
     /// Takes in what was kept back and is no twin. Says whether all twins were kept back or
     /// left out, so that the object need not be read again.
     fn settle(&mut self, twins: &[usize]) -> bool {
@@ -89,18 +99,31 @@ impl Reading<'_> {
             read.scan.swap_memos(&mut done.scan);
             read
         };
+        let first =
+            |object: &Object<'_>, done: &mut Scanned<'rules>, mut is_twin: IsTwin<'_>| match self
+                .threads_for(object)
+            {
+                1 => alone(object, done, LeftOut::Guessed(&mut is_twin)),
+                threads => {
+                    let begin = |memory| {
+                        let mut scan = purpose.scan(rules);
+                        scan.limit_memory(memory);
+                        scan
+                    };
+                    let most = once.as_ref().map_or(0, Duplicates::most);
+                    self.scan_in_parts(object, (threads, each), begin, most, is_twin)
+                }
+            };
         let work = |object: &Object<'_>, done: &mut Scanned<'rules>| {
             let Some(once) = &once else {
-                let read = alone(object, done, LeftOut::Known(&[]));
+                let read = first(object, done, &|_| false);
                 return done.take(object, read, purpose);
             };
             let _reading = once.reading();
             let opens_again = object.input.opens_again();
             let number = object.number - batch.first;
-            let mut is_twin = |identity| once.is_likely_twin(number, identity);
-            let left_out =
-                if opens_again { LeftOut::Guessed(&mut is_twin) } else { LeftOut::Known(&[]) };
-            let mut read = alone(object, done, left_out);
+            let is_twin = |identity| opens_again && once.is_likely_twin(number, identity);
+            let mut read = first(object, done, &is_twin);
             let identities = std::mem::take(&mut read.identities);
             // What ends early may be read to its end another time, so it makes no twins.
             let counts = opens_again && read.report.incomplete().is_none();
