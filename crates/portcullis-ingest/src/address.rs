@@ -52,24 +52,42 @@ pub fn parse_address(text: &[u8]) -> Option<IpAddr> {
 /// The common case: four decimal parts.
 #[inline]
 pub(crate) fn parse_plain_v4(text: &[u8]) -> Option<IpAddr> {
+    let (address, length) = plain_v4_before(text)?;
+    (length == text.len()).then_some(address)
+}
+
+/// The address of four decimal parts that a text begins with, and its length.
+#[inline]
+pub(crate) fn plain_v4_before(text: &[u8]) -> Option<(IpAddr, usize)> {
+    let digit = |at: usize| {
+        let digit = text.get(at)?.wrapping_sub(b'0');
+        (digit < 10).then_some(u16::from(digit))
+    };
     let mut octets = [0_u8; 4];
-    let mut rest = text;
+    let mut at = 0;
     for (part, octet) in octets.iter_mut().enumerate() {
-        let (value, length) = match rest {
-            [a @ b'0'..=b'2', b @ b'0'..=b'9', c @ b'0'..=b'9', ..] if *a > b'0' => {
-                (u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'), 3)
+        if part > 0 {
+            if text.get(at) != Some(&b'.') {
+                return None;
             }
-            [a @ b'1'..=b'9', b @ b'0'..=b'9', ..] => (u16::from((a - b'0') * 10 + (b - b'0')), 2),
-            [a @ b'0'..=b'9', ..] => (u16::from(a - b'0'), 1),
-            _ => return None,
-        };
-        *octet = u8::try_from(value).ok()?;
-        rest = &rest[length..];
-        if part < 3 {
-            rest = rest.strip_prefix(b".")?;
+            at += 1;
         }
+        let mut value = digit(at)?;
+        at += 1;
+        // A part that begins with 0 has no other digit, as it might be octal.
+        if value > 0
+            && let Some(second) = digit(at)
+        {
+            value = value * 10 + second;
+            at += 1;
+            if let Some(third) = digit(at) {
+                value = value * 10 + third;
+                at += 1;
+            }
+        }
+        *octet = u8::try_from(value).ok()?;
     }
-    rest.is_empty().then(|| IpAddr::from(octets))
+    Some((IpAddr::from(octets), at))
 }
 
 /// What each byte is worth as a hexadecimal digit; 255 when it is none.

@@ -19,13 +19,20 @@ use std::ops::Range;
 
 use lines::{are_told_apart, excludes};
 
+use crate::address::plain_v4_before;
 use crate::cut::Piece;
 use crate::draft::split_target;
 use crate::minute::Minute;
 use crate::template::{Capture, Form, Setting, Template};
 use crate::value::{parse_whole, waf_action};
-use crate::variable::{Slot, parse_status};
+use crate::variable::{Shape, Slot, parse_status};
 use crate::{Origin, Request, Timestamp, Untrusted, parse_address};
+
+/// Digits of an epoch in milliseconds.
+const EPOCH_BYTES: usize = 13;
+
+/// Most digits of a number; see [`parse_whole`].
+const MOST_DIGITS: usize = 18;
 
 /// How the plain records of a template are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,6 +190,74 @@ impl<'o, 't> Filling<'o, 't> {
             }
         }
         Some(())
+    }
+
+    /// Takes the value that `rest` begins with, if its type alone tells where it ends, and if
+    /// `next`, which no such value holds, stands there: then nobody needs to look for that
+    /// first. Gives the value's length.
+    #[inline]
+    fn quick(
+        &mut self,
+        capture: &Capture,
+        index: usize,
+        rest: &'o [u8],
+        next: u8,
+    ) -> Option<usize> {
+        let closed =
+            |length: usize| (rest.get(length) == Some(&next)).then(|| (&rest[..length], length));
+        match capture.slot {
+            Slot::Client => {
+                let (address, length) = plain_v4_before(rest)?;
+                closed(length)?;
+                self.request.client = Some(address);
+                Some(length)
+            }
+            Slot::RequestId | Slot::ExtendedId if capture.shape == Shape::Id => {
+                // One that is absent or empty is left to others.
+                let length = *self.memory.lengths.get(index)?;
+                let (value, length) = closed(length).filter(|(value, _)| value.len() > 1)?;
+                if !capture.shape.holds(value) {
+                    return None;
+                }
+                self.keep(capture.slot, value);
+                Some(length)
+            }
+            Slot::TimeEpoch => {
+                let (value, length) = closed(EPOCH_BYTES)?;
+                self.request.time = Some(Timestamp::parse_epoch(value)?);
+                Some(length)
+            }
+            Slot::Status => {
+                let (value, length) = closed(3)?;
+                self.request.status = parse_status(value).ok()?;
+                Some(length)
+            }
+            Slot::ResponseBytes | Slot::LatencyMs => {
+                let digits = rest.iter().take(MOST_DIGITS + 1);
+                let digits = digits.take_while(|byte| byte.is_ascii_digit()).count();
+                // What is empty is left to others, too.
+                let (value, length) = closed(digits).filter(|_| digits > 0)?;
+                let number = parse_whole(value).ok()?;
+                match capture.slot {
+                    Slot::ResponseBytes => self.request.response_bytes = number,
+                    _ => self.request.latency_ms = number,
+                }
+                Some(length)
+            }
+            _ => None,
+        }
+    }
+
+    /// Remembers how long an id is.
+    #[inline]
+    fn note_length(&mut self, capture: &Capture, index: usize, length: usize) {
+        if matches!(capture.slot, Slot::RequestId | Slot::ExtendedId) {
+            let lengths = &mut self.memory.lengths;
+            if lengths.len() <= index {
+                lengths.resize(index + 1, 0);
+            }
+            lengths[index] = length;
+        }
     }
 
     /// Takes text that has its shape.

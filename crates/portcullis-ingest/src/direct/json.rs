@@ -1,17 +1,9 @@
 //! JSON: a string ends at its first quote.
 
 use super::{Filling, Plan, Run, after, fill, repeats};
-use crate::Timestamp;
 use crate::cut::quote_or_backslash;
 use crate::template::{Capture, Setting, Template};
-use crate::value::parse_whole;
-use crate::variable::{Shape, Slot, parse_status};
-
-/// Digits of an epoch in milliseconds.
-const EPOCH_BYTES: usize = 13;
-
-/// Most digits of a number; see [`parse_whole`].
-const MOST_DIGITS: usize = 18;
+use crate::variable::Slot;
 
 impl<'o> Filling<'o, '_> {
     /// Reads the plain JSON record that `text` begins with; gives its length.
@@ -31,8 +23,10 @@ impl<'o> Filling<'o, '_> {
                 };
                 continue;
             }
-            if let Some(end) = self.quick(capture, index, text, at) {
-                at = end;
+            if capture.setting == Setting::Quoted
+                && let Some(length) = self.quick(capture, index, &text[at..], b'"')
+            {
+                at += length;
                 index += 1;
                 continue;
             }
@@ -49,71 +43,6 @@ impl<'o> Filling<'o, '_> {
             index += 1;
         }
         after(text, at, &template.tail)
-    }
-
-    /// Takes a value whose type alone tells where it ends, if a quote follows: then nobody
-    /// needs to look for that first. Gives the value's end.
-    #[inline]
-    fn quick(
-        &mut self,
-        capture: &Capture,
-        index: usize,
-        text: &'o [u8],
-        at: usize,
-    ) -> Option<usize> {
-        if capture.setting != Setting::Quoted {
-            return None;
-        }
-        let closed = |length: usize| {
-            let end = at + length;
-            (text.get(end) == Some(&b'"')).then(|| (&text[at..end], end))
-        };
-        match capture.slot {
-            Slot::RequestId | Slot::ExtendedId if capture.shape == Shape::Id => {
-                // An id holds no quote; one that is absent or empty is left to others.
-                let length = *self.memory.lengths.get(index)?;
-                let (value, end) = closed(length).filter(|(value, _)| value.len() > 1)?;
-                if !capture.shape.holds(value) {
-                    return None;
-                }
-                self.keep(capture.slot, value);
-                Some(end)
-            }
-            Slot::TimeEpoch => {
-                let (value, end) = closed(EPOCH_BYTES)?;
-                self.request.time = Some(Timestamp::parse_epoch(value)?);
-                Some(end)
-            }
-            Slot::Status => {
-                let (value, end) = closed(3)?;
-                self.request.status = parse_status(value).ok()?;
-                Some(end)
-            }
-            Slot::ResponseBytes | Slot::LatencyMs => {
-                let digits = text.get(at..)?.iter().take(MOST_DIGITS + 1);
-                let digits = digits.take_while(|byte| byte.is_ascii_digit()).count();
-                let (value, end) = closed(digits)?;
-                let number = parse_whole(value).ok()?;
-                match capture.slot {
-                    Slot::ResponseBytes => self.request.response_bytes = number,
-                    _ => self.request.latency_ms = number,
-                }
-                Some(end)
-            }
-            _ => None,
-        }
-    }
-
-    /// Remembers how long an id is.
-    #[inline]
-    fn note_length(&mut self, capture: &Capture, index: usize, length: usize) {
-        if matches!(capture.slot, Slot::RequestId | Slot::ExtendedId) {
-            let lengths = &mut self.memory.lengths;
-            if lengths.len() <= index {
-                lengths.resize(index + 1, 0);
-            }
-            lengths[index] = length;
-        }
     }
 
     /// Takes the run that begins with the value of that number, if it is the one of the

@@ -78,13 +78,22 @@ pub(super) fn told_apart<'o>(
     let mut at = after(record, 0, template.head())?;
     for (index, capture) in template.captures.iter().enumerate() {
         let next = template.text_after(index);
+        if let Some(first) = next.first()
+            && let Some(length) = filling.quick(capture, index, &record[at..], *first)
+        {
+            at = after(record, at + length, next)?;
+            continue;
+        }
         let value = &record[at..at + length(capture.shape, &record[at..], next)?];
         match capture.shape {
             // Its length is where its type ends, so it is of its type.
             Shape::Token | Shape::Resource if (2..=MOST_TOKEN_BYTES).contains(&value.len()) => {
                 filling.keep(capture.slot, value);
             }
-            _ => take_typed(capture, value, filling)?,
+            _ => {
+                take_typed(capture, value, filling)?;
+                filling.note_length(capture, index, value.len());
+            }
         }
         at = after(record, at + value.len(), next)?;
     }
