@@ -30,6 +30,8 @@ pub(crate) struct Patterns {
     /// them.
     together: OnceLock<meta::Regex>,
     each: Vec<OnceLock<meta::Regex>>,
+    /// For each, all before it; compiled when it is the first that is seen in a long text.
+    before: Vec<OnceLock<meta::Regex>>,
     /// Finds literals one of which is in every text that any expression matches, where the
     /// expressions tell and the processor finds them many bytes at a time. Known when there
     /// first is a long text.
@@ -66,8 +68,8 @@ impl Patterns {
 
     /// Takes expressions that are known to compile, because a test compiles them.
     pub(crate) fn known_to_compile(texts: Vec<String>) -> Self {
-        let each = texts.iter().map(|_| OnceLock::new()).collect();
-        Self { texts, each, ..Self::default() }
+        let each = vec![OnceLock::new(); texts.len()];
+        Self { before: each.clone(), texts, each, ..Self::default() }
     }
 
     /// All expressions; `None` when there are none.
@@ -143,11 +145,24 @@ impl Patterns {
             together.which_overlapping_matches(&Input::new(text), &mut matches);
             matches.iter().next().map_or(seen, |first| first.as_usize())
         } else {
-            // Telling all matches of a long text apart takes longer than a search for each
-            // of those before the one that was seen.
-            (0..seen).find(|place| self.each(*place).is_match(text)).unwrap_or(seen)
+            // Telling all matches of a long text apart takes longer than searching it again for
+            // those before the one that was seen.
+            self.first_in(text, seen)
         };
         self.each(first).find(text).map(|found| found.range())
+    }
+
+    /// The first expression that matches, of those before one that does.
+    fn first_in(&self, text: &[u8], mut seen: usize) -> usize {
+        while seen > 0 {
+            let before = self.before[seen]
+                .get_or_init(|| together(&self.texts[..seen]).expect("compiled as a part before"));
+            match before.search_half(&Input::new(text).earliest(true)) {
+                Some(earlier) => seen = earlier.pattern().as_usize(),
+                None => break,
+            }
+        }
+        seen
     }
 
     /// One expression by itself. Each part of the whole is smaller than the whole, so none

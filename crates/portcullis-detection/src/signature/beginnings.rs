@@ -30,8 +30,10 @@ const AT_ONCE: usize = 64;
 /// 64 have those of one byte or two, the others those of three bytes.
 #[derive(Debug)]
 pub(super) struct Beginnings {
+    /// For each three classes, whether the beginning of any literal ends with them, as bits.
+    any: Box<[u64; WORDS]>,
     short: Box<[Short; 256]>,
-    /// For each three classes, whether a beginning is of them.
+    /// The same as `any` of beginnings of three bytes alone.
     long: Box<[u64; WORDS]>,
     /// For each word of those bits, how many are set in the words before.
     ranks: Box<[u16; WORDS]>,
@@ -54,9 +56,15 @@ impl Beginnings {
     /// Takes literals in lower case; none is empty.
     pub(super) fn new<'t>(literals: impl Iterator<Item = &'t [u8]> + Clone) -> Self {
         let mut long = vec![0_u64; WORDS];
-        for first_bytes in literals.clone().filter_map(<[u8]>::first_chunk) {
-            let window = window(*first_bytes);
-            long[window / 64] |= 1 << (window % 64);
+        let mut any = long.clone();
+        for literal in literals.clone() {
+            if let Some(first_bytes) = literal.first_chunk() {
+                set(&mut long, window(*first_bytes));
+            }
+            let first_bytes = &literal[..literal.len().min(FIRST_BYTES)];
+            let window = first_bytes.iter().fold(0, |window, byte| next(window, *byte));
+            let known = CLASS_BITS * first_bytes.len() as u32;
+            (window..WORDS * 64).step_by(1 << known).for_each(|window| set(&mut any, window));
         }
         let mut before = 0;
         let ranks = long.iter().map(|word| {
@@ -73,7 +81,8 @@ impl Beginnings {
         groups.sort_unstable();
         groups.dedup();
         let short = Box::new([Short::default(); 256]);
-        let mut found = Self { short, long: boxed(long), ranks, followers, groups };
+        let mut found =
+            Self { any: boxed(any), short, long: boxed(long), ranks, followers, groups };
         for literal in literals {
             found.take(literal);
         }
@@ -124,18 +133,14 @@ impl Beginnings {
         mut live: u64,
         mut visit: impl FnMut(usize, usize) -> bool,
     ) {
-        let (mut before, mut window) = (self.short[0].before, 0);
+        let mut window = 0;
         let mut seen = [0_u8; AT_ONCE];
         for (begun, block) in (0..).step_by(AT_ONCE).zip(text.chunks(AT_ONCE)) {
             let mut count = 0;
             for (at, byte) in (0_u8..).zip(block) {
-                let short = &self.short[usize::from(*byte)];
-                let groups = short.ends & before & live;
-                before = short.before;
-                window = (window << CLASS_BITS | class(*byte)) % (WORDS * 64);
-                let long = self.long[window / 64] >> (window % 64) & 1;
+                window = next(window, *byte);
                 seen[count % AT_ONCE] = at;
-                count += usize::from(groups | long != 0);
+                count += usize::from(self.any[window / 64] >> (window % 64) & 1 != 0);
             }
             for at in &seen[..count] {
                 let last = begun + usize::from(*at);
@@ -150,7 +155,7 @@ impl Beginnings {
                 }
                 let first_bytes = text[..=last].last_chunk();
                 let group = first_bytes.and_then(|bytes| self.long_group(self::window(*bytes)));
-                let next = text.get(last + 1).map_or(1, |next| 1 << class(*next));
+                let next = text.get(last + 1).map_or(1, |byte| 1 << class(*byte));
                 if let Some(group) =
                     group.filter(|group| self.followers[group - SHORT_GROUPS] & next != 0)
                 {
@@ -173,13 +178,31 @@ fn cases(byte: u8) -> [u8; 2] {
 /// What is left of a byte in whatever case it is; what else is alike then is told apart when
 /// literals are compared. The bits that letters of either case share, and the one that they
 /// have besides digits.
-const fn class(byte: u8) -> usize {
-    (byte >> 1 & 0x20 | byte & 0x1f) as usize
+fn class(byte: u8) -> usize {
+    usize::from(CLASSES[usize::from(byte)])
 }
 
-/// The classes of bytes, side by side.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = (byte >> 1 & 0x20 | byte & 0x1f) as u8;
+        byte += 1;
+    }
+    classes
+};
+
+/// The classes of three bytes, side by side, when one more byte is seen.
+fn next(window: usize, byte: u8) -> usize {
+    (window << CLASS_BITS | class(byte)) % (WORDS * 64)
+}
+
 fn window(bytes: [u8; FIRST_BYTES]) -> usize {
-    bytes.into_iter().fold(0, |window, byte| window << CLASS_BITS | class(byte))
+    bytes.into_iter().fold(0, next)
+}
+
+fn set(bits: &mut [u64], place: usize) {
+    bits[place / 64] |= 1 << (place % 64);
 }
 
 #[cfg(test)]
