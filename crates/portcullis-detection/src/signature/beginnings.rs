@@ -19,8 +19,11 @@ const SHORT_GROUPS: usize = u64::BITS as usize;
 /// Bits of a [`class`].
 const CLASS_BITS: u32 = 6;
 
-/// Words of bits for all classes of three bytes.
-const WORDS: usize = 1 << (FIRST_BYTES as u32 * CLASS_BITS - u64::BITS.ilog2());
+/// Bits of the classes of [`FIRST_BYTES`] bytes, side by side.
+const WINDOW_BITS: u32 = FIRST_BYTES as u32 * CLASS_BITS;
+
+/// Words of 64 bits, with one for each such window.
+const WORDS: usize = 1 << (WINDOW_BITS - 6);
 
 /// Places that are judged before any that was found is visited. All take the same way, so
 /// that a processor need not foresee which it will be.
@@ -134,16 +137,17 @@ impl Beginnings {
         mut visit: impl FnMut(usize, usize) -> bool,
     ) {
         let mut window = 0;
-        let mut seen = [0_u8; AT_ONCE];
+        let mut seen = [0_u32; AT_ONCE];
         for (begun, block) in (0..).step_by(AT_ONCE).zip(text.chunks(AT_ONCE)) {
             let mut count = 0;
-            for (at, byte) in (0_u8..).zip(block) {
+            for (at, byte) in (0_u32..).zip(block) {
                 window = next(window, *byte);
-                seen[count % AT_ONCE] = at;
+                seen[count % AT_ONCE] = at << WINDOW_BITS | window as u32;
                 count += usize::from(self.any[window / 64] >> (window % 64) & 1 != 0);
             }
-            for at in &seen[..count] {
-                let last = begun + usize::from(*at);
+            for place in &seen[..count] {
+                let last = begun + (place >> WINDOW_BITS) as usize;
+                let window = *place as usize % (WORDS * 64);
                 let before = self.short[usize::from(text[last.saturating_sub(1)])].before;
                 let mut groups = self.short[usize::from(text[last])].ends & before & live;
                 while groups != 0 {
@@ -153,13 +157,11 @@ impl Beginnings {
                         live &= !(1 << group);
                     }
                 }
-                let first_bytes = text[..=last].last_chunk();
-                let group = first_bytes.and_then(|bytes| self.long_group(self::window(*bytes)));
-                let next = text.get(last + 1).map_or(1, |byte| 1 << class(*byte));
-                if let Some(group) =
-                    group.filter(|group| self.followers[group - SHORT_GROUPS] & next != 0)
-                {
-                    visit(last + 1, group);
+                if let Some(group) = self.long_group(window) {
+                    let follower = text.get(last + 1).map_or(1, |byte| 1 << class(*byte));
+                    if self.followers[group - SHORT_GROUPS] & follower != 0 {
+                        visit(last + 1, group);
+                    }
                 }
             }
         }

@@ -33,8 +33,6 @@ struct Literals {
     groups: Vec<Group>,
     /// For each subject and view, as [`bits`] have them, the short groups it looks for.
     live: [u64; u64::BITS as usize],
-    /// The literals, in lower case.
-    texts: Vec<Vec<u8>>,
     /// For each literal, the rules that want it.
     uses: Vec<Vec<Use>>,
     /// How many uses there are in all.
@@ -55,6 +53,8 @@ struct Group {
 #[derive(Debug)]
 struct Member {
     literal: usize,
+    /// In lower case.
+    text: Box<[u8]>,
     /// Its byte behind the beginning; `None` where there is none.
     next: Option<u8>,
     /// The subjects and views any of its uses looks at; see [`bits`].
@@ -273,14 +273,15 @@ impl Literals {
             let number = beginnings.group(text);
             groups.resize_with(groups.len().max(number + 1), Group::default);
             let group = &mut groups[number];
-            group.literals.push(Member { literal, next: text.get(FIRST_BYTES).copied(), mask });
+            let next = text.get(FIRST_BYTES).copied();
+            group.literals.push(Member { literal, text: text.as_slice().into(), next, mask });
             group.mask |= mask;
             group.longest = group.longest.max(text.len());
             for of_bit in ones(mask).filter(|_| text.len() < FIRST_BYTES) {
                 live[of_bit] |= 1 << number;
             }
         }
-        Some(Self { beginnings, groups, live, texts, uses, interests })
+        Some(Self { beginnings, groups, live, uses, interests })
     }
 
     fn search(
@@ -296,7 +297,7 @@ impl Literals {
         candidates.search += 1;
         let groups = candidates.spent_groups.len().max(self.groups.len());
         candidates.spent_groups.resize(groups, 0);
-        candidates.spent.resize(candidates.spent.len().max(self.texts.len()), 0);
+        candidates.spent.resize(candidates.spent.len().max(self.uses.len()), 0);
         candidates.spent_uses.resize(candidates.spent_uses.len().max(self.interests), 0);
         let of_parts = if parts.is_some() { all_views_of_parts() } else { 0 };
         let live = ones(wanted | of_parts).fold(0, |live, bit| live | self.live[bit]);
@@ -318,15 +319,16 @@ impl Literals {
                 let literal = member.literal;
                 let of_interest =
                     member.mask & wanted != 0 && candidates.spent[literal] != candidates.search;
-                let exact = self.texts[literal].as_slice();
-                let Some(start) = end.checked_sub(exact.len().min(FIRST_BYTES)) else {
+                let Some(start) = end.checked_sub(member.text.len().min(FIRST_BYTES)) else {
                     continue;
                 };
-                let seen = start..start + exact.len();
+                let seen = start..start + member.text.len();
                 let noting =
                     noting && member.mask & of_parts != 0 && !noted.holds(seen.start, seen.end);
                 if !of_interest && !noting
-                    || !text.get(seen.clone()).is_some_and(|text| text.eq_ignore_ascii_case(exact))
+                    || !text
+                        .get(seen.clone())
+                        .is_some_and(|text| text.eq_ignore_ascii_case(&member.text))
                 {
                     continue;
                 }

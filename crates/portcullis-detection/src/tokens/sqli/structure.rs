@@ -139,12 +139,14 @@ pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
     let mut lexer = Lexer::blind_to_texts(text);
     let mut before = Token { kind: Kind::Semicolon, text: b"", start: 0 };
     let mut before_that = before;
+    let mut token = lexer.next();
     loop {
-        let token = lexer.next();
+        let mut after = lexer;
+        let next = after.next();
         let found = match token.kind {
             Kind::End => return None,
             Kind::Word if token.is("where") => tautology(&token, lexer),
-            Kind::Word => word(&token, &before, &before_that, lexer),
+            Kind::Word => word(&token, &before, &before_that, lexer, (next, after)),
             Kind::Logic => tautology(&token, lexer),
             Kind::Variable => server_variable(&token),
             _ => None,
@@ -154,14 +156,19 @@ pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
         }
         before_that = before;
         before = token;
+        (token, lexer) = (next, after);
     }
 }
 
-fn word(
-    token: &Token<'_>,
-    before: &Token<'_>,
-    before_that: &Token<'_>,
-    lexer: Lexer<'_>,
+/// The next token, and what follows it.
+type Next<'t> = (Token<'t>, Lexer<'t>);
+
+fn word<'t>(
+    token: &Token<'t>,
+    before: &Token<'t>,
+    before_that: &Token<'t>,
+    lexer: Lexer<'t>,
+    behind: Next<'t>,
 ) -> Option<Range<usize>> {
     let mut after = lexer;
     match token.text {
@@ -211,12 +218,14 @@ fn word(
             hit.then(|| span(token, &next))
         }
         text => {
-            if let Some(end) = statement(token, lexer) {
+            if let Some(end) = statement_with(token, lexer, behind) {
                 return Some(token.start..end);
             }
-            let called = after.next().kind == Kind::Open;
+            let (next, arguments) = behind;
+            let called = next.kind == Kind::Open;
             let stacked = before.kind == Kind::Semicolon && !before.text.is_empty();
-            let hit = (called && (ONLY_SQL.binary_search(&text).is_ok() || is_call(token, after)))
+            let hit = (called
+                && (ONLY_SQL.binary_search(&text).is_ok() || is_call(token, arguments)))
                 || (called && stacked && FUNCTIONS.binary_search(&text).is_ok())
                 || is_catalogue(text, before)
                 || is_cast(text, before, before_that);
@@ -430,6 +439,15 @@ fn select_from(
 pub(super) fn statement(word: &Token<'_>, lexer: Lexer<'_>) -> Option<usize> {
     let mut after = lexer;
     let next = after.next();
+    statement_with(word, lexer, (next, after))
+}
+
+/// The same where the next token was read already.
+fn statement_with<'t>(
+    word: &Token<'t>,
+    lexer: Lexer<'t>,
+    (next, mut after): Next<'t>,
+) -> Option<usize> {
     let hit = match word.text {
         b"select" => return select_list(lexer),
         b"insert" | b"replace" => {

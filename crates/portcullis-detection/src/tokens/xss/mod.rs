@@ -12,6 +12,9 @@
 mod script;
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 /// The first part that reads as script.
 pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
@@ -20,8 +23,8 @@ pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
         .or_else(|| script_addresses(text))
         .or_else(|| script::calls(text))
         .or_else(|| {
-            let binding = memchr::memmem::find(text, b"-moz-binding")?;
-            Some(binding..binding + b"-moz-binding".len())
+            let binding = BINDING.find(text)?;
+            Some(binding..binding + BINDING.needle().len())
         })
 }
 
@@ -331,14 +334,16 @@ fn script_addresses(text: &[u8]) -> Option<Range<usize>> {
             return Some(start..start + length);
         }
     }
-    for start in memchr::memmem::find_iter(text, b"data:text/html") {
-        let behind = &text[start + b"data:text/html".len()..];
-        if matches!(behind.first(), Some(b',' | b';')) {
-            return Some(start..start + b"data:text/html".len());
-        }
-    }
-    None
+    let mut ends = PAGE.find_iter(text).map(|start| start + PAGE.needle().len());
+    let end = ends.find(|end| matches!(text.get(*end), Some(b',' | b';')))?;
+    Some(end - PAGE.needle().len()..end)
 }
+
+/// An address that is a page itself.
+static PAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"data:text/html"));
+
+/// A style that loads script.
+static BINDING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"-moz-binding"));
 
 /// The length of a script scheme that an address begins with and that goes on to do
 /// something. `in_attribute` says that an address is expected, so that less proof will do.
