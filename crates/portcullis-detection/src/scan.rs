@@ -254,7 +254,7 @@ impl<'r> Scan<'r> {
     }
 
     /// Bytes that are kept of clients.
-    pub(crate) fn used_bytes(&self) -> usize {
+    pub fn used_bytes(&self) -> usize {
         self.kept_bytes + self.table_bytes() + self.journal.bytes()
     }
 

@@ -33,19 +33,25 @@ const AT_ONCE: usize = 16;
 /// Objects that may wait for their turn, for each thread. Beyond, threads wait too.
 const WAITING_EACH: usize = 2;
 
+/// The share of the memory that what was read of them may take. Beyond, threads wait too.
+const WAITING_SHARE: u64 = 8;
+
 /// Identities of the records that were read last.
 pub struct Duplicates<Finished> {
     state: Mutex<State<Finished>>,
     hints: Hints,
     turned: Condvar,
     most_waiting: usize,
+    most_waiting_bytes: usize,
 }
 
 struct State<Finished> {
     window: Window,
     /// The number of the object whose turn it is.
     next: usize,
-    waiting: BTreeMap<usize, (Finished, Identities)>,
+    waiting: BTreeMap<usize, (Finished, usize, Identities)>,
+    /// Of what waits.
+    waiting_bytes: usize,
     /// Whether a thread panicked, so that its object never comes.
     broken: bool,
 }
@@ -72,12 +78,14 @@ impl<Finished> Duplicates<Finished> {
         let hints = Hints::default();
         let known: Vec<u64> = known.into_iter().inspect(|known| hints.note(*known, 0)).collect();
         window.told_apart(&known);
-        let state = State { window, next: 0, waiting: BTreeMap::new(), broken: false };
+        let waiting = BTreeMap::new();
+        let state = State { window, next: 0, waiting, waiting_bytes: 0, broken: false };
         Self {
             state: Mutex::new(state),
             hints,
             turned: Condvar::new(),
             most_waiting: WAITING_EACH * threads.max(1),
+            most_waiting_bytes: usize::try_from(memory / WAITING_SHARE).unwrap_or(usize::MAX),
         }
     }
 
@@ -93,23 +101,27 @@ impl<Finished> Duplicates<Finished> {
         self.hints.was_noted(identity, number)
     }
 
-    /// Takes in an object that was read, and gives those whose turn has come: none, when
-    /// one before it is still being read.
+    /// Takes in an object that was read, to something of so many bytes, and gives those whose
+    /// turn has come: none, when one before it is still being read.
     pub fn finish(
         &self,
         number: usize,
         finished: Finished,
+        bytes: usize,
         identities: Identities,
     ) -> Vec<Due<Finished>> {
+        let bytes = bytes + size_of_val(&identities.0[..]);
         let mut state = self.lock();
         // The object whose turn it is never waits, so somebody always goes on.
-        while number != state.next && state.waiting.len() >= self.most_waiting && !state.broken {
+        while number != state.next && self.is_full(&state, bytes) && !state.broken {
             state = self.turned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.waiting.insert(number, (finished, identities));
+        state.waiting.insert(number, (finished, bytes, identities));
+        state.waiting_bytes += bytes;
         let mut due = Vec::new();
-        let State { window, next, waiting, .. } = &mut *state;
-        while let Some((finished, Identities(identities))) = waiting.remove(next) {
+        let State { window, next, waiting, waiting_bytes, .. } = &mut *state;
+        while let Some((finished, bytes, Identities(identities))) = waiting.remove(next) {
+            *waiting_bytes -= bytes;
             let (twins, identities) = window.told_apart(&identities);
             due.push(Due { number: *next, finished, twins, identities });
             *next += 1;
@@ -118,6 +130,12 @@ impl<Finished> Duplicates<Finished> {
             self.turned.notify_all();
         }
         due
+    }
+
+    /// Whether there is no room for so many bytes more to wait.
+    fn is_full(&self, state: &State<Finished>, bytes: usize) -> bool {
+        state.waiting.len() >= self.most_waiting
+            || state.waiting_bytes + bytes > self.most_waiting_bytes
     }
 
     /// To be held while an object is read: if that panics, nobody waits for it.
@@ -191,7 +209,7 @@ mod tests {
     fn alone(objects: &[Vec<u64>]) -> Vec<(usize, Vec<usize>)> {
         let duplicates = Duplicates::new(1, 1 << 30, []);
         let finish = |(number, identities): (usize, &Vec<u64>)| {
-            duplicates.finish(number, (), Identities(identities.clone()))
+            duplicates.finish(number, (), 0, Identities(identities.clone()))
         };
         let due = objects.iter().enumerate().flat_map(finish);
         due.map(|due| (due.number, due.twins)).collect()
@@ -206,11 +224,11 @@ mod tests {
     #[test]
     fn what_earlier_readings_knew_is_known_and_what_is_long_ago_is_not() {
         let known = Duplicates::new(1, 1 << 30, [7, 8]);
-        assert_eq!(known.finish(0, (), Identities(vec![8, 9]))[0].twins, [0]);
+        assert_eq!(known.finish(0, (), 0, Identities(vec![8, 9]))[0].twins, [0]);
         let small = Duplicates::new(1, 0, []);
-        small.finish(0, (), Identities(vec![1, 2]));
-        small.finish(1, (), Identities((100..1_124).collect()));
-        let last = small.finish(2, (), Identities(vec![1, 100]));
+        small.finish(0, (), 0, Identities(vec![1, 2]));
+        small.finish(1, (), 0, Identities((100..1_124).collect()));
+        let last = small.finish(2, (), 0, Identities(vec![1, 100]));
         assert_eq!(last[0].twins, [1], "1 is more than 1,024 records ago");
     }
 
@@ -220,8 +238,10 @@ mod tests {
         fn threads_find_what_one_finds(
             objects in prop::collection::vec(prop::collection::vec(0..30_u64, 0..6), 1..40),
             threads in 2..6_usize,
+            // From what always may wait to what never may.
+            bytes in prop::sample::select(vec![0, 50_000, 1_000_000]),
         ) {
-            let duplicates = Duplicates::new(threads, 1 << 30, []);
+            let duplicates = Duplicates::new(threads, 1 << 20, []);
             let next = AtomicUsize::new(0);
             let mut found = std::thread::scope(|scope| {
                 let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| {
@@ -229,7 +249,7 @@ mod tests {
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         let Some(object) = objects.get(number) else { return found };
-                        let due = duplicates.finish(number, (), Identities(object.clone()));
+                        let due = duplicates.finish(number, (), bytes, Identities(object.clone()));
                         found.extend(due.into_iter().map(|due| (due.number, due.twins)));
                     }
                 })).collect();

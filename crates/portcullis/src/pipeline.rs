@@ -240,10 +240,12 @@ impl Reading<'_> {
         self.threads.min(batch.inputs.len()).max(1)
     }
 
-    /// The part of the memory that is for what is known of clients. The rest is for the
-    /// program, the objects being read, and what the allocator loses between blocks.
+    /// The part of the memory that is for what is known of clients. Of the rest, an eighth is
+    /// for objects that wait for their turn and a sixteenth for what tells twins, see
+    /// [`crate::duplicates`]; what remains is for the program, the objects being read, and
+    /// what the allocator loses between blocks.
     pub fn memory_of_clients(&self) -> usize {
-        usize::try_from(self.memory / 8 * 5).unwrap_or(usize::MAX)
+        usize::try_from(self.memory / 2).unwrap_or(usize::MAX)
     }
 
     /// Gives all requests to what `begin` gives, once for each worker, and merges that.

@@ -97,7 +97,7 @@ impl Reading<'_> {
                     identities = gathered.finish().0;
                 }
             }
-            for due in once.finish(object.number - batch.first, (), identities) {
+            for due in once.finish(object.number - batch.first, (), 0, identities) {
                 if !due.twins.is_empty() {
                     twins.insert(batch.first + due.number, due.twins);
                 }

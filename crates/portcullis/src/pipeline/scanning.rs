@@ -19,6 +19,10 @@ use crate::joining::{Batch, Object, Role};
 /// Says whether the record of an identity is likely to be the twin of an earlier one.
 pub(super) type IsTwin<'t> = &'t (dyn Fn(u64) -> bool + Sync);
 
+/// Of a worker's memory for clients, one part in so many is made free for an object that it
+/// reads, however much is kept of others.
+const OF_ONE_OBJECT: usize = 4;
+
 /// What reading one object gave.
 pub(super) struct Alone<'rules> {
     pub(super) scan: Scan<'rules>,
@@ -90,9 +94,16 @@ impl Reading<'_> {
             done.scan.limit_memory(each);
             done
         };
+        // While an object is read, what was found before and what it adds share the memory.
+        let free = |done: &mut Scanned<'rules>| {
+            done.scan.limit_memory(each - each / OF_ONE_OBJECT);
+            let free = each.saturating_sub(done.scan.used_bytes());
+            done.scan.limit_memory(each);
+            free
+        };
         let alone = |object: &Object<'_>, done: &mut Scanned<'rules>, left_out: LeftOut<'_>| {
             let mut scan = purpose.scan(rules);
-            scan.limit_memory(each);
+            scan.limit_memory(free(done));
             scan.swap_memos(&mut done.scan);
             let most = once.as_ref().map_or(0, Duplicates::most);
             let mut read = self.scan_alone(object, scan, most, left_out);
@@ -111,7 +122,7 @@ impl Reading<'_> {
                         scan
                     };
                     let most = once.as_ref().map_or(0, Duplicates::most);
-                    self.scan_in_parts(object, (threads, each), begin, most, is_twin)
+                    self.scan_in_parts(object, (threads, free(done)), begin, most, is_twin)
                 }
             };
         let work = |object: &Object<'_>, done: &mut Scanned<'rules>| {
@@ -128,7 +139,8 @@ impl Reading<'_> {
             // What ends early may be read to its end another time, so it makes no twins.
             let counts = opens_again && read.report.incomplete().is_none();
             let identities = if counts { identities } else { Identities::default() };
-            for due in once.finish(number, read, identities) {
+            let bytes = read.scan.used_bytes();
+            for due in once.finish(number, read, bytes, identities) {
                 let object = batch.object(due.number).expect("it was read");
                 let mut read = due.finished;
                 read.scan.swap_memos(&mut done.scan);
