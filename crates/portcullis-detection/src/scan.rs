@@ -114,6 +114,13 @@ impl<'r> Scan<'r> {
         }
     }
 
+    /// Takes in at once what is only noted so far, and leaves the memory for that to another
+    /// scan. That makes no difference to findings; a scan that is kept should not keep it.
+    pub fn settle_for(&mut self, other: &mut Self) {
+        self.catch_up();
+        other.spare = std::mem::take(&mut self.journal);
+    }
+
     /// Sets how many bytes may be kept of clients, 320 MiB unless told. Where that is too
     /// little, calm clients are forgotten, and [`Coverage::forgotten`] says what is not exact
     /// then and by how much. Scans that are merged add up until the limit is set again.

@@ -222,6 +222,7 @@ impl<'rules> Scanned<'rules> {
         match purpose {
             Purpose::Keep(hours) if is_whole => {
                 report.tell(object.input, duplicates, |seen| scan.object(seen));
+                scan.settle_for(&mut self.scan);
                 merge_into(&mut self.hours, hours[object.number], scan);
             }
             _ => {
