@@ -22,7 +22,7 @@ pub(crate) fn object_end(text: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = 0;
     loop {
-        at += memchr::memchr3(b'{', b'}', b'"', &text[at..])?;
+        at = next_of([b'{', b'}', b'"'], text, at)?;
         match text[at] {
             b'{' => depth += 1,
             b'}' => {
@@ -35,6 +35,19 @@ pub(crate) fn object_end(text: &[u8]) -> Option<usize> {
         }
         at += 1;
     }
+}
+
+/// The first of three bytes at or after `at`. Between strings stand a few bytes, which are
+/// looked at right here; what is longer is left to `memchr`.
+#[inline]
+fn next_of([a, b, c]: [u8; 3], text: &[u8], at: usize) -> Option<usize> {
+    const FEW: usize = 12;
+    let rest = text.get(at..)?;
+    let found = rest.iter().take(FEW).position(|byte| [a, b, c].contains(byte));
+    if let Some(found) = found {
+        return Some(at + found);
+    }
+    Some(at + FEW + memchr::memchr3(a, b, c, rest.get(FEW..)?)?)
 }
 
 /// Calls `visit` with the keys and the place of every scalar value outside arrays.
@@ -182,7 +195,7 @@ impl<'t> Pull<'t> {
     fn skip_array(&mut self) -> Option<()> {
         let mut depth = 0_usize;
         loop {
-            self.at += memchr::memchr3(b'[', b']', b'"', self.text.get(self.at..)?)? + 1;
+            self.at = next_of([b'[', b']', b'"'], self.text, self.at)? + 1;
             match self.text[self.at - 1] {
                 b'[' => depth += 1,
                 b']' => {

@@ -6,7 +6,7 @@
 //!
 //! Source: AWS WAF guide, "Log fields" and "Log examples" (read 2026-11).
 
-use crate::cut::Piece;
+use crate::cut::{Piece, quote_or_backslash};
 use crate::draft::{Draft, Text};
 use crate::json::Pull;
 use crate::value::{unescape_backslashes, waf_action};
@@ -226,6 +226,12 @@ impl Reader<'_> {
     fn headers<'t>(&mut self, text: &'t [u8], pull: &mut Pull<'t>) -> Option<()> {
         let start = self.scratch.len();
         pull.array(|pull| {
+            pull.peek()?;
+            if let Some((name, value, end)) = plain_header(text, pull.at) {
+                pull.at = end;
+                self.header(text, name, value, Plain(true));
+                return Some(());
+            }
             let (mut name, mut value) = (None, None);
             pull.object(|pull, key| {
                 match key {
@@ -237,7 +243,7 @@ impl Reader<'_> {
                 Some(())
             })?;
             if let (Some(name), Some(value)) = (name, value) {
-                self.header(text, name, value);
+                self.header(text, name, value, Plain(false));
             }
             Some(())
         })?;
@@ -245,7 +251,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    fn header(&mut self, text: &[u8], name: Piece, value: Piece) {
+    fn header(&mut self, text: &[u8], name: Piece, value: Piece, Plain(is_plain): Plain) {
         let raw_name = name.of(text);
         let named = NAMED.iter().position(|known| raw_name.eq_ignore_ascii_case(known));
         if let Some(index) = named
@@ -254,17 +260,41 @@ impl Reader<'_> {
             self.headers[index] = Some(value);
             return;
         }
-        for piece in [name, value] {
-            let at = self.scratch.len();
-            unescape_backslashes(piece.of(text), self.scratch);
-            for byte in &mut self.scratch[at..] {
-                if matches!(byte, b'\n' | b'\r') {
-                    *byte = b' ';
-                }
+        let at = self.scratch.len();
+        for (piece, end) in [(name, b": ".as_slice()), (value, b"")] {
+            if is_plain {
+                self.scratch.extend_from_slice(piece.of(text));
+            } else {
+                unescape_backslashes(piece.of(text), self.scratch);
             }
-            self.scratch.extend_from_slice(if piece == name { b": " } else { b"\n" });
+            self.scratch.extend_from_slice(end);
         }
+        let copied = &mut self.scratch[at..];
+        if memchr::memchr2(b'\n', b'\r', copied).is_some() {
+            for byte in copied.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')) {
+                *byte = b' ';
+            }
+        }
+        self.scratch.push(b'\n');
     }
+}
+
+/// Whether neither the name nor the value of a header holds an escape.
+struct Plain(bool);
+
+/// The name and the value of the header at that place, and its end, where it is written the
+/// way AWS WAF writes it and needs no unescaping; most of a record is headers.
+fn plain_header(text: &[u8], at: usize) -> Option<(Piece, Piece, usize)> {
+    let string = |at: usize, before: &[u8]| {
+        let start = at + before.len();
+        text.get(at..)?.starts_with(before).then_some(())?;
+        let end = quote_or_backslash(text, start).filter(|end| text[*end] == b'"')?;
+        Some(Piece { start, end })
+    };
+    let name = string(at, br#"{"name":""#)?;
+    let value = string(name.end, br#"","value":""#)?;
+    let is_whole = text[value.end..].starts_with(br#""}"#);
+    is_whole.then_some((name, value, value.end + 2))
 }
 
 #[cfg(test)]
@@ -292,6 +322,34 @@ mod tests {
         assert_eq!(text(Field::Stage).as_deref(), Some("prod"));
         assert_eq!(request.waf_action, Some(crate::WafAction::Allow));
         assert_eq!(request.status, None);
+    }
+
+    #[test]
+    fn headers_read_the_same_however_they_are_written() {
+        let headers = |written: &str| {
+            let plain = r#"{"name":"X-Test","value":"1\n2"}"#;
+            let record = RECORD.replace(plain, written);
+            assert!(RECORD.contains(plain) && record.contains(written));
+            let mut scratch = Vec::new();
+            let (_, request) =
+                request(record.as_bytes(), &mut scratch, Origin::default()).expect("a record");
+            request.text(Field::Headers).map(|text| text.escaped().to_string())
+        };
+        let expected = headers(r#"{"name":"A","value":"b c"}"#);
+        assert_eq!(expected.as_deref(), Some("A: b c\\u{a}"));
+        for same in [
+            r#" { "name" : "A" , "value" : "b c" } "#,
+            r#"{"value":"b c","name":"A"}"#,
+            r#"{"name":"A","value":"b c","more":[1]}"#,
+            r#"{"name":"A","value":"b\u0020c"}"#,
+            r#"{"name":"\u0041","value":"b c"}"#,
+            r#"{"name":"A","myValue":"b c"}"#,
+            "{\"name\":\"A\",\"value\":\"b\nc\"}",
+        ] {
+            assert_eq!(headers(same), expected, "{same}");
+        }
+        let quotes = headers(r#"{"name":"A","value":"\"}]"}"#);
+        assert_eq!(quotes.as_deref(), Some("A: \"}]\\u{a}"));
     }
 
     #[test]
