@@ -55,10 +55,62 @@ struct Member {
     literal: usize,
     /// In lower case.
     text: Box<[u8]>,
-    /// Its byte behind the beginning; `None` where there is none.
-    next: Option<u8>,
+    head: Head,
     /// The subjects and views any of its uses looks at; see [`bits`].
     mask: u64,
+}
+
+impl Member {
+    fn new(literal: usize, text: &[u8], mask: u64) -> Self {
+        Self { literal, text: text.into(), head: Head::new(text), mask }
+    }
+
+    /// Where it stands in the text, if its beginning ends at `end` and it stands there.
+    fn stands_in(&self, text: &[u8], end: usize) -> Option<Range<usize>> {
+        let start = end.checked_sub(self.text.len().min(FIRST_BYTES))?;
+        let rest = &text[start..];
+        let tail = self.text.get(Head::BYTES..).unwrap_or_default();
+        let stands = rest.len() >= self.text.len()
+            && self.head.begins(rest)
+            && (tail.is_empty() || rest[Head::BYTES..self.text.len()].eq_ignore_ascii_case(tail));
+        stands.then(|| start..start + self.text.len())
+    }
+}
+
+/// The first bytes of a literal, to be compared at once.
+#[derive(Debug)]
+struct Head {
+    bytes: u64,
+    /// The bit that tells the cases of each letter apart.
+    cases: u64,
+    /// All bits of the bytes that there are.
+    known: u64,
+}
+
+impl Head {
+    const BYTES: usize = 8;
+
+    /// Of a literal in lower case.
+    fn new(literal: &[u8]) -> Self {
+        let literal = &literal[..literal.len().min(Self::BYTES)];
+        let cases: Vec<u8> =
+            literal.iter().map(|byte| u8::from(byte.is_ascii_lowercase()) << 5).collect();
+        let known = vec![u8::MAX; literal.len()];
+        Self { bytes: word(literal), cases: word(&cases), known: word(&known) }
+    }
+
+    /// Whether a text that is no shorter begins so, in letters of any case.
+    fn begins(&self, text: &[u8]) -> bool {
+        (word(text) | self.cases) & self.known == self.bytes
+    }
+}
+
+/// The first eight bytes of a text, or fewer and zeros.
+fn word(text: &[u8]) -> u64 {
+    text.first_chunk().map_or_else(
+        || text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        |bytes| u64::from_le_bytes(*bytes),
+    )
 }
 
 /// One rule's interest in one literal.
@@ -273,8 +325,7 @@ impl Literals {
             let number = beginnings.group(text);
             groups.resize_with(groups.len().max(number + 1), Group::default);
             let group = &mut groups[number];
-            let next = text.get(FIRST_BYTES).copied();
-            group.literals.push(Member { literal, text: text.as_slice().into(), next, mask });
+            group.literals.push(Member::new(literal, text, mask));
             group.mask |= mask;
             group.longest = group.longest.max(text.len());
             for of_bit in ones(mask).filter(|_| text.len() < FIRST_BYTES) {
@@ -310,28 +361,16 @@ impl Literals {
             if spent && !noting {
                 return parts.is_none();
             }
-            let next = text.get(end).map(u8::to_ascii_lowercase);
             let mut found_any = false;
             for member in &group.literals {
-                if member.next.is_some() && member.next != next {
+                let Some(seen) = member.stands_in(text, end) else {
                     continue;
-                }
+                };
                 let literal = member.literal;
                 let of_interest =
                     member.mask & wanted != 0 && candidates.spent[literal] != candidates.search;
-                let Some(start) = end.checked_sub(member.text.len().min(FIRST_BYTES)) else {
-                    continue;
-                };
-                let seen = start..start + member.text.len();
                 let noting =
                     noting && member.mask & of_parts != 0 && !noted.holds(seen.start, seen.end);
-                if !of_interest && !noting
-                    || !text
-                        .get(seen.clone())
-                        .is_some_and(|text| text.eq_ignore_ascii_case(&member.text))
-                {
-                    continue;
-                }
                 if noting && let Some(parts) = parts.as_deref_mut() {
                     self.note_part(member, text, &seen, &mut noted, parts);
                 }
