@@ -229,7 +229,8 @@ impl Engine {
 
     /// Whether a rule without literals may say something about the text.
     pub(super) fn always_may_hold(&self, subject: Subject, text: &[u8]) -> bool {
-        self.always[subject as usize].iter().any(|always| always.tokens.may_be_in(text))
+        let possible = Tokens::possible_in(text);
+        self.always[subject as usize].iter().any(|always| possible.has(always.tokens))
     }
 
     /// Finds the rules without literals that may say something about a text, which stands
@@ -241,9 +242,14 @@ impl Engine {
         text: &[u8],
         candidates: &mut Candidates,
     ) {
-        for always in &self.always[subject as usize] {
+        let always = &self.always[subject as usize];
+        if always.is_empty() {
+            return;
+        }
+        let possible = Tokens::possible_in(text);
+        for always in always {
             let views = always.views.both(views);
-            if !views.is_empty() && always.tokens.may_be_in(text) {
+            if !views.is_empty() && possible.has(always.tokens) {
                 candidates.found.extend(views.distinct().map(|view| Candidate {
                     rule: always.rule,
                     view,

@@ -200,10 +200,13 @@ impl<'r> Classifier<'r> {
     /// Judges one request. The verdict stays until the next call.
     pub fn classify(&mut self, request: &Request<'_>) -> &Verdict {
         self.begin();
-        for (field, place) in FIELDS.into_iter().zip(0..) {
-            if let Some(text) = request.text(field).filter(|text| !text.bytes().is_empty()) {
-                self.field(field, place, text.bytes(), request);
+        let remember = self.search.census.is_none();
+        for (memo, text) in FIELDS.map(|field| request.text(field)).iter().enumerate() {
+            let text = text.map_or(&[][..], |text| text.bytes());
+            if text.is_empty() || (remember && self.memos[memo].is_clean(text)) {
+                continue;
             }
+            self.field(FIELDS[memo], memo, text, request);
         }
         self.verdict.total(self.rules.rules());
         &self.verdict
@@ -244,11 +247,9 @@ impl<'r> Classifier<'r> {
         self.search.begin();
     }
 
+    /// By itself, so that the way of what is known to be clean stays short.
+    #[inline(never)]
     fn field(&mut self, field: Field, memo: usize, text: &[u8], request: &Request<'_>) {
-        let remember = self.search.census.is_none();
-        if remember && self.memos[memo].is_clean(text) {
-            return;
-        }
         let mut cut = std::mem::take(&mut self.cut);
         let truncated = self.verdict.truncated_fields;
         let looked_at = bounded(text, &mut cut, &mut self.verdict.truncated_fields);
@@ -262,6 +263,7 @@ impl<'r> Classifier<'r> {
             _ => self.whole(Subject::Method, looked_at, request),
         };
         // What was not looked at in full counts as such each time.
+        let remember = self.search.census.is_none();
         if remember && clean && self.verdict.truncated_fields == truncated {
             self.memos[memo].remember_clean(text);
         }

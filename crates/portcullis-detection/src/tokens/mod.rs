@@ -43,12 +43,47 @@ impl Tokens {
         }
     }
 
-    /// A quick look that says no only where [`Tokens::find`] does. Letters of any case.
-    pub(crate) fn may_be_in(self, text: &[u8]) -> bool {
-        match self {
-            Self::Sqli => sqli::may_be_in(text),
-            Self::Xss => xss::may_be_in(text),
-            Self::Shell => shell::may_be_in(text),
+    /// Those that may find something, by a quick look that leaves none out. Letters of any
+    /// case.
+    pub(crate) fn possible_in(text: &[u8]) -> Possible {
+        let mut found = text.iter().fold(0, |found, byte| found | MARKS[usize::from(*byte)]);
+        if found & Self::Shell.bit() == 0 && shell::is_command_line(text) {
+            found |= Self::Shell.bit();
         }
+        Possible(found)
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
     }
 }
+
+/// Tokenisers that may find something in a text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Possible(u8);
+
+impl Possible {
+    /// Whether this one may.
+    pub(crate) const fn has(self, tokens: Tokens) -> bool {
+        self.0 & tokens.bit() != 0
+    }
+}
+
+/// For each byte, the tokenisers that may find something in a text with it, as bits. One
+/// table for all, because every byte of nearly every value is looked up.
+static MARKS: [u8; 256] = {
+    let mut marks = [0; 256];
+    let of_each =
+        [(Tokens::Sqli, sqli::MARKS), (Tokens::Xss, xss::MARKS), (Tokens::Shell, shell::MARKS)];
+    let mut kind = 0;
+    while kind < of_each.len() {
+        let (tokens, bytes) = of_each[kind];
+        let mut at = 0;
+        while at < bytes.len() {
+            marks[bytes[at] as usize] |= tokens.bit();
+            at += 1;
+        }
+        kind += 1;
+    }
+    marks
+};

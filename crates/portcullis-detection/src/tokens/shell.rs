@@ -200,25 +200,25 @@ pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// Commands behind separators, or whole command lines.
-pub(super) fn may_be_in(text: &[u8]) -> bool {
-    let separated = text.iter().any(|byte| {
-        byte.is_ascii_whitespace()
-            || matches!(byte, b';' | b'|' | b'&' | b'$' | b'`' | b'<' | b'>' | b'\\' | b'?' | b'*')
-    });
-    // What is left is one word: a path to a command, a device, or a command by itself.
-    separated
-        || (text.first() == Some(&b'/') && holds(text, b"bin/"))
+/// Bytes one of which stands in all commands but those of one word.
+pub(super) const MARKS: &[u8] = b" \t\n\x0c\r;|&$`<>\\?*";
+
+/// Whether one word may be a command line: a path to a command, a device, or a command by
+/// itself.
+pub(super) fn is_command_line(text: &[u8]) -> bool {
+    (text.first() == Some(&b'/') && holds(text, b"bin/"))
         || holds(text, b"/dev/")
-        || (text.len() <= LONGEST_NAME && is_reconnaissance(&text.to_ascii_lowercase()))
+        || RECONNAISSANCE.iter().any(|name| text.eq_ignore_ascii_case(name))
 }
 
-/// The longest name that is a command line by itself.
-const LONGEST_NAME: usize = 12;
-
-/// Whether the part is in the text, in letters of any case.
+/// Whether the part, which has a slash, is in the text, in letters of any case.
 fn holds(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+    let before = memchr::memchr(b'/', part).unwrap_or_default();
+    memchr::memchr_iter(b'/', text).any(|slash| {
+        let start = slash.checked_sub(before);
+        let here = start.and_then(|start| text.get(start..start + part.len()));
+        here.is_some_and(|here| here.eq_ignore_ascii_case(part))
+    })
 }
 
 /// What stands before the place where a command may be.
@@ -284,7 +284,7 @@ fn command(text: &[u8], mut at: usize, before: Before) -> Option<usize> {
     let argument = has_argument(name, rest);
     let ends = ends_here(rest);
     let runs = match (before, clarity) {
-        (Before::Start, Clarity::Clear) => argument || (ends && is_reconnaissance(name)),
+        (Before::Start, Clarity::Clear) => argument || (ends && RECONNAISSANCE.contains(&name)),
         (Before::Start, Clarity::Short | Clarity::Word) | (_, Clarity::Word) => argument,
         (Before::Names, Clarity::Short) => {
             argument || (ends && matches!(name, b"ls" | b"dir" | b"pwd"))
@@ -347,20 +347,17 @@ fn ends_here(rest: &[u8]) -> bool {
 }
 
 /// Commands whose output is all an attacker wants.
-fn is_reconnaissance(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"whoami"
-            | b"whoami.exe"
-            | b"ifconfig"
-            | b"ipconfig"
-            | b"netstat"
-            | b"uname"
-            | b"systeminfo"
-            | b"tasklist"
-            | b"printenv"
-    )
-}
+const RECONNAISSANCE: [&[u8]; 9] = [
+    b"whoami",
+    b"whoami.exe",
+    b"ifconfig",
+    b"ipconfig",
+    b"netstat",
+    b"uname",
+    b"systeminfo",
+    b"tasklist",
+    b"printenv",
+];
 
 fn lookup(name: &[u8]) -> Option<Clarity> {
     let place = COMMANDS.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
@@ -472,6 +469,7 @@ fn is_field_separator(rest: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokens::Tokens;
 
     #[track_caller]
     fn check(expected: bool, texts: &[&str]) {
@@ -480,7 +478,7 @@ mod tests {
             let part = found.clone().map(|range| &text[range]);
             assert_eq!(found.is_some(), expected, "{text} ({part:?})");
             if expected {
-                assert!(may_be_in(text.as_bytes()), "{text}");
+                assert!(Tokens::possible_in(text.as_bytes()).has(Tokens::Shell), "{text}");
             }
         }
     }

@@ -32,31 +32,7 @@ pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
 }
 
 /// SQL needs punctuation or several words.
-pub(super) fn may_be_in(text: &[u8]) -> bool {
-    text.iter().any(|byte| {
-        matches!(
-            byte,
-            b' ' | b'\t'
-                | b'\n'
-                | b'\r'
-                | 0x0b
-                | 0x0c
-                | 0xa0
-                | b'+'
-                | b'\''
-                | b'"'
-                | b'('
-                | b';'
-                | b'='
-                | b'<'
-                | b'>'
-                | b'|'
-                | b'@'
-                | b'#'
-                | b'*'
-        )
-    })
-}
+pub(super) const MARKS: &[u8] = b" \t\n\r\x0b\x0c\xa0+'\"(;=<>|@#*";
 
 /// Where the value stands in the statement.
 #[derive(Clone, Copy, PartialEq, Eq)]

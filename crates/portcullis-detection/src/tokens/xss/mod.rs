@@ -29,9 +29,7 @@ pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
 }
 
 /// Script needs one of these.
-pub(super) fn may_be_in(text: &[u8]) -> bool {
-    text.iter().any(|byte| matches!(byte, b'<' | b'(' | b'`' | b'=' | b':' | b'['))
-}
+pub(super) const MARKS: &[u8] = b"<(`=:[";
 
 /// Elements that run or load something by standing there.
 const ACTIVE_ELEMENTS: &[&[u8]] = &[
