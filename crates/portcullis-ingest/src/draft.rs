@@ -49,7 +49,7 @@ impl Text {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Draft {
     pub(crate) extended_id: Option<Text>,
     pub(crate) request_id: Option<Text>,

@@ -51,6 +51,7 @@ pub(crate) struct Reader<'f> {
     pub(crate) minute: Minute,
     pub(crate) memory: Memory,
     variant_memory: Memory,
+    waf_memory: waf::Memory,
 }
 
 /// Where results go.
@@ -88,7 +89,17 @@ impl<S: Sink> Out<'_, '_, S> {
 
 /// Reads the JSON record that a text begins with; its length too.
 type ReadObject =
-    for<'o> fn(&'o [u8], &'o mut Vec<u8>, Origin<'o>) -> Result<(usize, Request<'o>), RejectReason>;
+    for<'o> fn(&'o [u8], &'o mut Vec<u8>, &mut waf::Memory, Origin<'o>) -> ObjectRead<'o>;
+type ObjectRead<'o> = Result<(usize, Request<'o>), RejectReason>;
+
+fn cloudfront_object<'o>(
+    text: &'o [u8],
+    scratch: &'o mut Vec<u8>,
+    _: &mut waf::Memory,
+    origin: Origin<'o>,
+) -> ObjectRead<'o> {
+    cloudfront::json_request(text, scratch, origin)
+}
 
 impl<'f> Reader<'f> {
     pub(crate) fn new(format: Option<&'f LogFormat>) -> Self {
@@ -104,6 +115,7 @@ impl<'f> Reader<'f> {
             minute: Minute::default(),
             memory: Memory::default(),
             variant_memory: Memory::default(),
+            waf_memory: waf::Memory::default(),
         }
     }
 
@@ -152,7 +164,7 @@ impl<'f> Reader<'f> {
                 out.take(line, origin, &alb::request(line, &mut self.scratch, origin));
             }),
             Some(Reading::CloudFrontLines) if text[0] == b'{' => {
-                self.object(cloudfront::json_request, text, whole, origin, out)
+                self.object(cloudfront_object, text, whole, origin, out)
             }
             Some(Reading::CloudFrontLines) => line(text, whole, |line| {
                 let columns = self.columns.get_or_insert_with(|| {
@@ -163,7 +175,7 @@ impl<'f> Reader<'f> {
                 out.take(line, origin, &request);
             }),
             Some(Reading::CloudFrontJson) => {
-                self.object(cloudfront::json_request, text, whole, origin, out)
+                self.object(cloudfront_object, text, whole, origin, out)
             }
             Some(Reading::Waf) => self.object(waf::request, text, whole, origin, out),
             Some(Reading::Envelope(kind, inner)) => {
@@ -312,7 +324,7 @@ impl<'f> Reader<'f> {
         origin: Origin<'_>,
         out: &mut Out<'_, '_, S>,
     ) -> Option<usize> {
-        let reason = match read(text, &mut self.scratch, origin) {
+        let reason = match read(text, &mut self.scratch, &mut self.waf_memory, origin) {
             Ok((length, request)) => {
                 out.tally.request(out.sink, &request);
                 return Some(length);

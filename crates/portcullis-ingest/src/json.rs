@@ -114,10 +114,23 @@ impl<'t> Pull<'t> {
             self.at += 1;
             return Some(());
         }
+        self.member(&mut read)?;
+        self.other_members(read)
+    }
+
+    /// Calls `read` with a key; it must read the value.
+    fn member(&mut self, read: &mut impl FnMut(&mut Self, &'t [u8]) -> Option<()>) -> Option<()> {
+        let key = self.string()?.of(self.text);
+        self.expect(b':')?;
+        read(self, key)
+    }
+
+    /// Calls `read` with every key behind a value of an object; it must read the value.
+    pub(crate) fn other_members(
+        &mut self,
+        mut read: impl FnMut(&mut Self, &'t [u8]) -> Option<()>,
+    ) -> Option<()> {
         loop {
-            let key = self.string()?.of(self.text);
-            self.expect(b':')?;
-            read(self, key)?;
             match self.peek()? {
                 b',' => self.at += 1,
                 b'}' => {
@@ -126,6 +139,7 @@ impl<'t> Pull<'t> {
                 }
                 _ => return None,
             }
+            self.member(&mut read)?;
         }
     }
 

@@ -58,9 +58,44 @@ pub(crate) fn is_record(text: &[u8]) -> bool {
 const NAMED: [&[u8]; 4] = [b"user-agent", b"host", b"referer", b"x-forwarded-for"];
 type Named = [Option<Piece>; NAMED.len()];
 
+/// What stood between the time and the request of the last record that was read piece by
+/// piece: half of a record, and the same for most of an access control list.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    text: Vec<u8>,
+    /// What it says; its texts stand at the same place in each record.
+    draft: Draft,
+    seen: u8,
+}
+
+/// What records begin with, before their time.
+const BEFORE_TIME: &[u8] = br#"{"timestamp":"#;
+
+/// Digits of a time.
+const TIME_BYTES: usize = 13;
+
+/// Where what follows the time begins.
+const BEHIND_TIME: usize = BEFORE_TIME.len() + TIME_BYTES;
+
+/// The time of a record that begins with it, and what stands behind.
+fn time_first(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (time, behind) = text.strip_prefix(BEFORE_TIME)?.split_at_checked(TIME_BYTES)?;
+    (time.iter().all(u8::is_ascii_digit) && behind.starts_with(b",")).then_some((time, behind))
+}
+
+impl Memory {
+    /// The time of a record that goes on as the one before did.
+    fn knows(&self, text: &[u8]) -> Option<Timestamp> {
+        let (time, behind) = time_first(text)?;
+        let is_known = !self.text.is_empty() && behind.starts_with(&self.text);
+        if is_known { Timestamp::parse_epoch(time) } else { None }
+    }
+}
+
 struct Reader<'s> {
     draft: Draft,
     scratch: &'s mut Vec<u8>,
+    memory: &'s mut Memory,
     reason: RejectReason,
     seen: u8,
     headers: Named,
@@ -70,18 +105,24 @@ struct Reader<'s> {
 pub(crate) fn request<'o>(
     text: &'o [u8],
     scratch: &'o mut Vec<u8>,
+    memory: &mut Memory,
     origin: Origin<'o>,
 ) -> Result<(usize, Request<'o>), RejectReason> {
     scratch.clear();
+    let known = memory.knows(text);
     let mut reader = Reader {
         draft: Draft { path_is_whole: true, ..Draft::default() },
         scratch,
+        memory,
         reason: RejectReason::Shape,
         seen: 0,
         headers: Named::default(),
     };
     let mut pull = Pull::new(text);
-    let read = pull.object(|pull, key| reader.top(text, pull, key));
+    let read = match known {
+        Some(time) => reader.behind_known(text, &mut pull, time),
+        None => pull.object(|pull, key| reader.top(text, pull, key)),
+    };
     if read.is_none() {
         return Err(reader.reason);
     }
@@ -157,10 +198,38 @@ impl Reader<'_> {
                 self.source(text, leaf.piece);
             }
             b"labels" => self.labels(text, pull)?,
-            b"httpRequest" => pull.object(|pull, key| self.http_request(text, pull, key))?,
+            b"httpRequest" => {
+                self.remember(text, pull.at);
+                pull.object(|pull, key| self.http_request(text, pull, key))?;
+            }
             _ => pull.skip()?,
         }
         Some(())
+    }
+
+    /// Remembers what stands before the request, if it begins there, and can be told again.
+    fn remember(&mut self, text: &[u8], end: usize) {
+        let is_plain = self.seen & CLIENT == 0 && self.scratch.is_empty();
+        if is_plain && time_first(text).is_some() {
+            self.memory.text.clear();
+            self.memory.text.extend_from_slice(&text[BEHIND_TIME..end]);
+            self.memory.draft = self.draft.clone();
+            self.memory.seen = self.seen;
+        }
+    }
+
+    /// Reads a record from its request on, when what stands before is known.
+    fn behind_known<'t>(
+        &mut self,
+        text: &'t [u8],
+        pull: &mut Pull<'t>,
+        time: Timestamp,
+    ) -> Option<()> {
+        self.draft = Draft { time_epoch: Some(time), ..self.memory.draft.clone() };
+        self.seen = self.memory.seen;
+        pull.at = BEHIND_TIME + self.memory.text.len();
+        pull.object(|pull, key| self.http_request(text, pull, key))?;
+        pull.other_members(|pull, key| self.top(text, pull, key))
     }
 
     /// `<account>:<api id>:<stage>`, for API Gateway.
@@ -308,7 +377,8 @@ mod tests {
         let text = format!("{RECORD}{RECORD}");
         let mut scratch = Vec::new();
         let (length, request) =
-            request(text.as_bytes(), &mut scratch, Origin::default()).expect("a record");
+            request(text.as_bytes(), &mut scratch, &mut Memory::default(), Origin::default())
+                .expect("a record");
         assert_eq!(length, RECORD.len());
         let text = |field| request.text(field).map(|t| t.escaped().to_string());
         assert_eq!(text(Field::Id).as_deref(), Some("Ed0AiHF_CGYF-DA="));
@@ -332,7 +402,8 @@ mod tests {
             assert!(RECORD.contains(plain) && record.contains(written));
             let mut scratch = Vec::new();
             let (_, request) =
-                request(record.as_bytes(), &mut scratch, Origin::default()).expect("a record");
+                request(record.as_bytes(), &mut scratch, &mut Memory::default(), Origin::default())
+                    .expect("a record");
             request.text(Field::Headers).map(|text| text.escaped().to_string())
         };
         let expected = headers(r#"{"name":"A","value":"b c"}"#);
@@ -356,7 +427,42 @@ mod tests {
     fn a_trusted_key_that_stands_twice_is_forgery() {
         let record = RECORD.replace("\"country\"", "\"clientIp\":\"203.0.113.9\",\"country\"");
         let mut scratch = Vec::new();
-        let result = request(record.as_bytes(), &mut scratch, Origin::default());
+        let result =
+            request(record.as_bytes(), &mut scratch, &mut Memory::default(), Origin::default());
         assert_eq!(result.map(|_| ()), Err(RejectReason::Forged));
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_record_changes_no_other() {
+        let action = RECORD.replace("ALLOW", "BLOCK");
+        let twice = RECORD.replacen("\"formatVersion\"", "\"timestamp\":1,\"formatVersion\"", 1);
+        let records = [
+            RECORD.to_owned(),
+            RECORD.replace("192.0.2.1", "198.51.100.7").replace("2771", "2772"),
+            action.clone(),
+            action.replace("1576280412771", "157628041277"),
+            RECORD.replace("1576280412771", "\"1576280412771\""),
+            RECORD.replace("\"httpRequest\":{", "\"httpRequest\":{\"timestamp\":1,"),
+            twice.clone(),
+            twice,
+            RECORD.replace("\"action\"", "\"httpRequest\":{},\"action\""),
+            RECORD.replace("\"action\":\"ALLOW\"", "\"labels\":[{\"name\":\"x\"}]"),
+            RECORD.replace("\"ja3Fingerprint\"", "\"action\""),
+            RECORD.replace("Default_Action", "Rule \\\"x\\\""),
+            RECORD[..RECORD.len() - 9].to_owned(),
+        ];
+        let told = |record: &str, memory: &mut Memory| {
+            let mut scratch = Vec::new();
+            let read = request(record.as_bytes(), &mut scratch, memory, Origin::default());
+            format!("{read:?}")
+        };
+        for before in &records {
+            for record in &records {
+                let mut memory = Memory::default();
+                told(before, &mut memory);
+                assert_eq!(told(record, &mut memory), told(record, &mut Memory::default()));
+                assert_eq!(told(record, &mut memory), told(record, &mut Memory::default()));
+            }
+        }
     }
 }
