@@ -15,10 +15,19 @@ const MANY: u32 = 8;
 /// The expressions without upper limits of many repetitions; `None` when they have no such
 /// limits.
 pub(super) fn expressions(texts: &[String], syntax: Config) -> Option<Vec<Hir>> {
+    if !texts.iter().any(|text| may_have_limits(text)) {
+        return None;
+    }
     let exact: Vec<Hir> =
         texts.iter().map(|text| syntax::parse_with(text, &syntax).ok()).collect::<Option<_>>()?;
     let loose: Vec<Hir> = exact.iter().map(without_limits).collect();
     (loose != exact).then_some(loose)
+}
+
+/// Whether a counted repetition may be in an expression: most have none and need not be parsed
+/// to know it.
+fn may_have_limits(text: &str) -> bool {
+    text.as_bytes().windows(2).any(|pair| matches!(pair, [b'{', b'0'..=b'9' | b',']))
 }
 
 fn without_limits(expression: &Hir) -> Hir {

@@ -123,8 +123,11 @@ impl Beginnings {
     fn long_group(&self, window: usize) -> Option<usize> {
         let bits = self.long[window / 64];
         let bit = 1 << (window % 64);
+        if bits & bit == 0 {
+            return None;
+        }
         let before = (bits & (bit - 1)).count_ones() as usize;
-        (bits & bit != 0).then(|| SHORT_GROUPS + usize::from(self.ranks[window / 64]) + before)
+        Some(SHORT_GROUPS + usize::from(self.ranks[window / 64]) + before)
     }
 
     /// Visits each place of a text where the beginning of a literal ends that is in a long

@@ -369,14 +369,17 @@ impl Literals {
             }
             let mut found_any = false;
             for member in &group.literals {
-                let Some(seen) = member.stands_in(text, end) else {
-                    continue;
-                };
                 let literal = member.literal;
                 let of_interest =
                     member.mask & wanted != 0 && candidates.spent[literal] != candidates.search;
-                let noting =
-                    noting && member.mask & of_parts != 0 && !noted.holds(seen.start, seen.end);
+                let noting = noting && member.mask & of_parts != 0;
+                if !of_interest && !noting {
+                    continue;
+                }
+                let Some(seen) = member.stands_in(text, end) else {
+                    continue;
+                };
+                let noting = noting && !noted.holds(seen.start, seen.end);
                 if noting && let Some(parts) = parts.as_deref_mut() {
                     self.note_part(member, text, &seen, &mut noted, parts);
                 }

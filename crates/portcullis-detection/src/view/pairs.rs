@@ -54,6 +54,10 @@ impl Pairs {
 
     /// The first place from `from` on where a pair begins.
     pub(super) fn first_in(&self, text: &[u8], from: usize) -> Option<usize> {
+        // Where one pair follows the other, nothing is between them.
+        if from < text.len() && self.begins_at(text, from) {
+            return Some(from);
+        }
         let mut at = from;
         while let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk::<{ AT_ONCE + 1 }>) {
             let kinds = bytes.map(|byte| self.kinds[usize::from(byte)]);
@@ -63,11 +67,13 @@ impl Pairs {
             }
             at += AT_ONCE;
         }
-        (at..text.len()).find(|&at| {
-            let ending =
-                text.get(at + 1).map_or(self.at_end, |next| self.kinds[usize::from(*next)] >> 8);
-            self.kinds[usize::from(text[at])] & ending != 0
-        })
+        (at..text.len()).find(|&at| self.begins_at(text, at))
+    }
+
+    fn begins_at(&self, text: &[u8], at: usize) -> bool {
+        let kinds = |byte: &u8| self.kinds[usize::from(*byte)];
+        let ending = text.get(at + 1).map_or(self.at_end, |next| kinds(next) >> 8);
+        kinds(&text[at]) & ending != 0
     }
 }
 
