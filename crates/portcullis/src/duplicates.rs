@@ -34,7 +34,7 @@ const AT_ONCE: usize = 16;
 const WAITING_EACH: usize = 2;
 
 /// The share of the memory that what was read of them may take. Beyond, threads wait too.
-const WAITING_SHARE: u64 = 8;
+const WAITING_SHARE: u64 = 16;
 
 /// Identities of the records that were read last.
 pub struct Duplicates<Finished> {

@@ -240,8 +240,8 @@ impl Reading<'_> {
         self.threads.min(batch.inputs.len()).max(1)
     }
 
-    /// The part of the memory that is for what is known of clients. Of the rest, an eighth is
-    /// for objects that wait for their turn and a sixteenth for what tells twins, see
+    /// The part of the memory that is for what is known of clients. Of the rest, a sixteenth is
+    /// for objects that wait for their turn and another for what tells twins, see
     /// [`crate::duplicates`]; what remains is for the program, the objects being read, and
     /// what the allocator loses between blocks.
     pub fn memory_of_clients(&self) -> usize {
