@@ -11,9 +11,9 @@ use portcullis_ingest::{Request, Timestamp};
 use crate::rate::{Entry, RatePlan};
 use crate::source::{SourceKey, principal};
 
-/// Requests that are noted before they are taken in, so that memory is bounded: those of an
-/// object of 16 MiB or more, in some 15 MiB.
-const MOST: usize = 1 << 17;
+/// Requests that are noted before they are taken in, so that memory is bounded: most of those
+/// of an object of 16 MiB, in some 8 MiB.
+const MOST: usize = 1 << 16;
 
 /// Requests whose clients are looked up at once.
 const AT_ONCE: usize = 16;

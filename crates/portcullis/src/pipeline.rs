@@ -245,7 +245,7 @@ impl Reading<'_> {
     /// [`crate::duplicates`]; what remains is for the program, the objects being read, and
     /// what the allocator loses between blocks.
     pub fn memory_of_clients(&self) -> usize {
-        usize::try_from(self.memory / 2).unwrap_or(usize::MAX)
+        usize::try_from(self.memory / 16 * 7).unwrap_or(usize::MAX)
     }
 
     /// Gives all requests to what `begin` gives, once for each worker, and merges that.
