@@ -1,9 +1,10 @@
 //! The whole flow, from objects to findings or lines, on as many threads as wanted.
 //!
-//! Objects are the unit of work: each is read whole by one worker, in which ingest turns
-//! its bytes into requests and detection looks at them. What the workers found is merged
-//! at the end, which gives the same whatever the threads (`Scan` promises it); what they
-//! print is put in order by [`crate::ordered`].
+//! Objects are the unit of work: each is read by one worker, in which ingest turns its
+//! bytes into requests and detection looks at them; only a scan of a large object for which
+//! several threads are free is read by all of these, in `parts`. What the workers found is
+//! merged at the end, which gives the same whatever the threads (`Scan` promises it); what
+//! they print is put in order by [`crate::ordered`].
 
 mod export;
 mod parts;
