@@ -62,8 +62,8 @@ pub struct Request<'o> {
     pub country: Option<Untrusted<'o>>,
     /// `X-Forwarded-For` header: every part but the last may be a lie.
     pub forwarded_for: Option<Untrusted<'o>>,
-    /// Headers without a field of their own, as `name: value` lines. Holds secrets:
-    /// see [`crate::redacted`].
+    /// Headers without a field of their own, as `name: value` lines; line breaks within one
+    /// are spaces. Holds secrets: see [`crate::redacted`].
     pub headers: Option<Untrusted<'o>>,
     /// Whether `time` is that of the object's key, because the format logs none: it
     /// says when the object was begun, not when the request came.

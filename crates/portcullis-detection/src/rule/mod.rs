@@ -229,7 +229,7 @@ named! {
         Referer = "referer",
         /// The `Host` header.
         Host = "host",
-        /// Headers without a field of their own, as `name: value` lines.
+        /// Each header without a field of its own, by itself, as `name: value`.
         Headers = "headers",
         /// The method.
         Method = "method",

@@ -15,6 +15,7 @@
 
 mod beginnings;
 mod census;
+mod headers;
 mod literals;
 mod memo;
 mod parts;
@@ -45,9 +46,10 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// Bytes looked at from its end.
 const TAIL_BYTES: usize = 4 * 1024;
 
-/// Most names, and most values, of one query that are searched one by one. What comes
-/// behind is searched as one text and counts as truncated. A guess: honest forms have
-/// dozens of fields, and each part costs a fixed sum besides its bytes.
+/// Most names, and most values, of one query, and most headers of one request that are
+/// searched one by one. What comes behind is searched as one text and counts as truncated.
+/// A guess: honest forms have dozens of fields, AWS WAF looks at 200 headers, and each part
+/// costs a fixed sum besides its bytes.
 const MOST_PARTS: usize = 256;
 
 /// Bytes of a field kept as evidence.
@@ -101,7 +103,7 @@ impl Verdict {
         &self.categories
     }
 
-    /// Fields that were not looked at in full: too long, or a query of too many parts.
+    /// Fields that were not looked at in full: too long, or of too many parts.
     pub const fn truncated_fields(&self) -> u32 {
         self.truncated_fields
     }
@@ -203,7 +205,9 @@ impl<'r> Classifier<'r> {
         let remember = self.search.census.is_none();
         for (memo, text) in FIELDS.map(|field| request.text(field)).iter().enumerate() {
             let text = text.map_or(&[][..], |text| text.bytes());
-            if text.is_empty() || (remember && self.memos[memo].is_clean(text)) {
+            // Of headers, single lines are remembered.
+            let remembered = remember && FIELDS[memo] != Field::Headers;
+            if text.is_empty() || (remembered && self.memos[memo].is_clean(text)) {
                 continue;
             }
             self.field(FIELDS[memo], memo, text, request);
@@ -259,7 +263,10 @@ impl<'r> Classifier<'r> {
             Field::UserAgent => self.whole(Subject::UserAgent, looked_at, request),
             Field::Referer => self.whole(Subject::Referer, looked_at, request),
             Field::Host => self.whole(Subject::Host, looked_at, request),
-            Field::Headers => self.whole(Subject::Headers, looked_at, request),
+            Field::Headers => {
+                self.headers(memo, looked_at, request);
+                false
+            }
             _ => self.whole(Subject::Method, looked_at, request),
         };
         // What was not looked at in full counts as such each time.

@@ -13,7 +13,7 @@ use crate::value::parse_whole;
 use crate::variable::parse_status;
 use crate::{Field, FieldSet, Origin, RejectReason, Request, Timestamp};
 
-use super::{client, milliseconds, unescape_hex};
+use super::{client, keep_to_one_line, milliseconds, unescape_hex};
 
 /// What a field of the log means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,6 +267,9 @@ impl<'s> Reader<'s> {
             return Text::record(start..start + value.len());
         }
         unescape_hex(b"%", value, self.scratch);
+        if column == Column::Cookie {
+            keep_to_one_line(&mut self.scratch[at..]);
+        }
         Text::scratch(at..self.scratch.len())
     }
 
@@ -304,6 +307,16 @@ mod tests {
         assert_eq!(text(Field::UserAgent), "Mozilla/5.0 (x)");
         assert_eq!((r.status, r.latency_ms), (None, Some(365)));
         assert_eq!(r.time.map(|t| t.to_string()).as_deref(), Some("2024-12-18T13:30:45.000Z"));
+    }
+
+    #[test]
+    fn a_line_break_in_a_cookie_is_a_space() {
+        let columns = columns(b" date time c-ip cs(Cookie)").expect("columns");
+        let line = b"2024-12-18\t13:30:45\t192.0.2.1\ta=1%0D%0Ab=2%250a";
+        let mut scratch = Vec::new();
+        let r = request(line, &columns, &mut scratch, Origin::default()).expect("a line");
+        let headers = r.text(Field::Headers).map(crate::Untrusted::bytes);
+        assert_eq!(headers, Some(&b"cookie: a=1  b=2%0a"[..]));
     }
 
     #[test]

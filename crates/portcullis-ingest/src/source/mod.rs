@@ -26,6 +26,15 @@ fn json_text(record: &[u8], piece: Piece, scratch: &mut Vec<u8>) -> Text {
     Text::scratch(start..scratch.len())
 }
 
+/// Writes line breaks of a header as spaces: headers are read line by line.
+fn keep_to_one_line(header: &mut [u8]) {
+    if memchr::memchr2(b'\n', b'\r', header).is_some() {
+        for byte in header.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')) {
+            *byte = b' ';
+        }
+    }
+}
+
 /// A client's address. Published samples mask it (`X.X.X.X`): then it is unknown.
 fn client(text: &[u8]) -> Result<Option<IpAddr>, RejectReason> {
     if text.is_empty() || text == b"-" {

@@ -13,7 +13,7 @@ use crate::value::{unescape_backslashes, waf_action};
 use crate::variable::parse_status;
 use crate::{Field, FieldSet, Origin, RejectReason, Request, Timestamp};
 
-use super::{client, json_text};
+use super::{client, json_text, keep_to_one_line};
 
 pub(crate) fn fields() -> FieldSet {
     use Field as F;
@@ -338,12 +338,7 @@ impl Reader<'_> {
             }
             self.scratch.extend_from_slice(end);
         }
-        let copied = &mut self.scratch[at..];
-        if memchr::memchr2(b'\n', b'\r', copied).is_some() {
-            for byte in copied.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')) {
-                *byte = b' ';
-            }
-        }
+        keep_to_one_line(&mut self.scratch[at..]);
         self.scratch.push(b'\n');
     }
 }
