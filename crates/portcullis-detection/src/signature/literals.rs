@@ -5,10 +5,8 @@
 //! of it, so that a text full of one costs little more than one that has it once.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
-use portcullis_ingest::Field;
-
-use super::FIELDS;
 use super::beginnings::{Beginnings, FIRST_BYTES};
 use super::parts::{Noted, Parts};
 use super::views::ViewSet;
@@ -16,14 +14,23 @@ use crate::rule::{Place, Rule, RuleKind, Subject};
 use crate::tokens::Tokens;
 use crate::view::View;
 
-/// Everything needed to find candidates. Immutable, shared by all threads.
+/// Everything needed to find candidates. Shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    literals: [Option<Literals>; FIELDS.len()],
+    uses: Vec<Use>,
+    /// For each subject, what searches its views.
+    searches: [Searches; Subject::ALL.len()],
+    /// What searches the views of a query and notes its parts.
+    noting: Searches,
     views: [ViewSet; Subject::ALL.len()],
     /// Rules without literals: their tokeniser looks at every text.
     always: [Vec<Always>; Subject::ALL.len()],
 }
+
+/// For each set of views, what finds the literals that rules look for in these, and no
+/// others: hostile text is full of literals, and each that nobody asked for costs a look.
+/// Made when a text first has these views; `None` when rules look for nothing.
+type Searches = [OnceLock<Option<Box<Literals>>>; 1 << View::ALL.len()];
 
 #[derive(Debug)]
 struct Literals {
@@ -35,7 +42,7 @@ struct Literals {
     live: [u64; u64::BITS as usize],
     /// For each literal, the rules that want it.
     uses: Vec<Vec<Use>>,
-    /// How many uses there are in all.
+    /// How many uses there are in all, of this search or others.
     interests: usize,
 }
 
@@ -114,9 +121,9 @@ fn word(text: &[u8]) -> u64 {
 }
 
 /// One rule's interest in one literal.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Use {
-    /// Its place among all uses.
+    /// Its place among all uses of all rules.
     number: usize,
     rule: u32,
     place: Place,
@@ -214,7 +221,7 @@ impl Engine {
                 }
             }
         }
-        Self { literals: FIELDS.map(|field| Literals::new(rules, field)), views, always }
+        Self { uses: uses(rules), searches: <_>::default(), noting: <_>::default(), views, always }
     }
 
     /// The views that any rule looks at.
@@ -270,8 +277,13 @@ impl Engine {
         candidates: &mut Candidates,
         parts: Option<&mut Parts>,
     ) {
-        let place = FIELDS.iter().position(|field| *field == subject.field());
-        if let Some(literals) = place.and_then(|place| self.literals[place].as_ref()) {
+        let (searches, of_parts) = match parts {
+            Some(_) => (&self.noting, all_views_of_parts()),
+            None => (&self.searches[subject as usize], 0),
+        };
+        let literals = searches[usize::from(views.bits())]
+            .get_or_init(|| Literals::new(&self.uses, bits(subject, views) | of_parts));
+        if let Some(literals) = literals {
             literals.search(subject, views, text, candidates, parts);
         }
     }
@@ -283,36 +295,37 @@ impl Engine {
     }
 }
 
-impl Literals {
-    /// `None` when no rule has a literal for the field.
-    fn new(rules: &[Rule], field: Field) -> Option<Self> {
-        let mut patterns: Vec<(Vec<u8>, Use)> = Vec::new();
-        for (rule, index) in rules.iter().zip(0..) {
-            let RuleKind::Signature(signature) = rule.kind() else {
-                continue;
-            };
-            let views: ViewSet = signature.views().iter().copied().collect();
-            let mask = signature
-                .subjects()
-                .iter()
-                .filter(|subject| subject.field() == field)
-                .fold(0, |mask, subject| mask | bits(*subject, views));
-            if mask == 0 {
-                continue;
-            }
-            for literal in signature.literals() {
-                let exact: Box<[u8]> = literal.text().as_bytes().into();
-                let place = literal.place();
-                let lower = exact.to_ascii_lowercase();
-                let number = patterns.len();
-                patterns.push((lower, Use { number, rule: index, place, mask, views, exact }));
-            }
+/// Every interest of every rule.
+fn uses(rules: &[Rule]) -> Vec<Use> {
+    let mut uses = Vec::new();
+    for (rule, index) in rules.iter().zip(0..) {
+        let RuleKind::Signature(signature) = rule.kind() else {
+            continue;
+        };
+        let views: ViewSet = signature.views().iter().copied().collect();
+        let subjects = signature.subjects().iter();
+        let mask = subjects.fold(0, |mask, subject| mask | bits(*subject, views));
+        for literal in signature.literals() {
+            let (number, place) = (uses.len(), literal.place());
+            let exact = literal.text().as_bytes().into();
+            uses.push(Use { number, rule: index, place, mask, views, exact });
         }
-        let interests = patterns.len();
-        patterns.sort_by(|a, b| a.0.cmp(&b.0));
+    }
+    uses
+}
+
+impl Literals {
+    /// What finds the literals that anything of a mask looks for; see [`bits`]. `None` when
+    /// there are none.
+    fn new(uses: &[Use], mask: u64) -> Option<Box<Self>> {
+        let of_mask = uses.iter().filter(|one| one.mask & mask != 0);
+        let mut wanted: Vec<(Vec<u8>, Use)> =
+            of_mask.map(|one| (one.exact.to_ascii_lowercase(), one.clone())).collect();
+        wanted.sort_by(|a, b| a.0.cmp(&b.0));
+        let interests = uses.len();
         let mut texts: Vec<Vec<u8>> = Vec::new();
         let mut uses: Vec<Vec<Use>> = Vec::new();
-        for (text, interest) in patterns {
+        for (text, interest) in wanted {
             if texts.last() == Some(&text) {
                 uses.last_mut().expect("as many as texts").push(interest);
             } else {
@@ -338,7 +351,7 @@ impl Literals {
                 live[of_bit] |= 1 << number;
             }
         }
-        Some(Self { beginnings, groups, live, uses, interests })
+        Some(Box::new(Self { beginnings, groups, live, uses, interests }))
     }
 
     fn search(

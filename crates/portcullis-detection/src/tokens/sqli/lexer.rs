@@ -227,15 +227,22 @@ fn number_length(rest: &[u8]) -> usize {
 fn text_length(rest: &[u8]) -> (usize, bool) {
     let quote = rest[0];
     let mut at = 1;
-    while let Some(found) = memchr::memchr2(quote, b'\\', &rest[at..]) {
-        at += found;
-        if rest[at] == b'\\' || rest.get(at + 1) == Some(&quote) {
-            at = (at + 2).min(rest.len());
-        } else {
-            return (at + 1, true);
+    loop {
+        match rest.get(at) {
+            Some(b'\\') => at += 2,
+            Some(byte) if *byte == quote => {
+                if rest.get(at + 1) != Some(&quote) {
+                    return (at + 1, true);
+                }
+                at += 2;
+            }
+            Some(_) => {
+                let found = memchr::memchr2(quote, b'\\', &rest[at..]);
+                at = found.map_or(rest.len(), |found| at + found);
+            }
+            None => return (rest.len(), false),
         }
     }
-    (rest.len(), false)
 }
 
 fn punctuation(rest: &[u8]) -> (Kind, usize) {
