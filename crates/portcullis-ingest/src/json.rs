@@ -4,7 +4,7 @@
 //! Arrays are checked and passed over. Depth and work are bounded by the record's
 //! size; nothing recurses deeper than [`MAX_DEPTH`].
 
-use crate::cut::{Piece, string_end};
+use crate::cut::{Piece, quote_or_backslash, string_end};
 
 /// Deepest nesting that is read.
 const MAX_DEPTH: usize = 64;
@@ -14,6 +14,8 @@ const MAX_DEPTH: usize = 64;
 pub(crate) struct Leaf {
     pub(crate) piece: Piece,
     pub(crate) quoted: bool,
+    /// Whether a backslash is in it: what stands there is not yet what it says.
+    pub(crate) escaped: bool,
 }
 
 /// Where the object that `text` begins with ends, by braces and quotes alone.
@@ -92,14 +94,24 @@ impl<'t> Pull<'t> {
         Self { text, at: 0 }
     }
 
-    /// The next byte that is no white space.
+    /// The next byte that is no white space, of which there mostly is none.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
+        match self.text.get(self.at) {
+            Some(0..=b' ') => self.peek_behind_space(),
+            byte => byte.copied(),
+        }
+    }
+
+    #[cold]
+    fn peek_behind_space(&mut self) -> Option<u8> {
         while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
         self.text.get(self.at).copied()
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8) -> Option<()> {
         (self.peek()? == byte).then(|| self.at += 1)
     }
@@ -107,6 +119,16 @@ impl<'t> Pull<'t> {
     /// Calls `read` with every key; it must read the value.
     pub(crate) fn object(
         &mut self,
+        read: impl FnMut(&mut Self, &'t [u8]) -> Option<()>,
+    ) -> Option<()> {
+        self.usual_object(&[], read)
+    }
+
+    /// The same of an object of which the writer is known: `usual` has its keys in his order,
+    /// each as he writes it, from its quote to its colon. That spares looking for their ends.
+    pub(crate) fn usual_object(
+        &mut self,
+        mut usual: &[&'static [u8]],
         mut read: impl FnMut(&mut Self, &'t [u8]) -> Option<()>,
     ) -> Option<()> {
         self.expect(b'{')?;
@@ -114,13 +136,24 @@ impl<'t> Pull<'t> {
             self.at += 1;
             return Some(());
         }
-        self.member(&mut read)?;
-        self.other_members(read)
+        self.member(&mut usual, &mut read)?;
+        self.members_behind(usual, read)
     }
 
     /// Calls `read` with a key; it must read the value.
-    fn member(&mut self, read: &mut impl FnMut(&mut Self, &'t [u8]) -> Option<()>) -> Option<()> {
-        let key = self.string()?.of(self.text);
+    fn member(
+        &mut self,
+        usual: &mut &[&'static [u8]],
+        read: &mut impl FnMut(&mut Self, &'t [u8]) -> Option<()>,
+    ) -> Option<()> {
+        let rest = self.text.get(self.at..)?;
+        if let Some(place) = usual.iter().position(|key| rest.starts_with(key)) {
+            let key = usual[place];
+            *usual = &usual[place + 1..];
+            self.at += key.len();
+            return read(self, &key[1..key.len() - 2]);
+        }
+        let key = self.string()?.piece.of(self.text);
         self.expect(b':')?;
         read(self, key)
     }
@@ -128,6 +161,14 @@ impl<'t> Pull<'t> {
     /// Calls `read` with every key behind a value of an object; it must read the value.
     pub(crate) fn other_members(
         &mut self,
+        read: impl FnMut(&mut Self, &'t [u8]) -> Option<()>,
+    ) -> Option<()> {
+        self.members_behind(&[], read)
+    }
+
+    fn members_behind(
+        &mut self,
+        mut usual: &[&'static [u8]],
         mut read: impl FnMut(&mut Self, &'t [u8]) -> Option<()>,
     ) -> Option<()> {
         loop {
@@ -139,7 +180,7 @@ impl<'t> Pull<'t> {
                 }
                 _ => return None,
             }
-            self.member(&mut read)?;
+            self.member(&mut usual, &mut read)?;
         }
     }
 
@@ -166,18 +207,22 @@ impl<'t> Pull<'t> {
         }
     }
 
-    pub(crate) fn string(&mut self) -> Option<Piece> {
+    pub(crate) fn string(&mut self) -> Option<Leaf> {
         self.expect(b'"')?;
         let start = self.at;
-        let end = string_end(self.text, start)?;
+        let mut end = quote_or_backslash(self.text, start)?;
+        let escaped = self.text[end] == b'\\';
+        if escaped {
+            end = string_end(self.text, end)?;
+        }
         self.at = end + 1;
-        Some(Piece { start, end })
+        Some(Leaf { piece: Piece { start, end }, quoted: true, escaped })
     }
 
     /// A string, number, `true`, `false` or `null`.
     pub(crate) fn scalar(&mut self) -> Option<Leaf> {
         if self.peek()? == b'"' {
-            return Some(Leaf { piece: self.string()?, quoted: true });
+            return self.string();
         }
         let start = self.at;
         let length = self.text[start..]
@@ -189,8 +234,11 @@ impl<'t> Pull<'t> {
         let number = value.first().is_some_and(|b| b.is_ascii_digit() || *b == b'-')
             && value.last().is_some_and(u8::is_ascii_digit)
             && value.iter().all(|b| b.is_ascii_digit() || b"-+.eE".contains(b));
-        (number || [&b"true"[..], b"false", b"null"].contains(&value))
-            .then_some(Leaf { piece: Piece { start, end: self.at }, quoted: false })
+        (number || [&b"true"[..], b"false", b"null"].contains(&value)).then_some(Leaf {
+            piece: Piece { start, end: self.at },
+            quoted: false,
+            escaped: false,
+        })
     }
 
     /// Passes over any value.
@@ -249,6 +297,34 @@ mod tests {
             r#"{"a":"x","b":{"c":1,"d":null},"e":[{"f":"]"},2],"g":"y"}"#,
             Some(&[("a", "x"), ("b/c", "1"), ("b/d", "null"), ("g", "y")]),
         );
+    }
+
+    #[test]
+    fn keys_are_read_the_same_whether_they_are_usual_or_not() {
+        let usual: [&[u8]; 4] = [br#""a":"#, br#""b":"#, br#""c":"#, br#""d":"#];
+        let read = |text: &str, usual: &[&'static [u8]]| {
+            let mut pull = Pull::new(text.as_bytes());
+            let mut keys = Vec::new();
+            let read = pull.usual_object(usual, |pull, key| {
+                keys.push((key.to_vec(), pull.at));
+                pull.skip()
+            });
+            (read, pull.at, keys)
+        };
+        for (text, keys) in [
+            (r#"{"a":1,"b":"x","c":[{"d":2}],"d":{}}"#, 4),
+            (r#"{"b":1,"x":2,"d":3,"c":4}"#, 4),
+            (r#"{"a":1,"a":2,"a" : 3,"aa":4,"b": 5}"#, 5),
+            (r#"{ "a":1 , "b" :2}"#, 2),
+            (r#"{"d":"\"a\":1,","a":2}"#, 2),
+            (r#"{"a":"#, 1),
+            (r#"{"a""#, 0),
+            ("{}", 0),
+        ] {
+            let expected = read(text, &[]);
+            assert_eq!(expected.2.len(), keys, "{text}");
+            assert_eq!(read(text, &usual), expected, "{text}");
+        }
     }
 
     #[test]

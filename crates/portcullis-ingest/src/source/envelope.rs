@@ -62,7 +62,7 @@ pub(crate) fn open(
                 if key != b"message" {
                     return pull.skip();
                 }
-                let piece = pull.string()?;
+                let piece = pull.string()?.piece;
                 inner.clear();
                 unescape_backslashes(piece.of(text), &mut inner);
                 each(piece.start, &inner);

@@ -10,21 +10,7 @@ pub(crate) mod waf;
 
 use std::net::IpAddr;
 
-use crate::cut::Piece;
-use crate::draft::Text;
-use crate::value::unescape_backslashes;
 use crate::{RejectReason, parse_address};
-
-/// The text of a JSON string, unescaped when it has to be.
-fn json_text(record: &[u8], piece: Piece, scratch: &mut Vec<u8>) -> Text {
-    let raw = piece.of(record);
-    if memchr::memchr(b'\\', raw).is_none() {
-        return Text::record(piece.start..piece.end);
-    }
-    let start = scratch.len();
-    unescape_backslashes(raw, scratch);
-    Text::scratch(start..scratch.len())
-}
 
 /// Writes line breaks of a header as spaces: headers are read line by line.
 fn keep_to_one_line(header: &mut [u8]) {

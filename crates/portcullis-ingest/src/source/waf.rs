@@ -8,12 +8,12 @@
 
 use crate::cut::{Piece, quote_or_backslash};
 use crate::draft::{Draft, Text};
-use crate::json::Pull;
+use crate::json::{Leaf, Pull};
 use crate::value::{unescape_backslashes, waf_action};
 use crate::variable::parse_status;
 use crate::{Field, FieldSet, Origin, RejectReason, Request, Timestamp};
 
-use super::{client, json_text, keep_to_one_line};
+use super::{client, keep_to_one_line};
 
 pub(crate) fn fields() -> FieldSet {
     use Field as F;
@@ -56,7 +56,22 @@ pub(crate) fn is_record(text: &[u8]) -> bool {
 
 /// Headers with a field of their own, in the order of [`Named`].
 const NAMED: [&[u8]; 4] = [b"user-agent", b"host", b"referer", b"x-forwarded-for"];
-type Named = [Option<Piece>; NAMED.len()];
+type Named = [Option<Leaf>; NAMED.len()];
+
+/// Keys of a request, in the order and the way that AWS WAF writes them.
+const REQUEST_KEYS: [&[u8]; 11] = [
+    br#""clientIp":"#,
+    br#""country":"#,
+    br#""headers":"#,
+    br#""uri":"#,
+    br#""args":"#,
+    br#""httpVersion":"#,
+    br#""httpMethod":"#,
+    br#""requestId":"#,
+    br#""fragment":"#,
+    br#""scheme":"#,
+    br#""host":"#,
+];
 
 /// What stood between the time and the request of the last record that was read piece by
 /// piece: half of a record, and the same for most of an access control list.
@@ -111,7 +126,10 @@ pub(crate) fn request<'o>(
     scratch.clear();
     let known = memory.knows(text);
     let mut reader = Reader {
-        draft: Draft { path_is_whole: true, ..Draft::default() },
+        draft: match known {
+            Some(time) => Draft { time_epoch: Some(time), ..memory.draft.clone() },
+            None => Draft { path_is_whole: true, ..Draft::default() },
+        },
         scratch,
         memory,
         reason: RejectReason::Shape,
@@ -120,7 +138,7 @@ pub(crate) fn request<'o>(
     };
     let mut pull = Pull::new(text);
     let read = match known {
-        Some(time) => reader.behind_known(text, &mut pull, time),
+        Some(_) => reader.behind_known(text, &mut pull),
         None => pull.object(|pull, key| reader.top(text, pull, key)),
     };
     if read.is_none() {
@@ -130,7 +148,7 @@ pub(crate) fn request<'o>(
         return Err(RejectReason::Shape);
     }
     let [user_agent, host, referer, forwarded_for] =
-        reader.headers.map(|piece| piece.map(|piece| json_text(text, piece, reader.scratch)));
+        reader.headers.map(|value| value.map(|value| unescaped(text, value, reader.scratch)));
     let mut draft = reader.draft;
     draft.user_agent = user_agent;
     draft.host = host.or(draft.host);
@@ -167,7 +185,7 @@ impl Reader<'_> {
     fn text(&mut self, text: &[u8], pull: &mut Pull<'_>) -> Option<Text> {
         let leaf = pull.scalar()?;
         if leaf.quoted {
-            Some(json_text(text, leaf.piece, self.scratch))
+            Some(unescaped(text, leaf, self.scratch))
         } else {
             Some(Text::record(0..0))
         }
@@ -200,7 +218,7 @@ impl Reader<'_> {
             b"labels" => self.labels(text, pull)?,
             b"httpRequest" => {
                 self.remember(text, pull.at);
-                pull.object(|pull, key| self.http_request(text, pull, key))?;
+                pull.usual_object(&REQUEST_KEYS, |pull, key| self.http_request(text, pull, key))?;
             }
             _ => pull.skip()?,
         }
@@ -219,16 +237,10 @@ impl Reader<'_> {
     }
 
     /// Reads a record from its request on, when what stands before is known.
-    fn behind_known<'t>(
-        &mut self,
-        text: &'t [u8],
-        pull: &mut Pull<'t>,
-        time: Timestamp,
-    ) -> Option<()> {
-        self.draft = Draft { time_epoch: Some(time), ..self.memory.draft.clone() };
+    fn behind_known<'t>(&mut self, text: &'t [u8], pull: &mut Pull<'t>) -> Option<()> {
         self.seen = self.memory.seen;
         pull.at = BEHIND_TIME + self.memory.text.len();
-        pull.object(|pull, key| self.http_request(text, pull, key))?;
+        pull.usual_object(&REQUEST_KEYS, |pull, key| self.http_request(text, pull, key))?;
         pull.other_members(|pull, key| self.top(text, pull, key))
     }
 
@@ -274,7 +286,7 @@ impl Reader<'_> {
                 self.once(ID)?;
                 let id = pull.scalar()?;
                 let absent = matches!(id.piece.of(text), b"null" | b"-");
-                self.draft.extended_id = (!absent).then(|| json_text(text, id.piece, self.scratch));
+                self.draft.extended_id = (!absent).then(|| unescaped(text, id, self.scratch));
             }
             b"country" => {
                 let leaf = pull.scalar()?;
@@ -293,35 +305,51 @@ impl Reader<'_> {
     }
 
     fn headers<'t>(&mut self, text: &'t [u8], pull: &mut Pull<'t>) -> Option<()> {
-        let start = self.scratch.len();
+        let (start, begun, named) = (self.scratch.len(), pull.at, self.headers);
+        self.each_header(text, pull, LineBreaks::Escaped)?;
+        // JSON has line breaks in no string. Who wrote one there, or between headers, has
+        // them read again.
+        if memchr::memchr2(b'\n', b'\r', &text[begun..pull.at]).is_some() {
+            self.scratch.truncate(start);
+            (pull.at, self.headers) = (begun, named);
+            self.each_header(text, pull, LineBreaks::Anywhere)?;
+        }
+        self.draft.headers = Some(Text::scratch(start..self.scratch.len()));
+        Some(())
+    }
+
+    fn each_header<'t>(
+        &mut self,
+        text: &'t [u8],
+        pull: &mut Pull<'t>,
+        breaks: LineBreaks,
+    ) -> Option<()> {
         pull.array(|pull| {
             pull.peek()?;
             if let Some((name, value, end)) = plain_header(text, pull.at) {
                 pull.at = end;
-                self.header(text, name, value, Plain(true));
+                self.header(text, name, value, breaks);
                 return Some(());
             }
             let (mut name, mut value) = (None, None);
             pull.object(|pull, key| {
                 match key {
-                    b"name" => name = Some(pull.scalar()?.piece),
+                    b"name" => name = Some(pull.scalar()?),
                     // An example of the guide has `myValue`.
-                    b"value" | b"myValue" => value = Some(pull.scalar()?.piece),
+                    b"value" | b"myValue" => value = Some(pull.scalar()?),
                     _ => pull.skip()?,
                 }
                 Some(())
             })?;
             if let (Some(name), Some(value)) = (name, value) {
-                self.header(text, name, value, Plain(false));
+                self.header(text, name, value, breaks);
             }
             Some(())
-        })?;
-        self.draft.headers = Some(Text::scratch(start..self.scratch.len()));
-        Some(())
+        })
     }
 
-    fn header(&mut self, text: &[u8], name: Piece, value: Piece, Plain(is_plain): Plain) {
-        let raw_name = name.of(text);
+    fn header(&mut self, text: &[u8], name: Leaf, value: Leaf, breaks: LineBreaks) {
+        let raw_name = name.piece.of(text);
         let named = NAMED.iter().position(|known| raw_name.eq_ignore_ascii_case(known));
         if let Some(index) = named
             && self.headers[index].is_none()
@@ -330,35 +358,58 @@ impl Reader<'_> {
             return;
         }
         let at = self.scratch.len();
-        for (piece, end) in [(name, b": ".as_slice()), (value, b"")] {
-            if is_plain {
-                self.scratch.extend_from_slice(piece.of(text));
-            } else {
-                unescape_backslashes(piece.of(text), self.scratch);
-            }
-            self.scratch.extend_from_slice(end);
+        self.put(text, name);
+        self.scratch.extend_from_slice(b": ");
+        self.put(text, value);
+        if breaks == LineBreaks::Anywhere || name.escaped || value.escaped {
+            keep_to_one_line(&mut self.scratch[at..]);
         }
-        keep_to_one_line(&mut self.scratch[at..]);
         self.scratch.push(b'\n');
+    }
+
+    fn put(&mut self, text: &[u8], part: Leaf) {
+        let written = part.piece.of(text);
+        if part.escaped {
+            unescape_backslashes(written, self.scratch);
+        } else {
+            self.scratch.extend_from_slice(written);
+        }
     }
 }
 
-/// Whether neither the name nor the value of a header holds an escape.
-struct Plain(bool);
+/// Where a line break of a header may come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LineBreaks {
+    /// From an escape.
+    Escaped,
+    /// It may also stand there as it is.
+    Anywhere,
+}
+
+/// The text of a value, unescaped when it has to be.
+fn unescaped(record: &[u8], value: Leaf, scratch: &mut Vec<u8>) -> Text {
+    let Piece { start, end } = value.piece;
+    if !value.escaped {
+        return Text::record(start..end);
+    }
+    let begun = scratch.len();
+    unescape_backslashes(&record[start..end], scratch);
+    Text::scratch(begun..scratch.len())
+}
 
 /// The name and the value of the header at that place, and its end, where it is written the
 /// way AWS WAF writes it and needs no unescaping; most of a record is headers.
-fn plain_header(text: &[u8], at: usize) -> Option<(Piece, Piece, usize)> {
+fn plain_header(text: &[u8], at: usize) -> Option<(Leaf, Leaf, usize)> {
     let string = |at: usize, before: &[u8]| {
         let start = at + before.len();
         text.get(at..)?.starts_with(before).then_some(())?;
         let end = quote_or_backslash(text, start).filter(|end| text[*end] == b'"')?;
-        Some(Piece { start, end })
+        Some(Leaf { piece: Piece { start, end }, quoted: true, escaped: false })
     };
     let name = string(at, br#"{"name":""#)?;
-    let value = string(name.end, br#"","value":""#)?;
-    let is_whole = text[value.end..].starts_with(br#""}"#);
-    is_whole.then_some((name, value, value.end + 2))
+    let value = string(name.piece.end, br#"","value":""#)?;
+    let end = value.piece.end;
+    text[end..].starts_with(br#""}"#).then_some((name, value, end + 2))
 }
 
 #[cfg(test)]
