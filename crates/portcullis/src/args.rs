@@ -1,5 +1,6 @@
 //! The command line, as clap reads it. Nothing here acts.
 
+mod authors;
 mod crawlers;
 mod doctor;
 mod export;
@@ -7,36 +8,27 @@ mod headings;
 mod judgement;
 #[cfg(feature = "lambda")]
 mod lambda;
+mod logs;
 #[cfg(feature = "query")]
 mod query;
 mod remediation;
 mod review;
 mod run;
 mod setup;
+mod values;
 
-use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use ipnet::IpNet;
-use portcullis_ingest::Timestamp;
-use portcullis_setup::Mode;
 
-mod authors;
+use crate::exit;
 
 pub use authors::{
     Backtest, BacktestOutput, Bench, Calibrate, ImportSigma, LevelArgument, Lint, LintOutput,
     TableOrJson,
 };
-
-use crate::bucket::Store;
-use crate::exit;
-use crate::output::json::Secrets;
-use crate::span;
-
 pub use crawlers::{CrawlerOptions, resolver};
 pub use doctor::Doctor;
 pub use export::Export;
@@ -44,6 +36,7 @@ pub use headings::{command, parse};
 pub use judgement::{Enrichment, Judgement};
 #[cfg(feature = "lambda")]
 pub use lambda::Lambda;
+pub use logs::{Access, Keeping, Logs, Within};
 #[cfg(feature = "query")]
 pub use query::{Query, QueryOutput};
 pub use remediation::{
@@ -191,208 +184,6 @@ pub enum Command {
     },
     /// Print the manual page (roff).
     Man,
-}
-
-/// Which logs to read and how. Shared by every command that reads logs.
-#[derive(Debug, Args)]
-pub struct Logs {
-    /// Files, directory trees, globs, `s3://BUCKET/PREFIX`, or `-` for standard input.
-    ///
-    /// In a directory tree, hidden files and files that are plainly no logs
-    /// (MANIFEST.json, truth.json, README*, LICENSE*, *.md, *.toml) are passed over;
-    /// --verbose names them. A file named outright is always read.
-    #[arg(required = true, value_name = "LOCATION")]
-    pub locations: Vec<String>,
-    /// Log format: a preset's name, an API Gateway template, or `@FILE` holding one.
-    ///
-    /// Without it, the format of each object is detected. `portcullis formats list` names
-    /// the presets.
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<String>,
-    /// Worker threads; every number gives the same output.
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
-    /// Most bytes that one object may unpack to; K, M, G and T are powers of 1024. What
-    /// lies beyond is not read, and the object counts as incomplete.
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
-    pub max_object_bytes: Option<u64>,
-    /// Most memory to use; K, M, G and T are powers of 1024. When what is known of clients
-    /// fills it, those that did nothing remarkable are forgotten, and the result says by how
-    /// much its numbers may be too low. An attacker is never forgotten.
-    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "512M")]
-    pub memory: u64,
-    /// A proxy or network of proxies in front of the API whose X-Forwarded-For entries
-    /// are believed. May be given several times.
-    ///
-    /// The client is then the rightmost forwarded address that is none of them. Without
-    /// it, the client is the address that connected.
-    #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = network)]
-    pub trusted_proxies: Vec<IpNet>,
-    /// AWS WAF full logs of the same requests, to be joined by extended request id. May
-    /// be given several times.
-    ///
-    /// The query string, headers and labels come from AWS WAF's record, status and latency
-    /// from the access log. A record without a partner counts as a request of its own.
-    /// That the ids are the same is inferred from published samples, not yet confirmed on a
-    /// live stage.
-    #[arg(long = "join-waf", value_name = "LOCATION")]
-    pub join_waf: Vec<String>,
-    /// Most memory for AWS WAF records that wait for their partner.
-    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "256M")]
-    pub join_memory: u64,
-    /// Write what could not be read to files in DIR, one for each object, as JSON Lines
-    /// with the object, the offset and the reason.
-    #[arg(long, value_name = "DIR")]
-    pub quarantine: Option<PathBuf>,
-    /// Count a record each time it was delivered. Otherwise, of records of one request that
-    /// Firehose delivered twice one counts, where the log has ids of API Gateway's own making.
-    /// `decode` and `classify` show every record.
-    #[arg(long)]
-    pub keep_duplicates: bool,
-    /// Write tokens, credentials and cookies in clear in JSON. Otherwise, and in tables, they
-    /// are `[redacted]`.
-    #[arg(long)]
-    pub show_secrets: bool,
-    /// Pay for the transfer from buckets that demand it.
-    #[arg(long)]
-    pub requester_pays: bool,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub within: Within,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub access: Access,
-}
-
-/// What is kept from run to run.
-#[derive(Debug, Default, Args)]
-pub struct Keeping {
-    /// Keep what was found in FILE, or in `s3://BUCKET/KEY`: only objects that are new
-    /// since the last run are read, each counts once, and the result is about all of
-    /// --lookback.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "PORTCULLIS_STATE",
-        conflicts_with_all = ["since", "from", "to", "join_waf"]
-    )]
-    pub state: Option<String>,
-    /// How far back objects count, by the time they were written: `90m`, `24h`, `3d`.
-    #[arg(long, value_name = "LENGTH", value_parser = span::length, default_value = "25h")]
-    pub lookback: i64,
-}
-
-/// The span of time that is looked at. Requests outside it are passed over and counted,
-/// and in a bucket, objects that can hold none of it are not fetched.
-#[derive(Debug, Default, Args)]
-pub struct Within {
-    /// Only requests of this long before now, or before --to: `90s`, `30m`, `6h`, `2d`.
-    #[arg(long, value_name = "LENGTH", value_parser = span::length, conflicts_with = "from")]
-    pub since: Option<i64>,
-    /// Only requests from this time on: RFC 3339, or a day in UTC.
-    #[arg(long, value_name = "TIME", value_parser = span::time)]
-    pub from: Option<Timestamp>,
-    /// Only requests before this time: RFC 3339, or a day in UTC.
-    #[arg(long, value_name = "TIME", value_parser = span::time)]
-    pub to: Option<Timestamp>,
-}
-
-/// How AWS is reached. What is not given is found where every AWS tool finds it.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Access {
-    /// Profile of the AWS configuration.
-    #[arg(long, value_name = "NAME", env = "PORTCULLIS_PROFILE")]
-    pub profile: Option<String>,
-    /// Role to assume with the credentials that are found.
-    #[arg(long, value_name = "ARN", env = "PORTCULLIS_ASSUME_ROLE")]
-    pub assume_role: Option<String>,
-    /// Region of the bucket, or of the sets; CLOUDFRONT sets are in us-east-1 whatever is
-    /// given.
-    #[arg(long, value_name = "REGION", env = "PORTCULLIS_REGION")]
-    pub region: Option<String>,
-    /// Another server than AWS.
-    #[arg(long, value_name = "URL", env = "PORTCULLIS_ENDPOINT_URL")]
-    pub endpoint_url: Option<String>,
-}
-
-impl Access {
-    /// As the AWS crate takes it.
-    pub fn options(&self) -> portcullis_aws::Options {
-        portcullis_aws::Options {
-            profile: self.profile.clone(),
-            assume_role: self.assume_role.clone(),
-            region: self.region.clone(),
-            // Other servers than AWS have no names for their buckets.
-            path_style: self.endpoint_url.is_some(),
-            endpoint_url: self.endpoint_url.clone(),
-            ..portcullis_aws::Options::default()
-        }
-    }
-}
-
-impl Logs {
-    /// How the buckets among the locations are reached.
-    pub fn store(&self) -> Store<'_> {
-        Store { access: &self.access, requester_pays: self.requester_pays }
-    }
-
-    /// Locations read as they come, with nothing else asked for.
-    pub fn plain(
-        locations: Vec<String>,
-        format: Option<String>,
-        threads: Option<NonZeroUsize>,
-    ) -> Self {
-        #[derive(Parser)]
-        struct Plain {
-            #[command(flatten)]
-            logs: Logs,
-        }
-        let Plain { logs } = Plain::parse_from(["portcullis", "-"]);
-        Self { locations, format, threads, ..logs }
-    }
-
-    /// Whether secrets are written.
-    pub fn secrets(&self) -> Secrets {
-        if self.show_secrets { Secrets::Shown } else { Secrets::Hidden }
-    }
-}
-
-/// Parses `NAME=FILE`.
-fn named_file(text: &str) -> Result<(String, PathBuf), String> {
-    match text.split_once('=') {
-        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
-            Ok((name.to_owned(), file.into()))
-        }
-        _ => Err("expected a name and a file, such as Googlebot=googlebot.json".to_owned()),
-    }
-}
-
-/// Parses a network, or an address as the network of its own.
-fn network(text: &str) -> Result<IpNet, String> {
-    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network.map_err(|_| "expected an address or a network such as 10.0.0.0/8".to_owned())
-}
-
-/// A mode by the name that the configuration file gives it.
-fn mode() -> impl TypedValueParser<Value = Mode> {
-    PossibleValuesParser::new(Mode::ALL.map(Mode::name)).map(|name| {
-        let named = Mode::ALL.into_iter().find(|mode| mode.name() == name);
-        named.expect("only names of modes are possible")
-    })
-}
-
-/// Parses `512M`.
-fn bytes(text: &str) -> Result<u64, String> {
-    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
-        Some(digits) => (digits, 10 * (1 + "KMGT".find(&text[digits.len()..]).unwrap_or(0))),
-        None => (text, 0),
-    };
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(1 << shift))
-        .filter(|number| *number > 0)
-        .ok_or_else(|| "expected a number of bytes such as 1048576, 512M or 16G".to_owned())
 }
 
 /// `portcullis scan`.
@@ -676,15 +467,5 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn byte_limits_have_units() {
-        assert_eq!(bytes("1"), Ok(1));
-        assert_eq!(bytes("3K"), Ok(3 << 10));
-        assert_eq!(bytes("16G"), Ok(16 << 30));
-        for wrong in ["", "0", "-1", "G", "1X", "99999999T"] {
-            assert!(bytes(wrong).is_err(), "{wrong}");
-        }
     }
 }

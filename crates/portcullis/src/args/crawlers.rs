@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::named_file;
+use super::values::named_file;
 use crate::names::DNS_PORT;
 
 /// Which crawlers can be told from those who only say that they are.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CrawlerOptions, named_file};
+use super::CrawlerOptions;
+use super::values::named_file;
 
 /// By what sources are judged.
 #[derive(Debug, Default, Args)]

@@ -7,7 +7,8 @@ use ipnet::IpNet;
 use portcullis_remediation::{BrakeOverride, Scope, parse_address_or_network};
 use portcullis_setup::Mode;
 
-use super::{Access, Judgement, Logs, mode};
+use super::values::mode;
+use super::{Access, Judgement, Logs};
 use crate::exit;
 use crate::span;
 

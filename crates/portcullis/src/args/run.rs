@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use ipnet::IpNet;
 
+use super::values::{bytes, network};
 use super::{Access, Judgement, Logs, Manner, Protected, Shape, TargetOptions};
-use super::{bytes, network};
 use crate::span;
 
 /// Where the logs are, and what is kept of them. What is not given is in `[source]` of the

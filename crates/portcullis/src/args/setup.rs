@@ -6,7 +6,8 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use portcullis_setup::Mode;
 
-use super::{ScopeArgument, mode, network};
+use super::ScopeArgument;
+use super::values::{mode, network};
 
 /// `portcullis init`.
 #[derive(Debug, Args)]

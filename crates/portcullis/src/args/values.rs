@@ -1,0 +1,61 @@
+//! Values of options, as they are written.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use ipnet::IpNet;
+use portcullis_setup::Mode;
+
+/// Parses `NAME=FILE`.
+pub(super) fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok((name.to_owned(), file.into()))
+        }
+        _ => Err("expected a name and a file, such as Googlebot=googlebot.json".to_owned()),
+    }
+}
+
+/// Parses a network, or an address as the network of its own.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "expected an address or a network such as 10.0.0.0/8".to_owned())
+}
+
+/// A mode by the name that the configuration file gives it.
+pub(super) fn mode() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(Mode::ALL.map(Mode::name)).map(|name| {
+        let named = Mode::ALL.into_iter().find(|mode| mode.name() == name);
+        named.expect("only names of modes are possible")
+    })
+}
+
+/// Parses `512M`.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
+        Some(digits) => (digits, 10 * (1 + "KMGT".find(&text[digits.len()..]).unwrap_or(0))),
+        None => (text, 0),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .filter(|number| *number > 0)
+        .ok_or_else(|| "expected a number of bytes such as 1048576, 512M or 16G".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn byte_limits_have_units() {
+        assert_eq!(bytes("1"), Ok(1));
+        assert_eq!(bytes("3K"), Ok(3 << 10));
+        assert_eq!(bytes("16G"), Ok(16 << 30));
+        for wrong in ["", "0", "-1", "G", "1X", "99999999T"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}
