@@ -36,7 +36,7 @@ pub use headings::{command, parse};
 pub use judgement::{Enrichment, Judgement};
 #[cfg(feature = "lambda")]
 pub use lambda::Lambda;
-pub use logs::{Access, Keeping, Logs, Within};
+pub use logs::{Access, Keeping, Logs, Reading, Within};
 #[cfg(feature = "query")]
 pub use query::{Query, QueryOutput};
 pub use remediation::{

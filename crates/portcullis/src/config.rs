@@ -26,7 +26,7 @@ use portcullis_setup::Mode;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
-use crate::args::{self, Command, CrawlerOptions, Judgement, Logs, Watched};
+use crate::args::{self, Command, CrawlerOptions, Judgement, Reading, Watched};
 use crate::failure::Failure;
 use crate::span;
 
@@ -380,16 +380,9 @@ impl Configuration {
             Command::Query(query) => Some(&mut query.logs),
             _ => None,
         };
-        let Some(Logs { format, trusted_proxies, max_object_bytes, .. }) = logs else {
-            return;
-        };
-        if format.is_none() {
-            format.clone_from(&self.scan.format);
+        if let Some(logs) = logs {
+            self.scan.fill_reading(&mut logs.reading);
         }
-        if trusted_proxies.is_empty() {
-            trusted_proxies.clone_from(&self.scan.trusted_proxies);
-        }
-        *max_object_bytes = max_object_bytes.or(self.scan.max_object_bytes);
     }
 
     fn fill_judgement(&self, judgement: &mut Judgement) {
@@ -401,15 +394,22 @@ impl Configuration {
     fn fill_watched(&self, watched: &mut Watched) {
         self.report.fill(&mut watched.reporting);
         self.fill_judgement(&mut watched.judgement);
-        if watched.trusted_proxies.is_empty() {
-            watched.trusted_proxies.clone_from(&self.scan.trusted_proxies);
-        }
-        watched.format = watched.format.take().or_else(|| self.scan.format.clone());
-        watched.max_object_bytes = watched.max_object_bytes.or(self.scan.max_object_bytes);
+        self.scan.fill_reading(&mut watched.reading);
     }
 }
 
 impl ScanSettings {
+    fn fill_reading(&self, reading: &mut Reading) {
+        let Reading { format, trusted_proxies, max_object_bytes, .. } = reading;
+        if format.is_none() {
+            format.clone_from(&self.format);
+        }
+        if trusted_proxies.is_empty() {
+            trusted_proxies.clone_from(&self.trusted_proxies);
+        }
+        *max_object_bytes = max_object_bytes.or(self.max_object_bytes);
+    }
+
     fn fill_crawlers(&self, crawlers: &mut CrawlerOptions) {
         if crawlers.ranges.is_empty() {
             crawlers.ranges.extend(self.crawler_ranges.clone());

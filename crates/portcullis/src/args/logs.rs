@@ -22,6 +22,36 @@ pub struct Logs {
     /// --verbose names them. A file named outright is always read.
     #[arg(required = true, value_name = "LOCATION")]
     pub locations: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub reading: Reading,
+    /// AWS WAF full logs of the same requests, to be joined by extended request id. May
+    /// be given several times.
+    ///
+    /// The query string, headers and labels come from AWS WAF's record, status and latency
+    /// from the access log. A record without a partner counts as a request of its own.
+    /// That the ids are the same is inferred from published samples, not yet confirmed on a
+    /// live stage.
+    #[arg(long = "join-waf", value_name = "LOCATION")]
+    pub join_waf: Vec<String>,
+    /// Most memory for AWS WAF records that wait for their partner.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "256M")]
+    pub join_memory: u64,
+    /// Write tokens, credentials and cookies in clear in JSON. Otherwise, and in tables, they
+    /// are `[redacted]`.
+    #[arg(long)]
+    pub show_secrets: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub within: Within,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub access: Access,
+}
+
+/// How objects are read.
+#[derive(Debug, Clone, Args)]
+pub struct Reading {
     /// Log format: a preset's name, an API Gateway template, or `@FILE` holding one.
     ///
     /// Without it, the format of each object is detected. `portcullis formats list` names
@@ -47,18 +77,6 @@ pub struct Logs {
     /// it, the client is the address that connected.
     #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
-    /// AWS WAF full logs of the same requests, to be joined by extended request id. May
-    /// be given several times.
-    ///
-    /// The query string, headers and labels come from AWS WAF's record, status and latency
-    /// from the access log. A record without a partner counts as a request of its own.
-    /// That the ids are the same is inferred from published samples, not yet confirmed on a
-    /// live stage.
-    #[arg(long = "join-waf", value_name = "LOCATION")]
-    pub join_waf: Vec<String>,
-    /// Most memory for AWS WAF records that wait for their partner.
-    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "256M")]
-    pub join_memory: u64,
     /// Write what could not be read to files in DIR, one for each object, as JSON Lines
     /// with the object, the offset and the reason.
     #[arg(long, value_name = "DIR")]
@@ -68,19 +86,9 @@ pub struct Logs {
     /// `decode` and `classify` show every record.
     #[arg(long)]
     pub keep_duplicates: bool,
-    /// Write tokens, credentials and cookies in clear in JSON. Otherwise, and in tables, they
-    /// are `[redacted]`.
-    #[arg(long)]
-    pub show_secrets: bool,
     /// Pay for the transfer from buckets that demand it.
     #[arg(long)]
     pub requester_pays: bool,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub within: Within,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub access: Access,
 }
 
 /// What is kept from run to run.
@@ -152,22 +160,18 @@ impl Access {
 impl Logs {
     /// How the buckets among the locations are reached.
     pub fn store(&self) -> Store<'_> {
-        Store { access: &self.access, requester_pays: self.requester_pays }
+        Store { access: &self.access, requester_pays: self.reading.requester_pays }
     }
 
     /// Locations read as they come, with nothing else asked for.
-    pub fn plain(
-        locations: Vec<String>,
-        format: Option<String>,
-        threads: Option<NonZeroUsize>,
-    ) -> Self {
+    pub fn plain(locations: Vec<String>) -> Self {
         #[derive(Parser)]
         struct Plain {
             #[command(flatten)]
             logs: Logs,
         }
         let Plain { logs } = Plain::parse_from(["portcullis", "-"]);
-        Self { locations, format, threads, ..logs }
+        Self { locations, ..logs }
     }
 
     /// Whether secrets are written.

@@ -1,23 +1,19 @@
 //! Arguments of the commands that nobody watches: `run` and `watch`.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use ipnet::IpNet;
 
-use super::values::{bytes, network};
-use super::{Access, Judgement, Logs, Manner, Protected, Shape, TargetOptions};
+use super::{Access, Judgement, Logs, Manner, Protected, Reading, Shape, TargetOptions};
 use crate::span;
 
 /// Where the logs are, and what is kept of them. What is not given is in `[source]` of the
 /// configuration.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct Watched {
-    /// Log format: a preset's name, an API Gateway template, or `@FILE` holding one.
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub reading: Reading,
     /// Where what was found is kept: FILE, or `s3://BUCKET/KEY`. Lock and heartbeat lie
     /// beside it.
     #[arg(long, value_name = "FILE", env = "PORTCULLIS_STATE")]
@@ -30,28 +26,6 @@ pub struct Watched {
     /// `s3://BUCKET/PREFIX`.
     #[arg(long, value_name = "PLACE")]
     pub plans: Option<String>,
-    /// Worker threads; every number gives the same output.
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
-    /// Most bytes that one object may unpack to; K, M, G and T are powers of 1024.
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
-    pub max_object_bytes: Option<u64>,
-    /// Most memory to use; K, M, G and T are powers of 1024.
-    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "512M")]
-    pub memory: u64,
-    /// A proxy or network of proxies in front of the API whose X-Forwarded-For entries
-    /// are believed. May be given several times.
-    #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = network)]
-    pub trusted_proxies: Vec<IpNet>,
-    /// Write what could not be read to files in DIR, one for each object.
-    #[arg(long, value_name = "DIR")]
-    pub quarantine: Option<PathBuf>,
-    /// Count a record each time it was delivered, if it was twice.
-    #[arg(long)]
-    pub keep_duplicates: bool,
-    /// Pay for the transfer from buckets that demand it.
-    #[arg(long)]
-    pub requester_pays: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub judgement: Judgement,
@@ -98,16 +72,7 @@ impl Watched {
             endpoint_url: first([&given.endpoint_url, &file.endpoint_url]),
             assume_role: of_source.or_else(|| given.assume_role.clone()),
         };
-        Logs {
-            max_object_bytes: self.max_object_bytes,
-            memory: self.memory,
-            trusted_proxies: self.trusted_proxies.clone(),
-            quarantine: self.quarantine.clone(),
-            requester_pays: self.requester_pays,
-            keep_duplicates: self.keep_duplicates,
-            access,
-            ..Logs::plain(locations, self.format.clone(), self.threads)
-        }
+        Logs { reading: self.reading.clone(), access, ..Logs::plain(locations) }
     }
 
     /// How changes are carried out.

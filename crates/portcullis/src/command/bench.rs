@@ -65,7 +65,9 @@ fn of_logs<'r>(
     terminal: &Terminal,
 ) -> Result<(Measuring<'r>, Exit), Failure> {
     let Bench { locations, format, threads, .. } = arguments;
-    let logs = Logs::plain(locations.clone(), format.clone(), *threads);
+    let mut logs = Logs::plain(locations.clone());
+    logs.reading.format.clone_from(format);
+    logs.reading.threads = *threads;
     let prepared = Prepared::new(&logs, global, terminal)?;
     let (measuring, tally) = prepared.reading().gather(|| Measuring::new(rules));
     prepared.progress.finish();

@@ -10,7 +10,7 @@ use portcullis_ingest::Timestamp;
 use portcullis_remediation::{Clock as _, SaveError, StoreError, Version};
 
 use super::{Prepared, inert};
-use crate::args::{Access, Global, Keeping, Logs};
+use crate::args::{Access, Global, Keeping, Logs, Reading};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::history::{Counted, History, sha256};
@@ -236,7 +236,8 @@ impl<'p> Kept<'p> {
 
 /// Tells what was kept with these rules and settings from what was not.
 pub(super) fn settings(rules: &RuleSet, logs: &Logs) -> String {
-    let Logs { locations, format, max_object_bytes, trusted_proxies, keep_duplicates, .. } = logs;
+    let Logs { locations, reading, .. } = logs;
+    let Reading { format, max_object_bytes, trusted_proxies, keep_duplicates, .. } = reading;
     let rules = rules.digest();
     sha256(format!(
         "{rules} {format:?} {max_object_bytes:?} {trusted_proxies:?} {keep_duplicates} {locations:?}"

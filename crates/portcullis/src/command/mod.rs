@@ -244,7 +244,7 @@ impl Prepared {
         global: &Global,
         terminal: &Terminal,
     ) -> Result<Self, Failure> {
-        let format = logs.format.as_deref().map(crate::format::parse).transpose()?;
+        let format = logs.reading.format.as_deref().map(crate::format::parse).transpose()?;
         for (name, reason) in &found.skipped {
             terminal.detail(format_args!("passed over `{}`: {reason}", inert(name)));
         }
@@ -263,17 +263,18 @@ impl Prepared {
             Some(failure) => terminal.error(&failure),
             None => {}
         }
-        let threads = logs
+        let reading = &logs.reading;
+        let threads = reading
             .threads
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, NonZeroUsize::get);
         let mut options = ReadOptions::default();
-        if let Some(bytes) = logs.max_object_bytes {
+        if let Some(bytes) = reading.max_object_bytes {
             options.object_bytes = bytes;
         }
-        options.trusted_proxies.clone_from(&logs.trusted_proxies);
+        options.trusted_proxies.clone_from(&reading.trusted_proxies);
         let joining = joining(logs, span, &options)?;
-        let quarantine = match &logs.quarantine {
+        let quarantine = match &reading.quarantine {
             Some(folder) => Some(Quarantine::create(folder, logs.secrets()).map_err(|error| {
                 Failure::new(format!("create `{}`", inert(&folder.to_string_lossy())), &error)
             })?),
@@ -281,7 +282,7 @@ impl Prepared {
         };
         let progress = Progress::new(&found.inputs, !global.no_progress && !global.quiet);
         let inputs = found.inputs;
-        let (span, memory) = (Span::default(), logs.memory);
+        let (span, memory) = (Span::default(), reading.memory);
         Ok(Self {
             inputs,
             format,
@@ -293,7 +294,7 @@ impl Prepared {
             memory,
             progress,
             stop: Stop::default(),
-            once: !logs.keep_duplicates,
+            once: !reading.keep_duplicates,
             exit,
         })
     }
@@ -457,7 +458,9 @@ fn inert(text: &str) -> String {
 /// Locations and format as a shell would have to be given them again.
 fn as_typed(logs: &Logs) -> String {
     let mut words: Vec<String> = logs.locations.iter().map(|name| shell_word(name)).collect();
-    words.extend(logs.format.as_deref().map(|format| format!("--format {}", shell_word(format))));
+    words.extend(
+        logs.reading.format.as_deref().map(|format| format!("--format {}", shell_word(format))),
+    );
     words.join(" ")
 }
 

@@ -26,7 +26,7 @@ pub(super) fn run(
     let sql = &arguments.sql;
     let Judge { rules, .. } = Judge::load(&arguments.judgement)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
-    let most = usize::try_from(arguments.logs.memory / 2).unwrap_or(usize::MAX);
+    let most = usize::try_from(arguments.logs.reading.memory / 2).unwrap_or(usize::MAX);
     let columns = mentioned(sql, &REQUESTS);
     let requests = Table::of(&REQUESTS, &columns);
     let mut kept = Kept { requests, most };

@@ -78,7 +78,7 @@ impl SourceSettings {
                 given.clone_from(from);
             }
         };
-        over(&mut watched.format, &self.format);
+        over(&mut watched.reading.format, &self.format);
         over(&mut watched.state, &self.state);
         over(&mut watched.plans, &self.plans);
         over(&mut watched.source_access.profile, &self.profile);
@@ -86,7 +86,7 @@ impl SourceSettings {
         over(&mut watched.source_access.assume_role, &self.assume_role);
         over(&mut watched.source_access.endpoint_url, &self.endpoint_url);
         watched.lookback = watched.lookback.or(self.lookback);
-        watched.requester_pays |= self.requester_pays;
+        watched.reading.requester_pays |= self.requester_pays;
     }
 }
 
