@@ -7,11 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_ingest::{Field, FieldSet};
+use portcullis_ingest::FieldSet;
 
 use super::source::Source;
 use super::{Check, Finding, find};
 use crate::rule::{ExampleRequest, Patterns, Place, Rule, RuleKind, RuleSet, Signature};
+use crate::signature::FIELDS;
 use crate::view::View;
 
 /// Share of near misses of other rules, as one in this many, from which a literal is
@@ -124,16 +125,7 @@ fn near_misses(rule: &Rule) -> impl Iterator<Item = &ExampleRequest> {
 
 fn fields(request: &ExampleRequest) -> FieldSet {
     let request = request.request();
-    let all = [
-        Field::Path,
-        Field::Query,
-        Field::UserAgent,
-        Field::Referer,
-        Field::Host,
-        Field::Headers,
-        Field::Method,
-    ];
-    all.into_iter().filter(|field| request.text(*field).is_some()).collect()
+    FIELDS.into_iter().filter(|field| request.text(*field).is_some()).collect()
 }
 
 /// Why a literal never stands in the rule's views, if it does not.

@@ -59,7 +59,7 @@ const EVIDENCE_TEXT_BYTES: usize = 256;
 const EVIDENCE_MATCH_BYTES: usize = 128;
 
 /// The fields whose text is searched, in the order of evidence.
-const FIELDS: [Field; 7] = [
+pub(crate) const FIELDS: [Field; 7] = [
     Field::Path,
     Field::Query,
     Field::UserAgent,

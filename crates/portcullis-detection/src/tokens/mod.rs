@@ -87,3 +87,21 @@ static MARKS: [u8; 256] = {
     }
     marks
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a tokeniser finds something in each of the texts, or in none.
+    #[track_caller]
+    pub(super) fn check_all(tokens: Tokens, expected: bool, texts: &[&str]) {
+        for text in texts {
+            let found = tokens.find(text.as_bytes());
+            let part = found.clone().map(|range| &text[range]);
+            assert_eq!(found.is_some(), expected, "{text} ({part:?})");
+            if expected {
+                assert!(Tokens::possible_in(text.as_bytes()).has(tokens), "{text}");
+            }
+        }
+    }
+}

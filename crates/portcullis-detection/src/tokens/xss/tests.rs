@@ -1,16 +1,10 @@
 use super::*;
 use crate::tokens::Tokens;
+use crate::tokens::tests::check_all;
 
 #[track_caller]
 fn check(expected: bool, texts: &[&str]) {
-    for text in texts {
-        let found = find(text.as_bytes());
-        let part = found.clone().map(|range| &text[range]);
-        assert_eq!(found.is_some(), expected, "{text} ({part:?})");
-        if expected {
-            assert!(Tokens::possible_in(text.as_bytes()).has(Tokens::Xss), "{text}");
-        }
-    }
+    check_all(Tokens::Xss, expected, texts);
 }
 
 #[test]
