@@ -8,13 +8,10 @@
 //! and parses no address, time or number, while decoding does, finds the records' ends
 //! in a window, and checks that each value has its type.
 
-use std::process::Command as Process;
-
 use serde::{Deserialize, Serialize};
 
 use super::subject::Destination;
-use super::{generated, machine};
-use crate::workspace;
+use super::{examples, generated, machine};
 
 /// Formats that are measured.
 const FORMATS: [&str; 10] = [
@@ -59,7 +56,7 @@ struct Report {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
-    let program = build()?;
+    let program = examples::build("portcullis-ingest", "throughput")?;
     let machine = machine::announce();
     println!(
         "{:<16} {:>9} {:>9} {:>9} {:>8} {:>16} {:>20}",
@@ -70,18 +67,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == format) {
             continue;
         }
-        let (directory, manifest) = generated(format, format, arguments.bytes)?;
-        let objects = manifest.objects.iter().map(|object| directory.join(&object.key));
-        let output = Process::new(&program)
-            .arg(format)
-            .args(objects)
-            .output()
-            .map_err(|error| format!("failed to start {}: {error}", program.display()))?;
-        if !output.status.success() {
-            return Err(format!("measuring {format} ended with {}", output.status));
-        }
-        let figures: Figures = serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("failed to read the figures of {format}: {error}"))?;
+        let log = generated(format, format, arguments.bytes)?;
+        let figures: Figures = examples::figures(&program, format, &log)?;
         let serde = figures
             .serde_json
             .map_or_else(|| "-".to_owned(), |serde| format!("{:.2}", serde / figures.decode));
@@ -96,10 +83,4 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         formats.push((format, figures));
     }
     arguments.destination.write(&machine, &Report { formats })
-}
-
-fn build() -> Result<std::path::PathBuf, String> {
-    super::cargo_build(&["--package", "portcullis-ingest", "--example", "throughput"])?;
-    let name = format!("throughput{}", std::env::consts::EXE_SUFFIX);
-    Ok(workspace::target().join("release/examples").join(name))
 }

@@ -9,6 +9,7 @@ mod bucket;
 mod build;
 mod decode;
 mod detection;
+mod examples;
 mod gunzip;
 mod instructions;
 mod machine;

@@ -3,13 +3,12 @@
 //! An example program of the detection crate times them in one process, in turn, each with
 //! what comes before it: what a stage adds is the difference.
 
-use std::process::Command as Process;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::subject::Destination;
-use super::{Log, generated, machine};
-use crate::workspace;
+use super::{Log, examples, generated, machine};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -46,18 +45,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
     );
     let mut logs = Vec::new();
     for log in [Log::Json, Log::Clf, Log::Combined, Log::Waf] {
-        let (directory, manifest) = generated(log.name(), log.format(), arguments.bytes)?;
-        let objects = manifest.objects.iter().map(|object| directory.join(&object.key));
-        let output = Process::new(&program)
-            .arg(log.format())
-            .args(objects)
-            .output()
-            .map_err(|error| format!("failed to start {}: {error}", program.display()))?;
-        if !output.status.success() {
-            return Err(format!("measuring {} ended with {}", log.name(), output.status));
-        }
-        let figures: Figures = serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("failed to read the figures of {}: {error}", log.name()))?;
+        let objects = generated(log.name(), log.format(), arguments.bytes)?;
+        let figures: Figures = examples::figures(&program, log.format(), &objects)?;
         let each = |seconds: f64| seconds / figures.requests as f64 * 1e9;
         println!(
             "{:<8} {:>9} {:>8.0} {:>8.0} {:>9.0} {:>8.0} {:>8.0}",
@@ -75,8 +64,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 /// Builds the example program.
-pub(super) fn build() -> Result<std::path::PathBuf, String> {
-    super::cargo_build(&["--package", "portcullis-detection", "--example", "stages"])?;
-    let name = format!("stages{}", std::env::consts::EXE_SUFFIX);
-    Ok(workspace::target().join("release").join("examples").join(name))
+pub(super) fn build() -> Result<PathBuf, String> {
+    examples::build("portcullis-detection", "stages")
 }
