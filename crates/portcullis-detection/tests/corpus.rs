@@ -20,6 +20,12 @@
 //! 159, SQL 84 of 89, server-side requests 50 of 57, scripts 85 of 87, others 47 of 50). Twelve
 //! of the missed are in neither half, because honest clients send the same or no rule here
 //! could tell: `/setup.php`, `a|ls`, words that only a filter's removal makes SQL.
+//!
+//! The files named `third` hold what the rules then got wrong of 1,697 more honest requests and
+//! 1,484 more attacks, in two sets, and get right now. Of the first set 30 of 1,206 honest
+//! requests were flagged and 1,018 of 1,138 attacks found, of the second 45 of 491 and 306 of
+//! 346. What is still wrong stands in neither half: links to consoles of others, exports named
+//! `report.sql`, whole commands and filters that people paste into a search box.
 
 use std::collections::BTreeMap;
 use std::path::Path;

