@@ -4,7 +4,7 @@ use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
 
-/// Slots of one memo; a power of two. With [`LONGEST_KEY`] it bounds a memo to 4 MiB.
+/// Slots of one memo; a power of two. With [`LONGEST_KEY`] it bounds a memo to 5 MiB.
 const SLOTS: usize = 8_192;
 
 /// Longest text that is remembered, in bytes. Longer ones seldom repeat.
@@ -13,12 +13,20 @@ const LONGEST_KEY: usize = 512;
 /// A bounded memory of clean texts.
 ///
 /// Each text has one slot, which the next text of that slot takes over: nothing is ever
-/// cleared at once, and memory that was allocated is reused. The bytes themselves are
-/// compared, so that no collision can hide an attack; the hash is seeded at random, so
-/// that nobody can aim at a slot.
+/// cleared at once, and memory that was allocated is reused. A text takes its slot when it
+/// comes a second time, because many come once and are not worth being copied, nor what they
+/// would displace. The bytes themselves are compared, so that no collision can hide an
+/// attack; the hash is seeded at random, so that nobody can aim at a slot.
 pub(super) struct Memo {
-    slots: Vec<Vec<u8>>,
+    slots: Vec<Slot>,
     hasher: RandomState,
+}
+
+#[derive(Clone, Default)]
+struct Slot {
+    text: Vec<u8>,
+    /// Part of the hash of the text that came last and was not known.
+    came: u32,
 }
 
 impl Memo {
@@ -32,25 +40,30 @@ impl Memo {
         if text.is_empty() || text.len() > LONGEST_KEY {
             return false;
         }
-        self.slots.get(self.slot(text)).is_some_and(|key| key == text)
+        self.slots.get(self.place(text).0).is_some_and(|slot| slot.text == text)
     }
 
-    /// Remembers a text. The empty text is not worth remembering.
+    /// Remembers a text that comes a second time. The empty text is not worth remembering.
     pub(super) fn remember_clean(&mut self, text: &[u8]) {
         if text.is_empty() || text.len() > LONGEST_KEY {
             return;
         }
         if self.slots.is_empty() {
-            self.slots.resize(SLOTS, Vec::new());
+            self.slots.resize(SLOTS, Slot::default());
         }
-        let slot = self.slot(text);
-        let key = &mut self.slots[slot];
-        key.clear();
-        key.extend_from_slice(text);
+        let (place, came) = self.place(text);
+        let slot = &mut self.slots[place];
+        if slot.came == came {
+            slot.text.clear();
+            slot.text.extend_from_slice(text);
+        }
+        slot.came = came;
     }
 
-    fn slot(&self, text: &[u8]) -> usize {
-        self.hasher.hash_one(text) as usize & (SLOTS - 1)
+    /// The slot of a text, and what tells it from most others of that slot.
+    fn place(&self, text: &[u8]) -> (usize, u32) {
+        let hash = self.hasher.hash_one(text);
+        (hash as usize & (SLOTS - 1), (hash >> u32::BITS) as u32)
     }
 }
 
@@ -59,10 +72,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_remembered_texts_are_clean() {
+    fn a_text_is_remembered_when_it_comes_a_second_time() {
         let mut memo = Memo::new();
-        assert!(!memo.is_clean(b"/a"));
-        memo.remember_clean(b"/a");
+        for _ in 0..2 {
+            assert!(!memo.is_clean(b"/a"));
+            memo.remember_clean(b"/a");
+        }
         assert!(memo.is_clean(b"/a"));
         assert!(!memo.is_clean(b"/b"));
         assert!(!memo.is_clean(b""));
@@ -72,15 +87,24 @@ mod tests {
     fn long_texts_are_not_remembered() {
         let mut memo = Memo::new();
         let long = vec![b'a'; LONGEST_KEY + 1];
-        memo.remember_clean(&long);
-        assert!(!memo.is_clean(&long));
+        for _ in 0..3 {
+            memo.remember_clean(&long);
+            assert!(!memo.is_clean(&long));
+        }
     }
 
     #[test]
-    fn a_slot_holds_its_latest_text() {
+    fn a_slot_holds_the_latest_text_that_came_twice() {
         let mut memo = Memo::new();
+        memo.remember_clean(b"/a");
+        memo.remember_clean(b"/a");
+        for number in 0..3 * SLOTS {
+            memo.remember_clean(format!("once/{number}").as_bytes());
+        }
+        assert!(memo.is_clean(b"/a"));
         for number in 0..3 * SLOTS {
             let text = format!("/{number}");
+            memo.remember_clean(text.as_bytes());
             memo.remember_clean(text.as_bytes());
             assert!(memo.is_clean(text.as_bytes()));
         }
