@@ -450,7 +450,10 @@ mod tests {
             let (_, request) =
                 request(record.as_bytes(), &mut scratch, &mut Memory::default(), Origin::default())
                     .expect("a record");
-            request.text(Field::Headers).map(|text| text.escaped().to_string())
+            let text = |field| request.text(field).map(|text| text.escaped().to_string());
+            assert_eq!(text(Field::Host).as_deref(), Some("api.example.com"));
+            assert_eq!(text(Field::UserAgent).as_deref(), Some("a \"b\""));
+            text(Field::Headers)
         };
         let expected = headers(r#"{"name":"A","value":"b c"}"#);
         assert_eq!(expected.as_deref(), Some("A: b c\\u{a}"));
@@ -465,6 +468,8 @@ mod tests {
         ] {
             assert_eq!(headers(same), expected, "{same}");
         }
+        let second = headers("{\"name\":\"host\",\"value\":\"b\r\nc\"}");
+        assert_eq!(second.as_deref(), Some("host: b  c\\u{a}"));
         let quotes = headers(r#"{"name":"A","value":"\"}]"}"#);
         assert_eq!(quotes.as_deref(), Some("A: \"}]\\u{a}"));
     }
