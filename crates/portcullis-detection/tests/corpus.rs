@@ -25,8 +25,9 @@
 //! 1,710 more attacks, in three sets, and get right now. Of the first set 30 of 1,206 honest
 //! requests were flagged and 1,018 of 1,138 attacks found, of the second 45 of 491 and 306 of
 //! 346. The last set was written when those were mended: 9 of 378 honest requests were flagged
-//! and 217 of 226 attacks found, where the rules of before flag 11 and find 211. What is still
-//! wrong stands in neither half: consoles that people sign in to, exports named `report.sql`,
+//! and 217 of 226 attacks found, where the rules of before flag 11 and find 211. Of 140 names of
+//! scanners and shells that the field knows 40 were known, and 110 are. What is still wrong
+//! stands in neither half: consoles that people sign in to, exports named `report.sql`,
 //! whole commands and filters that people paste into a search box.
 
 use std::collections::BTreeMap;
