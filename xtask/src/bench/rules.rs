@@ -1,8 +1,9 @@
 //! Measures what more rules cost: the same log, scanned with few and with many.
 //!
-//! Rules are taken evenly from those that are built in. For more than there are, the first
-//! are taken twice, the second time under another name: they find candidates and confirm
-//! them as new rules would, but add no literals.
+//! Rules are taken evenly from those that are built in, and one that counts every request is
+//! in all sets: it costs as much as many others, and nobody goes without. For more than there
+//! are, the first are taken twice, the second time under another name: they find candidates
+//! and confirm them as new rules would, but add no literals.
 
 use std::fs;
 use std::path::Path;
@@ -15,13 +16,16 @@ use super::subject::{Rounds, Subject, Threads};
 use super::{Log, generated, machine};
 use crate::workspace;
 
+/// The rule that counts every request, below the directory of rules.
+const COUNTS_ALL: &str = "rate/request-flood.toml";
+
 /// Numbers of rules.
 const NUMBERS: [usize; 4] = [20, 50, 100, 200];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Text of the log to generate
-    #[arg(long, value_name = "N", default_value_t = 300_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000_000)]
     bytes: u64,
     #[command(flatten)]
     rounds: Rounds,
@@ -90,12 +94,17 @@ fn write_rules(directory: &Path, number: usize) -> Result<(), String> {
     let mut files = workspace::files_below(&root)?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
     files.sort();
-    for place in 0..number {
-        let (file, is_twin) = if number <= files.len() {
-            (&files[place * files.len() / number], false)
+    let counts_all = root.join(COUNTS_ALL);
+    files.retain(|file| *file != counts_all);
+    let others = number - 1;
+    let evenly = (0..others).map(|place| {
+        if others <= files.len() {
+            (&files[place * files.len() / others], false)
         } else {
             (&files[place % files.len()], place >= files.len())
-        };
+        }
+    });
+    for (file, is_twin) in evenly.chain([(&counts_all, false)]) {
         let text = fs::read_to_string(file)
             .map_err(|error| format!("failed to read {}: {error}", file.display()))?;
         let mut path = directory.join(file.strip_prefix(&root).expect("a file below the root"));

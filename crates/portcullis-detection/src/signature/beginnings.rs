@@ -59,8 +59,10 @@ impl Beginnings {
     /// Takes literals in lower case; none is empty.
     pub(super) fn new<'t>(literals: impl Iterator<Item = &'t [u8]> + Clone) -> Self {
         let mut long = vec![0_u64; WORDS];
-        let mut any = long.clone();
-        for literal in literals.clone() {
+        // A window ends with the byte that a bit stands for, whatever is before it.
+        let only = literals.clone().filter(|literal| literal.len() == 1);
+        let mut any = vec![only.fold(0, |bits, literal| bits | 1 << class(literal[0])); WORDS];
+        for literal in literals.clone().filter(|literal| literal.len() > 1) {
             if let Some(first_bytes) = literal.first_chunk() {
                 set(&mut long, window(*first_bytes));
             }
