@@ -263,6 +263,7 @@ impl<'r> Classifier<'r> {
             Field::UserAgent => self.whole(Subject::UserAgent, looked_at, request),
             Field::Referer => self.whole(Subject::Referer, looked_at, request),
             Field::Host => self.whole(Subject::Host, looked_at, request),
+            // Each header is remembered by itself.
             Field::Headers => {
                 self.headers(memo, looked_at, request);
                 false
