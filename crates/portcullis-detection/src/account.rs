@@ -16,11 +16,12 @@ use portcullis_ingest::{Request, Timestamp, UntrustedBuf};
 use crate::background::Background;
 use crate::correlation::Correlation;
 use crate::coverage::Coverage;
-use crate::offender::{Change, Detection, Ground, Standing};
+use crate::offender::Detection;
 use crate::outcome::{Outcome, Outcomes};
 use crate::rule::Measure;
 use crate::signature::{Hit, Verdict};
 use crate::source::SourceKey;
+use crate::standing::{Change, Ground, Standing};
 use crate::timeline::Timeline;
 
 /// Whom a scan is asked about.

@@ -20,12 +20,13 @@ use portcullis_ingest::{Reject, Request};
 
 use crate::coverage::{Coverage, ObjectSeen};
 use crate::level::named;
-use crate::offender::{Detection, Findings, Offender, Standing};
+use crate::offender::{Detection, Findings, Offender};
 use crate::rate::is_blocked;
 use crate::rule::{Rule, RuleKind, RuleSet};
 use crate::scan::Scan;
 use crate::signature::Verdict;
 use crate::source::SourceKey;
+use crate::standing::Standing;
 use crate::tally::Tally;
 
 /// Two scans of the same requests. One for each worker; merge them at the end.

@@ -32,6 +32,7 @@ mod rule;
 mod scan;
 mod signature;
 mod source;
+mod standing;
 mod state;
 mod suspect;
 mod tally;
@@ -57,8 +58,7 @@ pub use level::{
 };
 pub use memory::Forgotten;
 pub use offender::{
-    Change, Detection, Evidence, Findings, Ground, Offender, RateFigure, Standing, SuggestsOnly,
-    window_in_words,
+    Detection, Evidence, Findings, Offender, RateFigure, SuggestsOnly, window_in_words,
 };
 pub use outcome::{Outcome, Outcomes};
 pub use overview::{Overview, Story, TextCount, Texts};
@@ -70,6 +70,7 @@ pub use rule::{
 };
 pub use scan::Scan;
 pub use signature::{Census, Classifier, Hit, MAX_TEXT_BYTES, Verdict, Work};
+pub use standing::{Change, Ground, Standing};
 pub use state::{RuleDigest, StateError, StateKey};
 pub use suspect::{Contributor, Suspect};
 pub use task::{MapTask, Reading, ReduceTask, Row, Twins, identities};

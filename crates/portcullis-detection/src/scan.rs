@@ -5,7 +5,7 @@
 //! split. Threads, resumed runs and clusters stand on it. So everything kept is a sum, a
 //! minimum, a maximum or a set, and nothing that depends on "so far".
 //!
-//! What is kept of one source is in `source`, what counts as an offender in `offender`.
+//! What is kept of one source is in `source`, what counts as an offender in `standing`.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
@@ -24,12 +24,13 @@ use crate::crawler::Claim;
 use crate::forgery::Forgeries;
 use crate::journal::Journal;
 use crate::memory::{DEFAULT_BYTES, Remembered, Sketch, calm, sketch_key};
-use crate::offender::{Findings, Standing};
+use crate::offender::Findings;
 use crate::overview::{Gathering, Overview};
 use crate::rate::{Bursts, Group, GroupKey, Growth, Key, is_blocked};
 use crate::rule::RuleSet;
 use crate::signature::{Classifier, Verdict};
 use crate::source::{Grounds, Source, SourceKey, is_good};
+use crate::standing::Standing;
 use crate::traffic::Traffic;
 
 /// What is kept of a source, from the first time it is asked for.
