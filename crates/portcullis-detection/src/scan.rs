@@ -5,54 +5,31 @@
 //! split. Threads, resumed runs and clusters stand on it. So everything kept is a sum, a
 //! minimum, a maximum or a set, and nothing that depends on "so far".
 //!
-//! What is kept of one source is in `source`, what counts as an offender in `standing`.
+//! What is kept of one source is in `source`, what counts as an offender in `standing`. What
+//! is forgotten when memory is short is in `forgetting`, what a scan comes to in `results`.
 
-use std::cmp::Reverse;
+mod forgetting;
+mod results;
+
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use portcullis_ingest::{Reject, RejectReason, Request};
 
-use crate::account::{Answer, Question, Watch};
-use crate::calibrate::Calibration;
+use crate::account::{Question, Watch};
 use crate::coverage::{Coverage, ObjectSeen};
 use crate::crawler::Claim;
 use crate::forgery::Forgeries;
 use crate::journal::Journal;
-use crate::memory::{DEFAULT_BYTES, Remembered, Sketch, calm, sketch_key};
-use crate::offender::Findings;
-use crate::overview::{Gathering, Overview};
-use crate::rate::{Bursts, Group, GroupKey, Growth, Key, is_blocked};
+use crate::memory::{DEFAULT_BYTES, Sketch};
+use crate::overview::Gathering;
+use crate::rate::{Group, GroupKey, Growth, Key, is_blocked};
 use crate::rule::RuleSet;
 use crate::signature::{Classifier, Verdict};
-use crate::source::{Grounds, Source, SourceKey, is_good};
-use crate::standing::Standing;
-use crate::traffic::Traffic;
-
-/// What is kept of a source, from the first time it is asked for.
-fn source_of<'s>(
-    sources: &'s mut HashMap<SourceKey, Box<Source>, RandomState>,
-    key: SourceKey,
-    kept_bytes: &mut usize,
-) -> &'s mut Source {
-    sources.entry(key).or_insert_with(|| {
-        *kept_bytes += size_of::<Source>();
-        Box::default()
-    })
-}
-
-/// When memory is short, clients of more entries than the first are cut first, and of more
-/// than the second last: enough to tell for minutes what a client at full speed asks for.
-const LARGE_ENTRIES: usize = 1 << 16;
-const FEW_ENTRIES: usize = 1 << 10;
-
-/// Most hosts whose names are asked for. Each may take seconds, and who attacks from many
-/// addresses decides how many there are.
-const MOST_NAMES_ASKED: usize = 500;
+use crate::source::{Source, SourceKey, is_good};
 
 /// Requests being gathered. One for each worker; merge them at the end.
 pub struct Scan<'r> {
@@ -120,19 +97,6 @@ impl<'r> Scan<'r> {
     pub fn settle_for(&mut self, other: &mut Self) {
         self.catch_up();
         other.spare = std::mem::take(&mut self.journal);
-    }
-
-    /// Sets how many bytes may be kept of clients, 320 MiB unless told. Where that is too
-    /// little, calm clients are forgotten, and [`Coverage::forgotten`] says what is not exact
-    /// then and by how much. Scans that are merged add up until the limit is set again.
-    pub fn limit_memory(&mut self, bytes: usize) {
-        self.memory = bytes;
-        if let Some(gathering) = &mut self.gathering {
-            // Half of it is for the overview.
-            self.memory = bytes - bytes / 2;
-            gathering.limit_memory(bytes / 2);
-        }
-        self.stay_within_memory();
     }
 
     /// Begins with nothing seen, to give an overview too; see [`Scan::overview`].
@@ -261,11 +225,6 @@ impl<'r> Scan<'r> {
         self.coverage.add_object(self.rules, object);
     }
 
-    /// Bytes that are kept of clients.
-    pub fn used_bytes(&self) -> usize {
-        self.kept_bytes + self.table_bytes() + self.journal.bytes()
-    }
-
     /// What was looked at so far.
     pub const fn coverage(&self) -> &Coverage {
         &self.coverage
@@ -321,252 +280,22 @@ impl<'r> Scan<'r> {
         theirs.iter().map(|name| self.objects.number(name)).collect()
     }
 
-    /// Forgets the calm when more is kept than may be.
-    pub(crate) fn stay_within_memory(&mut self) {
-        let most = self.memory.max(self.cannot_forget);
-        if self.used_bytes() <= most {
-            return;
-        }
-        if self.journal.bytes() > 0 {
-            // Which forgets by itself, if that is still too much.
-            return self.catch_up();
-        }
-        // Merging adds up what two scans keep of one source.
-        self.kept_bytes = self.counted_bytes();
-        if self.kept_bytes + self.table_bytes() > most {
-            self.forget(Least::Small);
-            if self.kept_bytes + self.table_bytes() > self.memory / 2 {
-                self.forget(Least::Any);
-            }
-            self.tell_less_apart();
-            let kept = self.kept_bytes + self.table_bytes();
-            // Looking through everything again must wait until there is an eighth more.
-            if kept > self.memory / 4 * 3 {
-                self.cannot_forget = kept + kept / 8;
-            }
-            if kept > self.memory {
-                let most = &mut self.coverage.forgotten.over_limit_bytes;
-                *most = (*most).max(kept as u64);
-            }
-        }
-    }
-
-    /// Of what cannot be forgotten, tells fewer things apart until it fits, of the largest
-    /// first.
-    fn tell_less_apart(&mut self) {
-        let mut most = LARGE_ENTRIES;
-        while self.kept_bytes + self.table_bytes() > self.memory && most >= FEW_ENTRIES {
-            let names = &self.objects.names;
-            let forgotten = &mut self.coverage.forgotten;
-            for source in self.sources.values_mut() {
-                let folded = source.counts.stay_below(most, names);
-                forgotten.note_folded(self.rules, Key::Client, folded);
-            }
-            for (key, group) in &mut self.groups {
-                let folded = group.counts.stay_below(most, names);
-                forgotten.note_folded(self.rules, key.by, folded);
-            }
-            self.kept_bytes = self.counted_bytes();
-            most /= 4;
-        }
-    }
-
-    fn table_bytes(&self) -> usize {
-        self.sources.capacity() * (size_of::<(SourceKey, Box<Source>)>() + 1)
-            + self.groups.capacity() * (size_of::<(GroupKey, Group)>() + 1)
-    }
-
-    fn counted_bytes(&self) -> usize {
-        self.sources.values().map(|source| source.bytes()).sum::<usize>()
-            + self.groups.iter().map(|(key, group)| key.value.len() + group.bytes()).sum::<usize>()
-    }
-
-    /// Forgets the counts of calm sources and groups, and of clean sources the rest.
-    fn forget(&mut self, least: Least) {
-        let (rates, names, memory) = (self.rules.rates(), &self.objects.names, self.memory);
-        let (sketch, forgotten) = (&mut self.sketch, &mut self.coverage.forgotten);
-        let mut missing: BTreeMap<usize, u64> = BTreeMap::new();
-        let mut note = |fullest: Vec<(usize, u64)>| {
-            for (rule, requests) in fullest {
-                let most = missing.entry(rule).or_default();
-                *most = requests.max(*most);
-            }
-        };
-        let asked = self.watch.as_ref().and_then(Watch::asked_source);
-        self.sources.retain(|key, source| {
-            let Some(fullest) = calm(rates, Key::Client, &source.counts, names) else {
-                return true;
-            };
-            if asked == Some(*key) {
-                return true;
-            }
-            note(fullest);
-            let counted = source.counts.forget(rates);
-            let whole = source.is_clean() && (least == Least::Any || source.is_small());
-            let numbers = if whole { source.remembered() } else { Remembered::default() };
-            sketch.add(memory, sketch_key(key), Remembered { counted, ..numbers });
-            forgotten.times += u64::from(whole);
-            forgotten.requests += numbers.requests;
-            !whole
-        });
-        self.groups.retain(|key, group| {
-            let Some(fullest) = calm(rates, key.by, &group.counts, names) else { return true };
-            note(fullest);
-            let counted = group.counts.forget(rates);
-            sketch.add(memory, sketch_key(key), Remembered { counted, ..Remembered::default() });
-            forgotten.times += 1;
-            false
-        });
-        for (rule, requests) in missing {
-            let id = Arc::clone(self.rules.rules()[rule].shared_id());
-            *forgotten.missing.entry(id).or_default() += requests;
-        }
-        self.kept_bytes = self.counted_bytes();
-    }
-
     /// The verdict on the last request.
     pub(crate) const fn verdict(&self) -> &Verdict {
         self.classifier.verdict()
     }
-
-    /// Asks for the names of hosts that say to be crawlers, of clients that stand out without
-    /// an answer.
-    fn settle_claims(&mut self) {
-        let stands_out = |key: &SourceKey, source: &Source| {
-            let address = source.open_claim()?;
-            let remembered = self.sketch.estimate(sketch_key(key));
-            let judged = source.clone().judge(*key, self.rules, &self.objects.names, remembered);
-            (judged.standing() != Standing::Quiet).then_some((judged.score(), *key, address))
-        };
-        let sources = self.sources.iter();
-        let mut asked: Vec<_> =
-            sources.filter_map(|(key, source)| stands_out(key, source)).collect();
-        asked.sort_unstable_by_key(|(score, key, _)| (Reverse(*score), *key));
-        let all = asked.len();
-        asked.truncate(MOST_NAMES_ASKED);
-        let asked: Vec<_> = asked.into_iter().map(|(_, key, address)| (key, address)).collect();
-        self.coverage.open_claims += (all - self.settle(&asked)) as u64;
-    }
-
-    /// Settles the claims of these sources, by the names of the hosts at their addresses; gives
-    /// of how many.
-    fn settle(&mut self, asked: &[(SourceKey, IpAddr)]) -> usize {
-        let addresses: Vec<IpAddr> = asked.iter().map(|(_, address)| *address).collect();
-        let answers = self.rules.crawlers().settled(&addresses);
-        let mut settled = 0;
-        for ((key, _), is_crawler) in asked.iter().zip(answers) {
-            if let (Some(source), Some(is_crawler)) = (self.sources.get_mut(key), is_crawler) {
-                source.settle(is_crawler);
-                settled += 1;
-            }
-        }
-        settled
-    }
-
-    /// Measures what honest clients did, by every rate rule that counts by client.
-    pub fn calibration(mut self) -> Calibration {
-        self.catch_up();
-        self.settle_claims();
-        let mut calibration = Calibration::new(self.rules);
-        for source in self.sources.values() {
-            calibration.add(self.rules, source, &self.objects.names);
-        }
-        calibration.order();
-        calibration
-    }
-
-    /// Answers the question this scan was begun with, if any, once.
-    pub fn answer(&mut self) -> Option<Answer> {
-        let (request, key, timeline) = self.watch.take()?.finish();
-        self.catch_up();
-        if let Some(key) = key
-            && let Some(address) = self.sources.get(&key).and_then(|source| source.open_claim())
-        {
-            self.settle(&[(key, address)]);
-        }
-        let source = key.and_then(|key| Some((key, self.sources.get(&key)?.clone())));
-        let account = source.map(|(key, source)| {
-            let remembered = self.sketch.estimate(sketch_key(&key));
-            let names = &self.objects.names;
-            let judged = source.judge(key, self.rules, names, remembered);
-            judged.account(key, self.rules, names, timeline)
-        });
-        Some(Answer { coverage: self.coverage.clone(), request, account })
-    }
-
-    /// Decides about every source, and gives the overview that this scan was begun for; an
-    /// empty one when it was not.
-    pub fn overview(mut self) -> (Findings, Overview) {
-        let gathering = self.gathering.take().unwrap_or_default();
-        let findings = self.finish();
-        let shown = findings.offenders.iter().chain(&findings.watched);
-        let overview = gathering.finish(shown.map(|offender| offender.source));
-        (findings, overview)
-    }
-
-    /// What all sources did well, for whoever weighs what a block would cost.
-    pub fn traffic(&mut self) -> Traffic {
-        self.catch_up();
-        let mut traffic = Traffic::default();
-        for (key, source) in &self.sources {
-            traffic.add(key.network(), source.traffic());
-        }
-        traffic
-    }
-
-    /// Decides about every source.
-    pub fn finish(mut self) -> Findings {
-        self.catch_up();
-        self.settle_claims();
-        let forgeries = self.forgeries.finish();
-        let mut findings = Findings { coverage: self.coverage, forgeries, ..Findings::default() };
-        for (key, source) in self.sources.drain() {
-            findings.requests_of_sources += source.requests();
-            if source.is_plainly_quiet(self.rules) {
-                continue;
-            }
-            let remembered = self.sketch.estimate(sketch_key(&key));
-            let judged = source.judge(key, self.rules, &self.objects.names, remembered);
-            let list = match judged.standing() {
-                Standing::Offender => &mut findings.offenders,
-                Standing::Watched => &mut findings.watched,
-                Standing::Quiet => continue,
-            };
-            list.extend(judged.offender(key));
-        }
-        for (key, group) in self.groups.drain() {
-            let forgotten = self.sketch.estimate(sketch_key(&key)).counted;
-            let names = &self.objects.names;
-            let grounds = Grounds::of_rates(self.rules, key.by, &group.counts, forgotten, names);
-            findings.suspects.extend(group.suspect(&key, self.rules.rates(), grounds));
-        }
-        findings.sort();
-        findings
-    }
-
-    /// Whether the rule at that index fired on any source or group.
-    pub(crate) fn fired(mut self, rule: usize) -> bool {
-        self.catch_up();
-        let names = &self.objects.names;
-        let rates = self.rules.rates();
-        let is_it = |bursts: Bursts<'_>| bursts.rule == rule;
-        let in_source = |source: &Source| {
-            source.has_tally(rule) || rates.bursts(Key::Client, &source.counts, 0, names).any(is_it)
-        };
-        let in_group = |(key, group): (&GroupKey, &Group)| {
-            rates.bursts(key.by, &group.counts, 0, names).any(is_it)
-        };
-        self.sources.values().any(|source| in_source(source)) || self.groups.iter().any(in_group)
-    }
 }
 
-/// How little a clean source must amount to, to be forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Least {
-    /// Few requests of few principals.
-    Small,
-    /// Anything.
-    Any,
+/// What is kept of a source, from the first time it is asked for.
+fn source_of<'s>(
+    sources: &'s mut HashMap<SourceKey, Box<Source>, RandomState>,
+    key: SourceKey,
+    kept_bytes: &mut usize,
+) -> &'s mut Source {
+    sources.entry(key).or_insert_with(|| {
+        *kept_bytes += size_of::<Source>();
+        Box::default()
+    })
 }
 
 /// Names of objects, numbered, so that panes need not hold them.
