@@ -11,23 +11,29 @@
 //!
 //! Everything kept is a sum, a minimum or a set, so that order and threads do not show.
 
-use std::collections::{BTreeMap, HashMap};
+mod difference;
+mod pairs;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
 use portcullis_ingest::{Reject, Request};
 
-use crate::coverage::{Coverage, ObjectSeen};
-use crate::level::named;
-use crate::offender::{Detection, Findings, Offender};
+pub use difference::{Difference, RuleDifference, SourceDifference, Totals};
+pub use pairs::RuleChange;
+
+use crate::coverage::ObjectSeen;
+use crate::offender::Findings;
 use crate::rate::is_blocked;
 use crate::rule::{Rule, RuleKind, RuleSet};
 use crate::scan::Scan;
 use crate::signature::Verdict;
 use crate::source::SourceKey;
-use crate::standing::Standing;
 use crate::tally::Tally;
+use difference::source_differences;
+use pairs::{NEW, OLD, Pair, Pairs};
 
 /// Two scans of the same requests. One for each worker; merge them at the end.
 pub struct Comparison<'r> {
@@ -40,195 +46,6 @@ pub struct Comparison<'r> {
     object: Arc<str>,
     /// By pair, for the request at hand.
     fired: Vec<[bool; 2]>,
-}
-
-named! {
-    /// What became of a rule.
-    RuleChange {
-        /// Only the new rules have it.
-        Added = "added",
-        /// Only the old rules have it.
-        Removed = "removed",
-        /// Both have it, and its files differ.
-        Changed = "changed",
-        /// Both have it, with the same file.
-        Same = "same",
-    }
-}
-
-/// What the change comes to.
-#[derive(Debug)]
-pub struct Difference {
-    /// What the new rules looked at, and what they could not see.
-    pub coverage: Coverage,
-    /// Sums over all requests.
-    pub totals: Totals,
-    /// Every rule of either set, by id.
-    pub rules: Vec<RuleDifference>,
-    /// Sources that are reported otherwise: those newly offenders first, then those no
-    /// longer, then the others; each by score and address.
-    pub sources: Vec<SourceDifference>,
-}
-
-/// Sums over all requests.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Requests.
-    pub requests: u64,
-    /// Answered 2xx or 3xx and not flagged by the old rules.
-    pub good_requests: u64,
-    /// Flagged by the old rules. Requests that AWS WAF blocked are held against nobody and
-    /// never count as flagged.
-    pub flagged_old: u64,
-    /// Flagged by the new rules.
-    pub flagged_new: u64,
-    /// Flagged by the new rules alone.
-    pub flagged_added: u64,
-    /// Flagged by the old rules alone.
-    pub flagged_dropped: u64,
-    /// Good requests that the new rules flag.
-    pub good_flagged: u64,
-    /// Other good requests of sources that are newly offenders.
-    pub good_behind: u64,
-}
-
-impl Totals {
-    /// Good requests that the change harms.
-    pub const fn harm(&self) -> u64 {
-        self.good_flagged + self.good_behind
-    }
-}
-
-/// What a change of rules means for one rule.
-#[derive(Debug)]
-pub struct RuleDifference {
-    /// The rule's id.
-    pub rule: Arc<str>,
-    /// What became of the rule.
-    pub change: RuleChange,
-    /// Whether it is a rate. Rates judge sources, not requests, so that their figures are
-    /// those of the sources that are reported.
-    pub is_rate: bool,
-    /// Requests on which the old rule fired.
-    pub requests_old: u64,
-    /// Requests on which the new rule fires.
-    pub requests_new: u64,
-    /// The requests on which only the new rule fires, with evidence.
-    pub added: Option<Detection>,
-    /// The requests on which only the old rule fired, with evidence.
-    pub dropped: Option<Detection>,
-    /// Requests that are newly flagged, and on which the changed rule fires.
-    pub flagged_added: u64,
-    /// Requests that are no longer flagged, and on which the rule fired.
-    pub flagged_dropped: u64,
-    /// Good requests that are newly flagged, and on which the changed rule fires.
-    pub good_flagged: u64,
-    /// Other good requests of the sources below.
-    pub good_behind: u64,
-    /// Sources that are newly offenders, and on which the changed rule fires.
-    pub offenders_added: Vec<IpNet>,
-}
-
-impl RuleDifference {
-    /// Good requests that the change of this rule harms. What two changed rules harm
-    /// together counts for both.
-    pub const fn harm(&self) -> u64 {
-        self.good_flagged + self.good_behind
-    }
-}
-
-/// What a change of rules means for one source.
-#[derive(Debug)]
-pub struct SourceDifference {
-    /// An IPv4 address, or the /64 of IPv6 addresses.
-    pub source: IpNet,
-    /// How it stood.
-    pub standing_old: Standing,
-    /// How it stands.
-    pub standing_new: Standing,
-    /// Its score, 0 where it was quiet.
-    pub score_old: u32,
-    /// Its score, 0 where it is quiet.
-    pub score_new: u32,
-    /// Its good requests.
-    pub good_requests: u64,
-    /// Different principals, or API keys; 1,000 means so many or more.
-    pub principals: u64,
-    /// Rules that fire on it now and did not, with evidence. Of a source that was quiet,
-    /// only rules that are new or changed are known not to have fired.
-    pub rules_added: Vec<Detection>,
-    /// Rules that fired on it and do not now. Of a source that is quiet, only rules that
-    /// are gone or changed are known not to fire.
-    pub rules_dropped: Vec<Detection>,
-}
-
-impl SourceDifference {
-    /// Whether it is an offender that was none.
-    pub fn is_added(&self) -> bool {
-        self.standing_new == Standing::Offender && self.standing_old != Standing::Offender
-    }
-
-    /// Whether it was an offender and is none.
-    pub fn is_dropped(&self) -> bool {
-        self.standing_old == Standing::Offender && self.standing_new != Standing::Offender
-    }
-}
-
-/// The rules of both sets, paired by id.
-struct Pairs<'r> {
-    rules: [&'r RuleSet; 2],
-    /// Sorted by id.
-    list: Vec<Pair<'r>>,
-    /// For each set, the pair of each rule by its index.
-    of: [Vec<usize>; 2],
-}
-
-/// One rule of either set or both, with its indices.
-struct Pair<'r> {
-    old: Option<(usize, &'r Rule)>,
-    new: Option<(usize, &'r Rule)>,
-    change: RuleChange,
-}
-
-impl<'r> Pair<'r> {
-    fn rule(&self) -> &'r Rule {
-        let (_, rule) = self.new.or(self.old).expect("a pair has a rule");
-        rule
-    }
-}
-
-impl<'r> Pairs<'r> {
-    fn new(old: &'r RuleSet, new: &'r RuleSet) -> Self {
-        type Sides<'r> = [Option<(usize, &'r Rule)>; 2];
-        let mut by_id: BTreeMap<&str, Sides<'r>> = BTreeMap::new();
-        for (side, rules) in [old, new].into_iter().enumerate() {
-            for (index, rule) in rules.rules().iter().enumerate() {
-                by_id.entry(rule.id()).or_default()[side] = Some((index, rule));
-            }
-        }
-        let mut pairs = Self {
-            rules: [old, new],
-            list: Vec::new(),
-            of: [vec![0; old.rules().len()], vec![0; new.rules().len()]],
-        };
-        for [old, new] in by_id.into_values() {
-            for (side, rule) in [old, new].into_iter().enumerate() {
-                if let Some((index, _)) = rule {
-                    pairs.of[side][index] = pairs.list.len();
-                }
-            }
-            let change = match (old, new) {
-                (None, _) => RuleChange::Added,
-                (_, None) => RuleChange::Removed,
-                (Some((_, old)), Some((_, new))) if old.source() == new.source() => {
-                    RuleChange::Same
-                }
-                _ => RuleChange::Changed,
-            };
-            pairs.list.push(Pair { old, new, change });
-        }
-        pairs
-    }
 }
 
 /// What is counted of one pair.
@@ -248,9 +65,6 @@ struct Good {
     requests: u64,
     flagged: u64,
 }
-
-const OLD: usize = 0;
-const NEW: usize = 1;
 
 impl<'r> Comparison<'r> {
     /// Begins with nothing seen.
@@ -370,25 +184,7 @@ impl<'r> Comparison<'r> {
             good.requests += theirs.requests;
             good.flagged += theirs.flagged;
         }
-        let Totals {
-            requests,
-            good_requests,
-            flagged_old,
-            flagged_new,
-            flagged_added,
-            flagged_dropped,
-            good_flagged,
-            good_behind,
-        } = other.totals;
-        let totals = &mut self.totals;
-        totals.requests += requests;
-        totals.good_requests += good_requests;
-        totals.flagged_old += flagged_old;
-        totals.flagged_new += flagged_new;
-        totals.flagged_added += flagged_added;
-        totals.flagged_dropped += flagged_dropped;
-        totals.good_flagged += good_flagged;
-        totals.good_behind += good_behind;
+        self.totals.merge(other.totals);
     }
 
     /// Says what the change comes to.
@@ -466,185 +262,5 @@ fn add_rates(rules: &mut [RuleDifference], side: usize, findings: &Findings) {
     }
 }
 
-fn source_differences(
-    old: &Findings,
-    new: &Findings,
-    pairs: &Pairs<'_>,
-    good: impl Fn(IpNet) -> u64,
-) -> Vec<SourceDifference> {
-    type Side<'f> = Option<(Standing, &'f Offender)>;
-    let mut reported: BTreeMap<IpNet, [Side<'_>; 2]> = BTreeMap::new();
-    for (side, findings) in [old, new].into_iter().enumerate() {
-        for (standing, list) in
-            [(Standing::Offender, &findings.offenders), (Standing::Watched, &findings.watched)]
-        {
-            for offender in list {
-                reported.entry(offender.source).or_default()[side] = Some((standing, offender));
-            }
-        }
-    }
-    let mut differences: Vec<SourceDifference> = reported
-        .into_iter()
-        .filter_map(|(source, [old, new])| {
-            let detections = |side: Side<'_>| {
-                side.map_or(Vec::new(), |(_, offender)| offender.detections.clone())
-            };
-            let (before, after) = (detections(old), detections(new));
-            // Of what is in one list alone: of a quiet source the other list is not known,
-            // and a rule that did not change fires the same.
-            let alone = |list: &[Detection], other: &[Detection], is_quiet: bool| {
-                let differs = |detection: &&Detection| {
-                    let pair = pairs
-                        .list
-                        .iter()
-                        .find(|pair| pair.rule().id() == &*detection.rule)
-                        .expect("a detection is of a rule of either set");
-                    if is_quiet {
-                        pair.change != RuleChange::Same
-                    } else {
-                        !other.iter().any(|theirs| theirs.rule == detection.rule)
-                    }
-                };
-                list.iter().filter(differs).cloned().collect::<Vec<_>>()
-            };
-            let score = |side: Side<'_>| side.map_or(0, |(_, offender)| offender.score);
-            let standing = |side: Side<'_>| side.map_or(Standing::Quiet, |(standing, _)| standing);
-            let same = score(old) == score(new) && standing(old) == standing(new);
-            let (_, any) = new.or(old)?;
-            (!same).then(|| SourceDifference {
-                source,
-                standing_old: standing(old),
-                standing_new: standing(new),
-                score_old: score(old),
-                score_new: score(new),
-                good_requests: good(source),
-                principals: any.principals,
-                rules_added: alone(&after, &before, old.is_none()),
-                rules_dropped: alone(&before, &after, new.is_none()),
-            })
-        })
-        .collect();
-    let group = |difference: &SourceDifference| {
-        (!difference.is_added(), difference.is_added() || !difference.is_dropped())
-    };
-    differences.sort_by(|a, b| {
-        let score = |of: &SourceDifference| of.score_new.max(of.score_old);
-        group(a).cmp(&group(b)).then(score(b).cmp(&score(a))).then(a.source.cmp(&b.source))
-    });
-    differences
-}
-
 #[cfg(test)]
-mod tests {
-    use portcullis_ingest::{Origin, Untrusted};
-
-    use super::*;
-
-    fn rules(literals: &[(&str, &str)]) -> RuleSet {
-        let files = literals.iter().map(|(id, literal)| {
-            let text = format!(
-                "id = \"other/{id}\"\ntitle = \"t\"\ncategory = \"other\"\nseverity = \"high\"\n\
-                 confidence = \"high\"\nmisses = \"m\"\n[signature]\nfields = [\"path\"]\n\
-                 contains = [\"{literal}\"]\n"
-            );
-            let example = |name: &str, path: &str, fires: bool| {
-                format!(
-                    "[[example]]\nname = \"{name}\"\nrequest = {{ path = \"{path}\" }}\n\
-                     fires = {fires}\n"
-                )
-            };
-            let examples = [
-                example("a", literal, true),
-                example("b", &format!("/x{literal}"), true),
-                example("c", "/", false),
-                example("d", "/-", false),
-            ];
-            (format!("other/{id}.toml"), text + &examples.concat())
-        });
-        RuleSet::load(files).unwrap_or_else(|errors| panic!("{errors}"))
-    }
-
-    /// `(last byte of the client, path, status)`.
-    type Event = (u8, &'static str, u16);
-
-    fn compared(old: &RuleSet, new: &RuleSet, parts: &[&[(usize, Event)]]) -> Difference {
-        let mut whole = Comparison::new(old, new);
-        for part in parts {
-            let mut comparison = Comparison::new(old, new);
-            for (offset, (client, path, status)) in *part {
-                comparison.observe(&Request {
-                    client: Some([192, 0, 2, *client].into()),
-                    path: Some(Untrusted::new(path.as_bytes())),
-                    status: Some(*status),
-                    origin: Origin { object: "o", offset: *offset as u64 },
-                    ..Request::default()
-                });
-            }
-            whole.merge(comparison);
-        }
-        whole.finish()
-    }
-
-    const EVENTS: [Event; 6] = [
-        (1, "/old", 404),
-        (2, "/new", 200),
-        (2, "/fine", 200),
-        (2, "/fine", 304),
-        (3, "/both", 404),
-        (4, "/fine", 200),
-    ];
-
-    fn numbered() -> Vec<(usize, Event)> {
-        EVENTS.into_iter().enumerate().collect()
-    }
-
-    #[test]
-    fn harm_is_the_good_requests_of_those_newly_accused() {
-        let old = rules(&[("kept", "/both"), ("gone", "/old")]);
-        let new = rules(&[("kept", "/both"), ("fresh", "/new")]);
-        let found = compared(&old, &new, &[&numbered()]);
-        let expected = Totals {
-            requests: 6,
-            good_requests: 4,
-            flagged_old: 2,
-            flagged_new: 2,
-            flagged_added: 1,
-            flagged_dropped: 1,
-            good_flagged: 1,
-            good_behind: 2,
-        };
-        assert_eq!(found.totals, expected);
-        let rule = |id: &str| found.rules.iter().find(|rule| &*rule.rule == id).expect(id);
-        let fresh = rule("other/fresh");
-        assert_eq!((fresh.change, fresh.harm()), (RuleChange::Added, 3));
-        assert_eq!(fresh.added.as_ref().map(|added| added.evidence[0].offset), Some(1));
-        let gone = rule("other/gone");
-        assert_eq!((gone.change, gone.harm(), gone.flagged_dropped), (RuleChange::Removed, 0, 1));
-        assert_eq!(rule("other/kept").change, RuleChange::Same);
-        let sources: Vec<_> = found.sources.iter().map(|one| one.source.to_string()).collect();
-        assert_eq!(sources, ["192.0.2.2/32", "192.0.2.1/32"]);
-        assert!(found.sources[0].is_added() && found.sources[1].is_dropped());
-    }
-
-    #[test]
-    fn order_and_split_do_not_show() {
-        let old = rules(&[("kept", "/both"), ("one", "/old")]);
-        let new = rules(&[("kept", "/both"), ("one", "/new")]);
-        let whole = format!("{:?}", compared(&old, &new, &[&numbered()]));
-        for turn in 0..EVENTS.len() {
-            let mut events = numbered();
-            events.rotate_left(turn);
-            let (left, right) = events.split_at(turn);
-            assert_eq!(format!("{:?}", compared(&old, &new, &[right, left])), whole, "{turn}");
-        }
-    }
-
-    #[test]
-    fn the_same_rules_change_nothing() {
-        let rules = rules(&[("kept", "/both"), ("one", "/old")]);
-        let found = compared(&rules, &rules, &[&numbered()]);
-        assert!(found.sources.is_empty());
-        assert_eq!((found.totals.flagged_added, found.totals.harm()), (0, 0));
-        assert!(found.rules.iter().all(|rule| rule.added.is_none() && rule.dropped.is_none()));
-    }
-}
+mod tests;
