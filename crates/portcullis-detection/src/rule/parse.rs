@@ -1,24 +1,22 @@
 //! Reads rule files: TOML text to checked [`Rule`]s, or every error with its place.
 //!
 //! The table is walked by hand instead of deserialised, because a derived reader stops at
-//! the first error and cannot say what the key should have been called.
+//! the first error and cannot say what the key should have been called. Rates are read in `rate`, examples in
+//! `proof`.
 
-use std::collections::{BTreeMap, HashSet};
+mod proof;
+mod rate;
+
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use portcullis_ingest::WafAction;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{RuleError, RuleErrorKind, RuleErrors};
-use super::example::{Example, ExampleRequest, ExampleStep};
-use super::reader::{Reader, Table, Value};
-use super::{
-    Conditions, Literal, Measure, Patterns, Place, Rate, Rule, RuleKind, Signature, StatusSet,
-    Subject,
-};
+use super::reader::{Reader, Table};
+use super::{Conditions, Literal, Patterns, Place, Rule, RuleKind, Signature, StatusSet, Subject};
 use crate::level::{Category, Confidence, Severity};
-use crate::rate::Key;
 use crate::tokens::Tokens;
 use crate::view::View;
 
@@ -39,39 +37,9 @@ const SIGNATURE_KEYS: &[&str] = &[
     "fields", "views", "contains", "words", "segments", "endings", "starts", "regex", "unless",
     "tokens", "methods", "statuses",
 ];
-const RATE_KEYS: &[&str] = &["by", "measure", "threshold", "minimum", "window", "quiet", "where"];
-const WHERE_KEYS: &[&str] = &["statuses", "error_types", "not_error_types", "methods"];
-const EXAMPLE_KEYS: &[&str] = &["name", "request", "requests", "fires", "generated"];
-const STEP_KEYS: &[&str] = &["repeat", "every", "request"];
-const REQUEST_KEYS: &[&str] = &[
-    "method",
-    "path",
-    "query",
-    "user_agent",
-    "referer",
-    "host",
-    "headers",
-    "status",
-    "error_type",
-    "waf_action",
-    "client",
-    "route",
-    "api_key_id",
-    "principal",
-    "response_bytes",
-];
 
 /// Most bytes that a rule may ask for: a pebibyte.
 const MOST_BYTES: i64 = 1 << 50;
-
-/// Longest window, in seconds: 31 days. Panes of longer ones would outlive their use.
-const LONGEST_WINDOW_SECONDS: u64 = 31 * 86_400;
-
-/// Most requests in one example: enough for any threshold a test should need.
-const MOST_REPEATS: i64 = 100_000;
-
-/// Examples of each kind that a rule needs.
-const LEAST_EXAMPLES: usize = 2;
 
 /// Reads all files; the rules come sorted by id.
 pub(super) fn rules(
@@ -310,220 +278,6 @@ impl<'t> Reader<'t> {
             set.set(codes, false);
         }
         Some(set)
-    }
-
-    fn rate(&mut self, table: &Table<'t>, at: &Range<usize>) -> Option<Rate> {
-        const HERE: &str = "[rate]";
-        self.known_keys(table, RATE_KEYS, HERE);
-        let by = match self.required_text(table, "by", HERE, at) {
-            Some((name, span)) => self.named("key", name, span, Key::ALL),
-            None => None,
-        };
-        let measure = self.required_name(table, "measure", HERE, at, Measure::ALL);
-        if let (Some(by), Some(measure)) = (by, measure)
-            && by != Key::Client
-            && measure.field() == Some(by.field())
-            && let Some(value) = table.get("measure")
-        {
-            let kind = RuleErrorKind::MeasuresItsKey { measure: measure.name(), by: by.name() };
-            self.error(value.span(), kind);
-        }
-        let most = match measure {
-            Some(Measure::ErrorShare) => 100,
-            Some(Measure::Bytes) => MOST_BYTES,
-            _ => 1_000_000_000,
-        };
-        if !table.contains_key("threshold") {
-            self.error(at.clone(), RuleErrorKind::MissingKey { key: "threshold", table: HERE });
-        }
-        let threshold = self.integer(table, "threshold", 1, most);
-        let minimum = self.integer(table, "minimum", 1, 1_000_000_000);
-        match (measure, table.get_key_value("minimum")) {
-            (Some(Measure::ErrorShare), None) => {
-                self.error(at.clone(), RuleErrorKind::MissingKey { key: "minimum", table: HERE });
-            }
-            (Some(measure), Some((key, _))) if measure != Measure::ErrorShare => {
-                let kind = RuleErrorKind::UnknownKey {
-                    key: "minimum".to_owned(),
-                    table: "a [rate] that is no error-share",
-                    expected: &["by", "measure", "threshold", "window", "quiet", "where"],
-                };
-                self.error(key.span(), kind);
-            }
-            _ => {}
-        }
-        let window_seconds = match self.required_text(table, "window", HERE, at) {
-            Some((text, span)) => self.seconds("window", text, span),
-            None => None,
-        };
-        let quiet_seconds = match self.text(table, "quiet") {
-            Some((text, span)) => self.seconds("quiet", text, span),
-            None => window_seconds,
-        };
-        let mut conditions = match table.get("where") {
-            Some(value) => {
-                let body = self.table(value, "where")?;
-                self.known_keys(body, WHERE_KEYS, "[rate.where]");
-                self.conditions(body)
-            }
-            None => Conditions::default(),
-        };
-        if measure == Some(Measure::ErrorShare) {
-            conditions.statuses.get_or_insert_with(StatusSet::errors);
-        }
-        Some(Rate {
-            by: by?,
-            measure: measure?,
-            threshold: threshold?,
-            minimum: minimum.map_or(Some(1), |minimum| u32::try_from(minimum).ok())?,
-            window_seconds: window_seconds?,
-            quiet_seconds: quiet_seconds?,
-            conditions,
-        })
-    }
-
-    fn seconds(&mut self, key: &'static str, text: String, span: Range<usize>) -> Option<u32> {
-        let seconds = duration_ms(&text)
-            .filter(|ms| ms % 1_000 == 0)
-            .map(|ms| ms / 1_000)
-            .filter(|seconds| (1..=LONGEST_WINDOW_SECONDS).contains(seconds));
-        if seconds.is_none() {
-            let expected = "whole seconds from \"1s\" to \"31d\", as a number with s, m, h or d";
-            self.error(span, RuleErrorKind::BadDuration { key, text, expected });
-        }
-        seconds.and_then(|seconds| u32::try_from(seconds).ok())
-    }
-
-    fn examples(&mut self, table: &Table<'t>, of_rate: bool) -> Vec<Example> {
-        let mut examples: Vec<Example> = Vec::new();
-        let mut names = HashSet::new();
-        let mut broken = false;
-        if let Some(values) = self.array(table, "example") {
-            for value in values {
-                let before = self.errors.len();
-                let example = self.example(value, of_rate);
-                broken |= self.errors.len() > before;
-                let Some(example) = example else { continue };
-                if !names.insert(example.name.clone()) {
-                    let first = "another example of this rule".to_owned();
-                    let kind = RuleErrorKind::DuplicateId { id: example.name.clone(), first };
-                    self.error(value.span(), kind);
-                }
-                examples.push(example);
-            }
-        }
-        let fire = examples.iter().filter(|example| example.fires).count();
-        let quiet = examples.len() - fire;
-        if !broken && (fire < LEAST_EXAMPLES || quiet < LEAST_EXAMPLES) {
-            self.error(0..0, RuleErrorKind::TooFewExamples { fire, quiet });
-        }
-        examples
-    }
-
-    fn example(&mut self, value: &Value<'t>, of_rate: bool) -> Option<Example> {
-        const HERE: &str = "[[example]]";
-        let table = self.table(value, "example")?;
-        let at = value.span();
-        self.known_keys(table, EXAMPLE_KEYS, HERE);
-        let name = self.required_text(table, "name", HERE, &at);
-        if !table.contains_key("fires") {
-            self.error(at.clone(), RuleErrorKind::MissingKey { key: "fires", table: HERE });
-        }
-        let fires = self.boolean(table, "fires");
-        let generated = self.boolean(table, "generated").unwrap_or(false);
-        let key = if of_rate { "requests" } else { "request" };
-        let other = if of_rate { "request" } else { "requests" };
-        if let Some((found, _)) = table.get_key_value(other) {
-            let kind = RuleErrorKind::UnknownKey {
-                key: other.to_owned(),
-                table: if of_rate { "an example of a rate" } else { "an example of a signature" },
-                expected: if of_rate { &["requests"] } else { &["request"] },
-            };
-            self.error(found.span(), kind);
-        }
-        if !table.contains_key(key) {
-            self.error(at, RuleErrorKind::MissingKey { key, table: HERE });
-        }
-        let steps = if of_rate {
-            let values = self.array(table, key)?;
-            values.iter().filter_map(|value| self.step(value)).collect()
-        } else {
-            let request = self.request(table.get(key)?)?;
-            vec![ExampleStep { repeat: 1, every_ms: 0, request }]
-        };
-        Some(Example { name: name?.0, steps, fires: fires?, generated })
-    }
-
-    fn step(&mut self, value: &Value<'t>) -> Option<ExampleStep> {
-        const HERE: &str = "a step of an example";
-        let table = self.table(value, "requests")?;
-        self.known_keys(table, STEP_KEYS, HERE);
-        let repeat = if table.contains_key("repeat") {
-            u32::try_from(self.integer(table, "repeat", 1, MOST_REPEATS)?).ok()?
-        } else {
-            1
-        };
-        let every_ms = match self.text(table, "every") {
-            Some((text, span)) => {
-                let ms = duration_ms(&text).and_then(|ms| u32::try_from(ms).ok());
-                if ms.is_none() {
-                    let expected = "a number with ms, s, m, h or d";
-                    self.error(span, RuleErrorKind::BadDuration { key: "every", text, expected });
-                }
-                ms?
-            }
-            None => 0,
-        };
-        let Some(request) = table.get("request") else {
-            self.error(value.span(), RuleErrorKind::MissingKey { key: "request", table: HERE });
-            return None;
-        };
-        Some(ExampleStep { repeat, every_ms, request: self.request(request)? })
-    }
-
-    fn request(&mut self, value: &Value<'t>) -> Option<ExampleRequest> {
-        let table = self.table(value, "request")?;
-        self.known_keys(table, REQUEST_KEYS, "an example's request");
-        let waf_action = match self.text(table, "waf_action") {
-            Some((name, span)) => {
-                let all =
-                    [WafAction::Allow, WafAction::Block, WafAction::Captcha, WafAction::Challenge];
-                let action = all.into_iter().find(|action| action.name() == name);
-                if action.is_none() {
-                    let expected = all.iter().map(|action| action.name()).collect();
-                    let what = "WAF action";
-                    self.error(span, RuleErrorKind::UnknownName { what, name, expected });
-                }
-                action
-            }
-            None => None,
-        };
-        let status = self.integer(table, "status", 100, 999);
-        let response_bytes = self.integer(table, "response_bytes", 0, MOST_BYTES);
-        let client = self.text(table, "client");
-        if let Some((text, span)) = &client
-            && ExampleRequest::address(text, 0).is_none()
-        {
-            self.error(span.clone(), RuleErrorKind::BadAddress(text.clone()));
-        }
-        let mut text = |key| self.text(table, key).map(|(text, _)| text);
-        Some(ExampleRequest {
-            method: text("method"),
-            path: text("path"),
-            query: text("query"),
-            user_agent: text("user_agent"),
-            referer: text("referer"),
-            host: text("host"),
-            headers: text("headers"),
-            status: status.and_then(|status| u16::try_from(status).ok()),
-            error_type: text("error_type"),
-            route: text("route"),
-            api_key_id: text("api_key_id"),
-            principal: text("principal"),
-            client: client.map(|(text, _)| text),
-            response_bytes,
-            waf_action,
-        })
     }
 }
 

@@ -1,0 +1,113 @@
+//! What a rule about text in one request is: where it looks, at which views, for what.
+//!
+//! Shapes only; how signatures are searched is in [`crate::signature`].
+
+use portcullis_ingest::Field;
+
+use super::{Conditions, Patterns};
+use crate::level::named;
+use crate::tokens::Tokens;
+use crate::view::View;
+
+/// Text in one request: a literal makes a candidate, the rest confirms it.
+#[derive(Debug)]
+pub struct Signature {
+    pub(crate) subjects: Vec<Subject>,
+    pub(crate) views: Vec<View>,
+    pub(crate) literals: Vec<Literal>,
+    pub(crate) patterns: Patterns,
+    pub(crate) unless: Patterns,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) conditions: Conditions,
+}
+
+impl Signature {
+    /// The texts it looks at.
+    pub fn subjects(&self) -> &[Subject] {
+        &self.subjects
+    }
+
+    /// The views of those texts.
+    pub fn views(&self) -> &[View] {
+        &self.views
+    }
+
+    /// The literals of which one must be there.
+    pub fn literals(&self) -> &[Literal] {
+        &self.literals
+    }
+}
+
+named! {
+    /// A text that a signature looks at.
+    Subject {
+        /// The path.
+        Path = "path",
+        /// The whole query string.
+        Query = "query",
+        /// Each parameter value of the query string, by itself.
+        Values = "values",
+        /// Each parameter name of the query string, by itself.
+        Names = "names",
+        /// The `User-Agent` header.
+        UserAgent = "user_agent",
+        /// The `Referer` header.
+        Referer = "referer",
+        /// The `Host` header.
+        Host = "host",
+        /// Each header without a field of its own, by itself, as `name: value`.
+        Headers = "headers",
+        /// The method.
+        Method = "method",
+    }
+}
+
+impl Subject {
+    /// The field of a request it is taken from.
+    pub const fn field(self) -> Field {
+        match self {
+            Self::Path => Field::Path,
+            Self::Query | Self::Values | Self::Names => Field::Query,
+            Self::UserAgent => Field::UserAgent,
+            Self::Referer => Field::Referer,
+            Self::Host => Field::Host,
+            Self::Headers => Field::Headers,
+            Self::Method => Field::Method,
+        }
+    }
+}
+
+/// A literal that makes a candidate.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Literal {
+    pub(crate) text: String,
+    pub(crate) place: Place,
+}
+
+impl Literal {
+    /// What must be there.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where it must be.
+    pub const fn place(&self) -> Place {
+        self.place
+    }
+}
+
+named! {
+    /// Where a literal must stand in the text.
+    Place {
+        /// Anywhere.
+        Anywhere = "contains",
+        /// With no letter, digit or underscore directly before or after.
+        Word = "words",
+        /// As whole path segments.
+        Segment = "segments",
+        /// At the end.
+        End = "endings",
+        /// At the start.
+        Start = "starts",
+    }
+}
