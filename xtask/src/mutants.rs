@@ -3,8 +3,8 @@
 //! A test that runs a line need not notice when the line is wrong. `cargo mutants` turns a
 //! comparison round, empties a function, drops a condition, one at a time, and runs the
 //! tests on each. What survives is either a claim that no test makes, or a change that makes
-//! no difference. Four files must not be wrong, and the score is of them: what is planned,
-//! carried out, protected and owned.
+//! no difference. The files that must not be wrong are few, and the score is of them: what
+//! is planned, carried out, protected and owned.
 
 use std::fs;
 use std::path::Path;

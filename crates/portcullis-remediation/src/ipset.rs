@@ -50,6 +50,14 @@ impl Family {
         }
     }
 
+    /// Prefix length of a source, in bits: an IPv4 address, or the /64 of IPv6 addresses.
+    pub(crate) const fn source_bits(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 64,
+        }
+    }
+
     /// The family by its name in our files (`ipv4`) or in the WAF API (`IPV4`).
     pub fn from_name(name: &str) -> Option<Self> {
         match name {

@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use portcullis_detection::{Coverage, Findings, Offender};
 use portcullis_ingest::Timestamp;
 
-use crate::brake::{BlastRadius, Origin, narrowest};
+use crate::brake::{BlastRadius, Origin};
 use crate::changes::{Changes, Digests};
 use crate::collateral::{Collateral, blast_radius, collateral};
 use crate::decision::{Conflict, Decision, Outcome, Withheld};
@@ -246,7 +246,7 @@ fn protect(source: IpNet, never_block: &NeverBlock) -> Option<Withheld> {
     if let Some(protection) = never_block.protection(source) {
         return Some(Withheld::Protected(protection));
     }
-    let allowed = narrowest(Family::of(source));
+    let allowed = Family::of(source).source_bits();
     (source.prefix_len() != allowed).then_some(Withheld::WrongWidth { allowed })
 }
 

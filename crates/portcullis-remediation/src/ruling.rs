@@ -18,7 +18,6 @@ use std::fmt;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::brake::narrowest;
 use crate::ipset::Family;
 use crate::prefix::{PrefixError, parse_address_or_network};
 use crate::term::{DAY_MS, MINUTE_MS};
@@ -192,7 +191,7 @@ impl Rulings {
     /// Sets the ruling about a source; an empty one takes it away.
     pub fn rule(&mut self, source: IpNet, ruling: Ruling) -> Result<(), RulingError> {
         let source = source.trunc();
-        if source.prefix_len() != narrowest(Family::of(source)) {
+        if source.prefix_len() != Family::of(source).source_bits() {
             return Err(RulingError::NotASource(source));
         }
         if ruling.is_empty() {
@@ -300,7 +299,7 @@ impl Line {
 /// A source as people write it: an IPv6 address stands for its /64, as everywhere.
 pub fn parse_source(text: &str) -> Result<IpNet, RulingError> {
     let network = parse_address_or_network(text)?;
-    let width = narrowest(Family::of(network));
+    let width = Family::of(network).source_bits();
     if text.contains('/') && network.prefix_len() != width {
         return Err(RulingError::NotASource(network));
     }
