@@ -8,15 +8,18 @@
 //! one literal stands for all of its encodings.
 //!
 //! [`document`] reads YAML with places, [`condition`] the condition, [`pattern`] values
-//! with wildcards; [`convert`] decides what maps, and [`write`] writes the file with
-//! examples derived from the rule itself, which say so.
+//! with wildcards, [`selection`] what is asked of which field; [`convert`] decides what maps,
+//! [`part`] to what, and [`write`] writes the file with examples derived from the rule itself,
+//! which say so.
 //!
 //! Source: Sigma specification 2.1, rules, modifiers and taxonomy.
 
 mod condition;
 mod convert;
 mod document;
+mod part;
 mod pattern;
+mod selection;
 mod write;
 
 use portcullis_detection::{Category, RuleSet};
@@ -54,6 +57,9 @@ impl Remark {
         Self { refuses: false, place, reason: reason.into() }
     }
 }
+
+/// What maps, or the one thing for which it is refused.
+type Mapped<T> = Result<T, Remark>;
 
 /// Imports every rule of a YAML text. `stem` names the file, without its ending.
 pub fn import(stem: &str, text: &str, category: Category) -> Vec<Imported> {

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use portcullis_detection::Category;
 
-use super::convert::{Part, Sample};
 use super::document::Node;
+use super::part::{Part, Sample};
 use super::{Remark, proved};
 
 /// The file's text; an error when the rule it would be contradicts itself.
