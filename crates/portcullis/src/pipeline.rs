@@ -4,39 +4,34 @@
 //! bytes into requests and detection looks at them; only a scan of a large object for which
 //! several threads are free is read by all of these, in `parts`. What the workers found is
 //! merged at the end, which gives the same whatever the threads (`Scan` promises it); what
-//! they print is put in order by [`crate::ordered`].
+//! they print is put in order by [`crate::ordered`]. How one object is read is in `object`,
+//! what a scan does with it in `scanning`.
 
 mod export;
+mod lines;
+mod object;
 mod parts;
 mod scanning;
+mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use portcullis_detection::{
     Answer, Calibration, Findings, ObjectSeen, Overview, Question, RuleSet, Scan, Traffic,
 };
-use portcullis_ingest::{
-    LogFormat, ObjectReport, ReadOptions, Reject, RejectReason, Request, Sink, read_object,
-    read_object_ahead,
-};
-
-use crate::failure::Failure;
-use crate::joining::{Batch, Joined, Joining, Object, Role};
-use crate::location::Input;
-use crate::ordered::{Lines, Outputs, Stream, write_in_order};
-use crate::output::json::Secrets;
-use crate::output::{request, verdict};
-use crate::progress::Progress;
-use crate::quarantine::Quarantine;
-use crate::span::{Inside, Span};
-use crate::stop::Stop;
-
-/// Bytes of an object, as stored, that are worth several threads.
-const LARGE_BYTES: u64 = 1 << 20;
+use portcullis_ingest::{LogFormat, ReadOptions, Sink};
 
 pub use export::Hours;
+pub use tally::Tally;
+
+use crate::joining::{Batch, Joining, Object, Role};
+use crate::location::Input;
+use crate::progress::Progress;
+use crate::quarantine::Quarantine;
+use crate::span::Span;
+use crate::stop::Stop;
+use object::Report;
 use scanning::Scanned;
 
 /// What to read, and how.
@@ -120,23 +115,6 @@ impl Purpose<'_> {
             Self::Show | Self::Block | Self::Keep(_) => Scan::new(rules),
         }
     }
-}
-
-/// What reading all objects came to.
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// Objects that could not be opened.
-    pub unreadable: Vec<Failure>,
-    /// Objects that ended early, in input order, with what stopped them.
-    pub incomplete: Vec<(String, String)>,
-    /// Objects whose format nobody recognised.
-    pub unrecognised: Vec<String>,
-    /// Records that could not be read, in the order of [`RejectReason::ALL`].
-    pub rejects: [u64; RejectReason::ALL.len()],
-    /// Requests outside the span that was asked for.
-    pub outside_span: u64,
-    /// What the operator should know or change, one sentence each.
-    pub notes: BTreeSet<String>,
 }
 
 /// What takes in requests on several threads and adds up.
@@ -289,94 +267,6 @@ impl Reading<'_> {
         Some(Batch { inputs: &joining.inputs, first, role: Role::Waf(&joining.table) })
     }
 
-    /// Writes every request as one line, which `write` appends without its line feed.
-    pub fn decode(
-        &self,
-        out: &mut Outputs<'_>,
-        write: &(impl Fn(&mut Vec<u8>, &Request<'_>) + Sync),
-        secrets: Secrets,
-    ) -> io::Result<Tally> {
-        let wants_rejects = out.rejects.is_some();
-        self.lines(out, |object, lines| {
-            let stopped = lines.stopped();
-            self.read(object, stopped, &mut Decode { lines, wants_rejects, write, secrets })
-        })
-    }
-
-    /// Writes a verdict on every request as one line.
-    pub fn classify(&self, rules: &RuleSet, out: &mut Outputs<'_>) -> io::Result<Tally> {
-        self.lines(out, |object, lines| {
-            let stopped = lines.stopped();
-            let classifier = rules.classifier();
-            self.read(object, stopped, &mut Classify { lines, rules, classifier })
-        })
-    }
-
-    fn lines(
-        &self,
-        out: &mut Outputs<'_>,
-        read: impl Fn(&Object<'_>, &mut Lines<'_>) -> Report + Sync,
-    ) -> io::Result<Tally> {
-        let mut reports = Vec::new();
-        for batch in std::iter::once(self.access_logs()).chain(self.waf_logs()) {
-            let work = |index: usize, lines: &mut Lines<'_>| {
-                let object =
-                    batch.object(index).expect("write_in_order counts to the batch's length");
-                read(&object, lines)
-            };
-            reports.extend(write_in_order(batch.inputs.len(), self.threads, out, work)?);
-        }
-        Ok(self.tally(reports))
-    }
-
-    /// Reads one object into `sink`.
-    fn read(&self, object: &Object<'_>, stopped: &AtomicBool, sink: &mut impl Sink) -> Report {
-        let input = object.input;
-        let reader = match input.open() {
-            Ok(reader) => reader,
-            Err(error) => return Report::Unreadable(error),
-        };
-        let progress = self.progress;
-        let reader = Watched { reader, progress, stopped };
-        let mut sink = Counted { sink, progress, requests: 0, rejects: 0 };
-        // AWS WAF's records are recognised; the format is the access logs'.
-        let format = if matches!(object.role, Role::Waf(_)) { None } else { self.format };
-        let mut inside = Inside { span: self.span, sink: &mut sink, outside: 0 };
-        let mut joined = Joined { sink: &mut inside, role: object.role };
-        let report = match self.quarantine {
-            None => self.read_into(input, reader, format, &mut joined),
-            Some(quarantine) => {
-                let mut kept = quarantine.object(object.number, &mut joined);
-                let report = self.read_into(input, reader, format, &mut kept);
-                if let Err(error) = kept.finish() {
-                    return Report::Unreadable(error);
-                }
-                report
-            }
-        };
-        let outside = inside.outside;
-        sink.tell();
-        progress.object();
-        Report::Read(report, outside)
-    }
-
-    /// Reads one object; where there are more threads than objects, with one for unpacking.
-    fn read_into(
-        &self,
-        input: &Input,
-        reader: impl Read + Send,
-        format: Option<&LogFormat>,
-        sink: &mut impl Sink,
-    ) -> ObjectReport {
-        let is_large = input.bytes.is_none_or(|bytes| bytes >= LARGE_BYTES);
-        let read = if is_large && self.inputs.len() < self.threads {
-            read_object_ahead
-        } else {
-            read_object
-        };
-        read(&input.name, reader, format, self.options, sink)
-    }
-
     fn tally(&self, reports: impl IntoIterator<Item = Report>) -> Tally {
         let mut tally = Tally::default();
         let waf = self.joining.map_or(&[][..], |joining| &joining.inputs);
@@ -384,36 +274,6 @@ impl Reading<'_> {
             tally.add(input, report);
         }
         tally
-    }
-}
-
-impl Tally {
-    /// Records that could not be read, whatever the reason.
-    pub fn rejected(&self) -> u64 {
-        self.rejects.iter().sum()
-    }
-
-    fn add(&mut self, input: &Input, report: Report) {
-        let report = match report {
-            Report::Read(report, outside) => {
-                self.outside_span += outside;
-                report
-            }
-            Report::Unreadable(error) => {
-                self.unreadable.push(Failure::new(format!("read `{}`", input.name), &error));
-                return;
-            }
-        };
-        self.notes.extend(report.notes);
-        for (sum, count) in self.rejects.iter_mut().zip(report.rejects) {
-            *sum += count;
-        }
-        if let Some(incomplete) = &report.incomplete {
-            self.incomplete.push((input.name.clone(), incomplete.to_string()));
-        }
-        if report.format.is_none() && report.records > 0 {
-            self.unrecognised.push(input.name.clone());
-        }
     }
 }
 
@@ -437,125 +297,4 @@ fn traffic(scan: &mut Scan<'_>, provisional: Option<&mut Scan<'_>>) -> Traffic {
     let mut traffic = scan.traffic();
     traffic.merge(provisional.map(Scan::traffic).unwrap_or_default());
     traffic
-}
-
-/// What became of one object.
-enum Report {
-    /// With how many requests outside the span.
-    Read(ObjectReport, u64),
-    Unreadable(io::Error),
-}
-
-impl Report {
-    fn incomplete(&self) -> Option<String> {
-        match self {
-            Self::Read(report, _) => report.incomplete.as_ref().map(ToString::to_string),
-            Self::Unreadable(error) => Some(format!("cannot be opened: {error}")),
-        }
-    }
-
-    /// Tells what was read of the object.
-    fn tell(&self, input: &Input, duplicates: u64, told: impl FnOnce(&ObjectSeen<'_>)) {
-        let incomplete = self.incomplete();
-        let nothing = ObjectReport::default();
-        let (report, outside_span) = match self {
-            Self::Read(report, outside) => (report, *outside),
-            Self::Unreadable(_) => (&nothing, 0),
-        };
-        let seen = ObjectSeen::new(&input.name, report, duplicates, incomplete.as_deref());
-        told(&ObjectSeen { outside_span, ..seen });
-    }
-}
-
-/// Prints requests.
-struct Decode<'l, 's, W> {
-    lines: &'l mut Lines<'s>,
-    wants_rejects: bool,
-    write: &'l W,
-    secrets: Secrets,
-}
-
-impl<W: Fn(&mut Vec<u8>, &Request<'_>)> Sink for Decode<'_, '_, W> {
-    fn request(&mut self, request: &Request<'_>) {
-        self.lines.line(Stream::Results, |out| (self.write)(out, request));
-    }
-
-    fn reject(&mut self, reject: &Reject<'_>) {
-        if self.wants_rejects {
-            self.lines
-                .line(Stream::Rejects, |out| request::write_reject(out, reject, self.secrets));
-        }
-    }
-}
-
-/// Prints verdicts.
-struct Classify<'l, 's, 'rules> {
-    lines: &'l mut Lines<'s>,
-    rules: &'rules RuleSet,
-    classifier: portcullis_detection::Classifier<'rules>,
-}
-
-impl Sink for Classify<'_, '_, '_> {
-    fn request(&mut self, request: &Request<'_>) {
-        let verdict = self.classifier.classify(request);
-        self.lines.line(Stream::Results, |out| {
-            verdict::write(out, request, verdict, self.rules);
-        });
-    }
-
-    fn reject(&mut self, _: &Reject<'_>) {}
-}
-
-/// Passes on to another sink and tells the progress now and then.
-struct Counted<'s, S> {
-    sink: &'s mut S,
-    progress: &'s Progress,
-    requests: u64,
-    rejects: u64,
-}
-
-impl<S: Sink> Counted<'_, S> {
-    fn tell(&mut self) {
-        self.progress.records(self.requests, self.rejects);
-        (self.requests, self.rejects) = (0, 0);
-    }
-}
-
-impl<S: Sink> Sink for Counted<'_, S> {
-    fn request(&mut self, request: &Request<'_>) {
-        self.requests(std::slice::from_ref(request));
-    }
-
-    fn requests(&mut self, requests: &[Request<'_>]) {
-        self.sink.requests(requests);
-        self.requests += requests.len() as u64;
-        // Threads share the counters; touching them for each request would cost more
-        // than reading it.
-        if self.requests >= 4096 {
-            self.tell();
-        }
-    }
-
-    fn reject(&mut self, reject: &Reject<'_>) {
-        self.sink.reject(reject);
-        self.rejects += 1;
-    }
-}
-
-/// Tells the progress what was read, and ends early once nobody wants the output.
-struct Watched<'p, R> {
-    reader: R,
-    progress: &'p Progress,
-    stopped: &'p AtomicBool,
-}
-
-impl<R: Read> Read for Watched<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.stopped.load(Ordering::Relaxed) {
-            return Ok(0);
-        }
-        let bytes = self.reader.read(buffer)?;
-        self.progress.bytes(bytes as u64);
-        Ok(bytes)
-    }
 }

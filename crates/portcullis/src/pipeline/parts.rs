@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use portcullis_detection::{Held, Identities, LeftOut, Once, Scan};
 use portcullis_ingest::{Part, read_object_in_parts};
 
+use super::Reading;
+use super::object::{Counted, LARGE_BYTES, Report, Watched};
 use super::scanning::{Alone, IsTwin};
-use super::{Counted, LARGE_BYTES, Reading, Report, Watched};
 use crate::joining::{Object, Role};
 use crate::span::Inside;
 
@@ -55,7 +56,7 @@ impl Reading<'_> {
             let most = if gathered.load(Ordering::Relaxed) < most { most } else { 0 };
             let mut is_twin = is_twin;
             let mut once = Once::new(&mut mine.scan, most, LeftOut::Guessed(&mut is_twin));
-            let mut sink = Counted { sink: &mut once, progress, requests: 0, rejects: 0 };
+            let mut sink = Counted::new(&mut once, progress);
             let mut inside = Inside { span: self.span, sink: &mut sink, outside: 0 };
             part.read(&mut inside);
             mine.outside += inside.outside;
