@@ -8,6 +8,8 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::beginnings::{Beginnings, FIRST_BYTES};
+use super::candidates::{Candidate, Candidates};
+use super::member::Member;
 use super::parts::{Noted, Parts};
 use super::views::ViewSet;
 use crate::rule::{Place, Rule, RuleKind, Subject};
@@ -56,70 +58,6 @@ struct Group {
     longest: usize,
 }
 
-/// A literal in a group.
-#[derive(Debug)]
-struct Member {
-    literal: usize,
-    /// In lower case.
-    text: Box<[u8]>,
-    head: Head,
-    /// The subjects and views any of its uses looks at; see [`bits`].
-    mask: u64,
-}
-
-impl Member {
-    fn new(literal: usize, text: &[u8], mask: u64) -> Self {
-        Self { literal, text: text.into(), head: Head::new(text), mask }
-    }
-
-    /// Where it stands in the text, if its beginning ends at `end` and it stands there.
-    fn stands_in(&self, text: &[u8], end: usize) -> Option<Range<usize>> {
-        let start = end.checked_sub(self.text.len().min(FIRST_BYTES))?;
-        let rest = &text[start..];
-        let tail = self.text.get(Head::BYTES..).unwrap_or_default();
-        let stands = rest.len() >= self.text.len()
-            && self.head.begins(rest)
-            && (tail.is_empty() || rest[Head::BYTES..self.text.len()].eq_ignore_ascii_case(tail));
-        stands.then(|| start..start + self.text.len())
-    }
-}
-
-/// The first bytes of a literal, to be compared at once.
-#[derive(Debug)]
-struct Head {
-    bytes: u64,
-    /// The bit that tells the cases of each letter apart.
-    cases: u64,
-    /// All bits of the bytes that there are.
-    known: u64,
-}
-
-impl Head {
-    const BYTES: usize = 8;
-
-    /// Of a literal in lower case.
-    fn new(literal: &[u8]) -> Self {
-        let literal = &literal[..literal.len().min(Self::BYTES)];
-        let cases: Vec<u8> =
-            literal.iter().map(|byte| u8::from(byte.is_ascii_lowercase()) << 5).collect();
-        let known = vec![u8::MAX; literal.len()];
-        Self { bytes: word(literal), cases: word(&cases), known: word(&known) }
-    }
-
-    /// Whether a text that is no shorter begins so, in letters of any case.
-    fn begins(&self, text: &[u8]) -> bool {
-        (word(text) | self.cases) & self.known == self.bytes
-    }
-}
-
-/// The first eight bytes of a text, or fewer and zeros.
-fn word(text: &[u8]) -> u64 {
-    text.first_chunk().map_or_else(
-        || text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-        |bytes| u64::from_le_bytes(*bytes),
-    )
-}
-
 /// One rule's interest in one literal.
 #[derive(Debug, Clone)]
 struct Use {
@@ -138,45 +76,6 @@ struct Always {
     rule: u32,
     views: ViewSet,
     tokens: Tokens,
-}
-
-/// A rule whose literal was seen, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Candidate {
-    pub(super) rule: u32,
-    pub(super) view: View,
-    pub(super) start: u32,
-    pub(super) end: u32,
-}
-
-/// Candidates of one search, and scratch memory to find them.
-#[derive(Debug, Default)]
-pub(super) struct Candidates {
-    found: Vec<Candidate>,
-    /// For each group of literals, the search in which none had anything left to say.
-    spent_groups: Vec<u64>,
-    /// The same for each literal.
-    spent: Vec<u64>,
-    /// The same for each use of a literal.
-    spent_uses: Vec<u64>,
-    search: u64,
-}
-
-impl Candidates {
-    pub(super) const fn is_empty(&self) -> bool {
-        self.found.is_empty()
-    }
-
-    /// Each rule and view once, at its first literal.
-    pub(super) fn found(&mut self) -> impl Iterator<Item = Candidate> {
-        self.found.sort_unstable();
-        self.found.dedup_by_key(|candidate| (candidate.rule, candidate.view));
-        self.found.iter().copied()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.found.clear();
-    }
 }
 
 /// Bits of the subjects × views that something looks at.
@@ -364,11 +263,7 @@ impl Literals {
     ) {
         let wanted = bits(subject, views);
         let mut noted = Noted::default();
-        candidates.search += 1;
-        let groups = candidates.spent_groups.len().max(self.groups.len());
-        candidates.spent_groups.resize(groups, 0);
-        candidates.spent.resize(candidates.spent.len().max(self.uses.len()), 0);
-        candidates.spent_uses.resize(candidates.spent_uses.len().max(self.interests), 0);
+        candidates.begin(self.groups.len(), self.uses.len(), self.interests);
         let of_parts = if parts.is_some() { all_views_of_parts() } else { 0 };
         let live = ones(wanted | of_parts).fold(0, |live, bit| live | self.live[bit]);
         self.beginnings.visit(text, live, |end, number| {

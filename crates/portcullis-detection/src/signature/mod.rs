@@ -14,23 +14,27 @@
 //! What a view is, is decided in `view`; what a literal or expression means, in the rules.
 
 mod beginnings;
+mod candidates;
 mod census;
 mod headers;
 mod literals;
+mod member;
 mod memo;
 mod parts;
+mod query;
+mod verdict;
 mod views;
 mod wrapped;
 
-use portcullis_ingest::{Field, Request, Untrusted, UntrustedBuf};
-
-use crate::level::{BLOCK_LEVEL, Category, request_score};
-use crate::rule::{Rule, RuleKind, RuleSet, Signature, Subject};
-use crate::view::View;
+use portcullis_ingest::{Field, Request, Untrusted};
 
 pub use census::{Census, Work};
 pub(crate) use literals::Engine;
-use literals::{Candidate, Candidates};
+pub use verdict::{Hit, Verdict};
+
+use crate::rule::{RuleKind, RuleSet, Signature, Subject};
+use crate::view::View;
+use candidates::{Candidate, Candidates};
 use memo::Memo;
 use parts::Parts;
 use views::{ViewSet, Views};
@@ -71,92 +75,6 @@ pub(crate) const FIELDS: [Field; 7] = [
 
 /// What text of unknown make-up may be.
 const UNKNOWN: [Subject; 3] = [Subject::Path, Subject::Query, Subject::UserAgent];
-
-/// What the signatures say of one request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Verdict {
-    score: u32,
-    truncated_fields: u32,
-    hits: Vec<Hit>,
-    categories: Vec<Category>,
-}
-
-impl Verdict {
-    /// Points of the rules that fired, with each category's cap; see
-    /// [`crate::request_score`].
-    pub const fn score(&self) -> u32 {
-        self.score
-    }
-
-    /// Whether the score reaches [`BLOCK_LEVEL`].
-    pub const fn flagged(&self) -> bool {
-        self.score >= BLOCK_LEVEL
-    }
-
-    /// The rules that fired, each once, in the order of the rule set.
-    pub fn hits(&self) -> &[Hit] {
-        &self.hits
-    }
-
-    /// Their categories, sorted, each once.
-    pub fn categories(&self) -> &[Category] {
-        &self.categories
-    }
-
-    /// Fields that were not looked at in full: too long, or of too many parts.
-    pub const fn truncated_fields(&self) -> u32 {
-        self.truncated_fields
-    }
-
-    fn clear(&mut self) {
-        self.score = 0;
-        self.truncated_fields = 0;
-        self.hits.clear();
-        self.categories.clear();
-    }
-
-    fn total(&mut self, rules: &[Rule]) {
-        if self.hits.is_empty() {
-            return;
-        }
-        self.hits.sort_unstable_by_key(|hit| hit.rule);
-        let fired = self.hits.iter().map(|hit| &rules[hit.rule]);
-        self.score = request_score(fired.clone().map(|rule| (rule.category(), rule.points())));
-        self.categories.extend(fired.map(Rule::category));
-        self.categories.sort_unstable();
-        self.categories.dedup();
-    }
-}
-
-/// One rule that fired, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hit {
-    /// Index of the rule in [`RuleSet::rules`].
-    pub rule: usize,
-    /// The text it fired on.
-    pub subject: Subject,
-    /// The view of that text.
-    pub view: View,
-    /// Whether the text stood in base64: the view is of what it stands for.
-    pub in_base64: bool,
-    /// The field as logged, cut to 256 bytes around the match.
-    pub text: UntrustedBuf,
-    /// The bytes that matched, in that view, cut to 128.
-    pub matched: UntrustedBuf,
-}
-
-impl Hit {
-    /// How the text was read before it matched, as evidence names it.
-    pub const fn reading(&self) -> &'static str {
-        match (self.in_base64, self.view) {
-            (false, view) => view.name(),
-            (true, View::Raw) => "base64",
-            (true, View::Decoded) => "base64 decoded",
-            (true, View::Folded) => "base64 folded",
-            (true, View::Path) => "base64 path",
-        }
-    }
-}
 
 /// Judges requests one after the other, reusing its memory.
 pub struct Classifier<'r> {
@@ -278,77 +196,6 @@ impl<'r> Classifier<'r> {
         self.cut = cut;
     }
 
-    /// The whole query, then each of its names and values by itself. Returns whether nothing
-    /// in them depends on the rest of the request and nothing was found.
-    fn query(&mut self, query: &[u8], request: &Request<'_>) -> bool {
-        let engine = self.rules.engine();
-        let mut clean = self.whole(Subject::Query, query, request);
-        let mut parts = std::mem::take(&mut self.search.parts);
-        if !self.search.parts_noted {
-            engine.note_parts(query, &mut parts);
-        }
-        // A part with one form is a piece of the query as it was just searched: a literal
-        // that was not seen there is not in it.
-        let several_forms = self.search.views.several();
-        let mut line = std::mem::take(&mut self.line);
-        for subject in [Subject::Names, Subject::Values] {
-            let wanted = engine.views(subject);
-            if wanted.is_empty() {
-                continue;
-            }
-            let has_always = engine.has_always(subject);
-            let seen = parts.of(subject);
-            if seen.is_empty() && !several_forms && !has_always {
-                continue;
-            }
-            let mut searched = 0;
-            let mut noted = seen.iter().copied().peekable();
-            let mut next = Some(0);
-            while let Some(offset) = next {
-                let rest = &query[offset..];
-                let length = memchr::memchr(b'&', rest);
-                next = length.map(|length| offset + length + 1);
-                let parameter = &rest[..length.unwrap_or(rest.len())];
-                let has_literal = noted.next_if_eq(&offset).is_some();
-                let equals = memchr::memchr(b'=', parameter);
-                let (mut part, start) = match (subject, equals) {
-                    (Subject::Names, Some(equals)) => (&parameter[..equals], offset),
-                    (_, Some(equals)) => (&parameter[equals + 1..], offset + equals + 1),
-                    (Subject::Names, None) => (&parameter[..0], offset),
-                    (_, None) => (parameter, offset),
-                };
-                let worth_it = !part.is_empty()
-                    && (has_literal
-                        || (several_forms && Views::has_several(subject, part, wanted))
-                        || (has_always && engine.always_may_hold(subject, part)));
-                if subject == Subject::Values {
-                    clean &= self.in_base64(Subject::Values, part, query, start, request);
-                }
-                if !worth_it {
-                    continue;
-                }
-                searched += 1;
-                if searched == MOST_PARTS && next.is_some() {
-                    self.verdict.truncated_fields += 1;
-                    part = &query[start..];
-                    next = None;
-                }
-                let part = if memchr::memchr2(b'\n', b'\r', part).is_some() {
-                    line.clear();
-                    line.extend(part.iter().map(|byte| without_line_break(*byte)));
-                    &line
-                } else {
-                    part
-                };
-                let wanted = if has_literal { wanted } else { wanted.without(View::Raw) };
-                clean &= self.text(subject, wanted, part, query, start, request);
-            }
-        }
-        self.line = line;
-        self.search.parts = parts;
-        clean
-    }
-
     /// The whole path, then what stands in segments of base64.
     fn path(&mut self, path: &[u8], request: &Request<'_>) -> bool {
         let clean = self.whole(Subject::Path, path, request);
@@ -359,37 +206,6 @@ impl<'r> Classifier<'r> {
             start += segment.len() + 1;
         }
         all_clean
-    }
-
-    /// Searches what a part of a field stands for, as one value, if it is base64 of text.
-    /// Returns whether nothing in it depends on the rest of the request and nothing was
-    /// found.
-    fn in_base64(
-        &mut self,
-        shown: Subject,
-        part: &[u8],
-        whole: &[u8],
-        start: usize,
-        request: &Request<'_>,
-    ) -> bool {
-        let mut unwrapped = std::mem::take(&mut self.unwrapped);
-        let mut clean = true;
-        for depth in 0..unwrapped.len() {
-            let (outer, inner) = unwrapped.split_at_mut(depth);
-            let (outer, text) = (outer.last().map_or(part, |outer| &outer[..]), &mut inner[0]);
-            if !wrapped::unwrap(outer, text) {
-                break;
-            }
-            for byte in &mut *text {
-                *byte = without_line_break(*byte);
-            }
-            let wanted = self.rules.engine().views(Subject::Values);
-            self.search.shown_in_base64 = Some(shown);
-            clean &= self.text(Subject::Values, wanted, text, whole, start, request);
-            self.search.shown_in_base64 = None;
-        }
-        self.unwrapped = unwrapped;
-        clean
     }
 
     /// Searches one field.

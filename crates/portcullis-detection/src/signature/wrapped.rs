@@ -9,6 +9,11 @@
 //!
 //! Source: RFC 4648, sections 4 and 5.
 
+use portcullis_ingest::Request;
+
+use super::{Classifier, without_line_break};
+use crate::rule::Subject;
+
 /// Least letters worth decoding: nine bytes hold little of an attack, and fewer are too
 /// often text by accident.
 const LEAST_LETTERS: usize = 12;
@@ -19,10 +24,43 @@ pub(super) const MOST_DEPTH: usize = 2;
 /// Of how many bytes one may be no text, so that a length byte or a NUL hides nothing.
 const TEXT_TO_NOISE: usize = 16;
 
+impl Classifier<'_> {
+    /// Searches what a part of a field stands for, as one value, if it is base64 of text.
+    /// Returns whether nothing in it depends on the rest of the request and nothing was
+    /// found.
+    pub(super) fn in_base64(
+        &mut self,
+        shown: Subject,
+        part: &[u8],
+        whole: &[u8],
+        start: usize,
+        request: &Request<'_>,
+    ) -> bool {
+        let mut unwrapped = std::mem::take(&mut self.unwrapped);
+        let mut clean = true;
+        for depth in 0..unwrapped.len() {
+            let (outer, inner) = unwrapped.split_at_mut(depth);
+            let (outer, text) = (outer.last().map_or(part, |outer| &outer[..]), &mut inner[0]);
+            if !unwrap(outer, text) {
+                break;
+            }
+            for byte in &mut *text {
+                *byte = without_line_break(*byte);
+            }
+            let wanted = self.rules.engine().views(Subject::Values);
+            self.search.shown_in_base64 = Some(shown);
+            clean &= self.text(Subject::Values, wanted, text, whole, start, request);
+            self.search.shown_in_base64 = None;
+        }
+        self.unwrapped = unwrapped;
+        clean
+    }
+}
+
 /// Writes the text that a whole value stands for to `out`, if it is base64 of text. Knows
 /// both alphabets, padding or none, and percent-encoded signs; in a query, `+` may have
 /// been meant so or be a space.
-pub(super) fn unwrap(value: &[u8], out: &mut Vec<u8>) -> bool {
+fn unwrap(value: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     if value.len() < LEAST_LETTERS {
         return false;
