@@ -7,7 +7,7 @@
 
 use crate::direct::{Filling, Plan};
 use crate::format::{Compiled, Reading};
-use crate::frame::{Out, Reader, without_typed_end};
+use crate::frame::{Out, Reader, first_line, without_typed_end};
 use crate::template::Form;
 use crate::{Origin, Request, Sink, combined};
 
@@ -39,7 +39,7 @@ impl Reader<'_> {
             },
             Some(Reading::Combined) => {
                 self.several(text, origin, out, |reader, text, origin, request| {
-                    let (line, length) = line(text)?;
+                    let (line, length) = first_line(text)?;
                     *request = combined::plain::request(line, origin, &mut reader.minute)?;
                     Some(length)
                 })
@@ -103,18 +103,11 @@ impl Reader<'_> {
         origin: Origin<'o>,
         request: &mut Request<'o>,
     ) -> Option<usize> {
-        let (line, length) = line(text)?;
+        let (line, length) = first_line(text)?;
         let line = if compiled.template.ends_line { without_typed_end(line) } else { line };
         let mut plain = Filling::new(request, origin, &mut self.memory);
         plain.record(&compiled.template, line, &mut self.pieces)?;
         plain.finish();
         Some(length)
     }
-}
-
-/// The line that `text` begins with, and its length with its end; `None` when it may go on.
-fn line(text: &[u8]) -> Option<(&[u8], usize)> {
-    let end = memchr::memchr(b'\n', text)?;
-    let line = &text[..end];
-    Some((line.strip_suffix(b"\r").unwrap_or(line), end + 1))
 }

@@ -17,7 +17,7 @@ mod templated;
 
 use memchr::memmem;
 
-pub(crate) use ends::{after_separators, without_typed_end};
+pub(crate) use ends::{after_separators, first_line, without_typed_end};
 use ends::{line, unread_object_end};
 
 use crate::cut::Piece;

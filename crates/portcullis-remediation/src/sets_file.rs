@@ -258,8 +258,6 @@ impl<'text> Reader<'text> {
     }
 }
 
-/// The message of `serde_json` without the place that we show ourselves.
-
 #[derive(Serialize)]
 struct WrittenDocument<'sets> {
     schema_version: u32,

@@ -7,15 +7,23 @@ use memchr::memmem;
 
 use crate::json;
 
-/// Gives the line that `text` begins with to `read`; its length with the line end.
+/// The line that `text` begins with, and its length with its end; `None` when it may go on.
+pub(crate) fn first_line(text: &[u8]) -> Option<(&[u8], usize)> {
+    let length = line_end(text)?;
+    Some((without_return(&text[..length - 1]), length))
+}
+
+/// Gives the line that `text` begins with to `read`; its length with its end. `whole`:
+/// nothing follows, so that a line needs no end.
 pub(super) fn line(text: &[u8], whole: bool, read: impl FnOnce(&[u8])) -> Option<usize> {
-    let (line, length) = match memchr::memchr(b'\n', text) {
-        Some(end) => (&text[..end], end + 1),
-        None if whole => (text, text.len()),
-        None => return None,
-    };
-    read(line.strip_suffix(b"\r").unwrap_or(line));
+    let last = || whole.then(|| (without_return(text), text.len()));
+    let (line, length) = first_line(text).or_else(last)?;
+    read(line);
     Some(length)
+}
+
+fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 pub(super) fn line_end(text: &[u8]) -> Option<usize> {
