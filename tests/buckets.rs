@@ -7,6 +7,7 @@ use std::time::Duration;
 use fake_aws::{FakeAws, Faults, Options};
 
 use crate::support::{Files, Ran, Record, attacks, gzip, honest, portcullis, sources, workspace};
+use crate::target::with_dummy_credentials;
 
 /// A bucket with these objects.
 fn bucket<'o>(objects: impl IntoIterator<Item = (&'o str, Vec<u8>)>) -> FakeAws {
@@ -19,10 +20,7 @@ fn bucket<'o>(objects: impl IntoIterator<Item = (&'o str, Vec<u8>)>) -> FakeAws 
 }
 
 fn run(fake: &FakeAws, arguments: &[&str]) -> Ran {
-    portcullis(arguments)
-        .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-        .env("AWS_SECRET_ACCESS_KEY", "secret")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
+    with_dummy_credentials(portcullis(arguments))
         .env("PORTCULLIS_REGION", "eu-west-1")
         .env("PORTCULLIS_ENDPOINT_URL", &fake.url())
         .run()

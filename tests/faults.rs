@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::{Ran, attacks, honest};
 use crate::target::{V4, World};
-use crate::watch::{AT, command, put, world};
+use crate::watch::{AT, put, world};
 
 /// Objects of the bucket, each with an attacker of its own.
 const OBJECTS: usize = 8;
@@ -112,7 +112,7 @@ fn watch_counts_everything_when_the_failures_are_over() {
         let world = filled();
         world.fake.set_faults(faults);
         let watch = ["watch", "--at", AT, "--until-idle", "3s", "--visibility", "5s"];
-        let mut running = command(&world, &watch).spawn().expect("the program starts");
+        let mut running = world.command(&watch).spawn().expect("the program starts");
         std::thread::sleep(FAILING);
         end_faults(&world.fake, kind);
         // The lock of a round that could not give it back would be over in two minutes.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::lambda::{RuntimeApi, batch, recorded, response};
 use crate::setup::Built;
 use crate::support::{attacks, gzip};
+use crate::target::DUMMY_CREDENTIALS;
 use crate::watch::notice;
 
 /// While the tests' traffic is fresh.
@@ -38,10 +39,8 @@ impl<'b> Running<'b> {
             .env_clear()
             .args(words.chain(["--at", AT]))
             .envs(built.environment(variables))
+            .envs(DUMMY_CREDENTIALS)
             .envs([
-                ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
-                ("AWS_SECRET_ACCESS_KEY", "secret"),
-                ("AWS_EC2_METADATA_DISABLED", "true"),
                 ("AWS_LAMBDA_FUNCTION_NAME", "portcullis"),
                 ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "2048"),
                 ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),

@@ -8,23 +8,18 @@ use fake_aws::{FakeAws, Faults, Options};
 use serde_json::Value;
 
 use crate::support::{Files, Ran, attacks, gzip, honest, portcullis};
+use crate::target::{DUMMY_CREDENTIALS, with_dummy_credentials};
 
 fn arguments<'a>(state: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["scan", "s3://logs/api/", "-o", "json", "--state", state][..], more].concat()
 }
 
-fn settings(fake: &FakeAws) -> [(&'static str, String); 5] {
-    [
-        ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
-        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
-        ("PORTCULLIS_REGION", "eu-west-1".to_owned()),
-        ("PORTCULLIS_ENDPOINT_URL", fake.url()),
-    ]
+fn settings(fake: &FakeAws) -> [(&'static str, String); 2] {
+    [("PORTCULLIS_REGION", "eu-west-1".to_owned()), ("PORTCULLIS_ENDPOINT_URL", fake.url())]
 }
 
 fn run(fake: &FakeAws, arguments: &[&str]) -> Ran {
-    let run = portcullis(arguments);
+    let run = with_dummy_credentials(portcullis(arguments));
     settings(fake).iter().fold(run, |run, (name, value)| run.env(name, value)).run()
 }
 
@@ -136,7 +131,8 @@ fn runs_at_once_and_runs_that_are_killed_miscount_nothing() {
     let state = files.path("state");
     let start = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command.env_clear().args(arguments(&state, &[])).envs(settings(&fake));
+        command.env_clear().args(arguments(&state, &[]));
+        command.envs(DUMMY_CREDENTIALS).envs(settings(&fake));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().expect("the program starts")
     };

@@ -24,7 +24,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use crate::support::Files;
-use crate::target::{REGION, V4, V6};
+use crate::target::{REGION, V4, V6, with_nobody_listening};
 
 /// Iterations of a usual run of the tests; `cargo xtask kill-loop` asks for more.
 const USUAL: u32 = 24;
@@ -323,17 +323,7 @@ impl World {
     }
 
     fn command(&self, run: &Run) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command
-            .env_clear()
-            .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-            .env("AWS_SECRET_ACCESS_KEY", "secret")
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_CONFIG_FILE", "/nonexistent/config")
-            .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
-            .env("PORTCULLIS_CONFIG", self.files.path("portcullis.toml"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
+        let mut command = with_nobody_listening(&self.files.path("portcullis.toml"), &[]);
         match run {
             Run::Apply { plan, .. } => command.args(["apply", plan]),
             Run::Expire => command.arg("expire"),

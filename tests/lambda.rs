@@ -17,7 +17,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::support::{attacks, gzip, honest, workspace};
-use crate::target::{V4, World};
+use crate::target::{DUMMY_CREDENTIALS, V4, World};
 use crate::watch::notice;
 
 /// While the tests' traffic is fresh.
@@ -164,11 +164,8 @@ impl Drop for Function {
 
 fn command(world: &World) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    command.env_clear().args(["lambda", "--at", AT]).envs([
+    command.env_clear().args(["lambda", "--at", AT]).envs(DUMMY_CREDENTIALS).envs([
         ("PORTCULLIS_CONFIG", world.configuration.as_str()),
-        ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
         ("AWS_LAMBDA_FUNCTION_NAME", "portcullis"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024"),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),

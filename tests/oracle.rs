@@ -14,6 +14,7 @@ use fake_aws::{FakeAws, Hold, Options};
 use serde_json::Value;
 
 use crate::support::{Files, Record, START_EPOCH_MS, gzip};
+use crate::target::with_nobody_listening;
 
 /// Scenarios, unless the variable says otherwise: some seconds of work.
 const SEEDS: u64 = 4;
@@ -140,14 +141,9 @@ impl Scenario {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command.env_clear().args(["run", "-o", "json", "--threads", "3"]).envs([
-            ("PORTCULLIS_CONFIG", self.files.path("portcullis.toml").as_str()),
-            ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-        ]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let arguments = ["run", "-o", "json", "--threads", "3"];
+        let mut command = with_nobody_listening(&self.files.path("portcullis.toml"), &arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 

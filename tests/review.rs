@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use crate::support::{Files, attacks, honest, portcullis, workspace};
-use crate::target::{AT, V4, World};
+use crate::target::{AT, DUMMY_CREDENTIALS, V4, World};
 
 const DATASET: &str = "datasets/firehose/recommended";
 const DAY: &str = "2026-03-02T12:00:00Z";
@@ -254,8 +254,7 @@ fn the_saved_plan_is_applied() {
     command.args(["review", &log, "--target", "prod", "--at", AT, "--by", "kim"]);
     command.args(["--decisions", &decisions, "--out", &plan]);
     command.env("PORTCULLIS_CONFIG", &world.configuration);
-    command.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "secret");
-    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    command.envs(DUMMY_CREDENTIALS);
     let served = Served::start(command);
     assert_eq!(served.post("/decide", "act=reject+203.0.113.10&note=our+own+test").status, 303);
     assert_eq!(served.post("/decide", "act=approve+203.0.113.9&duration=86400").status, 303);

@@ -1,6 +1,6 @@
 //! `run`: what a schedule does, on a bucket and a target that are not there for show.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use fake_aws::Hold;
@@ -159,7 +159,11 @@ fn one_run_at_a_time_and_the_other_says_who_is_at_work() {
         world.files.write("portcullis.toml", text.replace("state/history", state));
 
         // The first run is stopped while it lists the bucket.
-        let mut first = command(&world, &["run"]).spawn().expect("the program starts");
+        let mut first = world
+            .command(&["run"])
+            .env("PORTCULLIS_WHO", "first@test")
+            .spawn()
+            .expect("the program starts");
         let held = hold_list(&world, &mut first);
         let ran = run(&world, &[]).expect_code(6);
         assert!(ran.stderr.contains("first@test"), "{}", ran.stderr);
@@ -182,19 +186,6 @@ fn hold_list(world: &World, run: &mut std::process::Child) -> fake_aws::Held {
     }
 }
 
-fn command(world: &World, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    command.env_clear().args(arguments).env("PORTCULLIS_CONFIG", &world.configuration);
-    command.envs([
-        ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("PORTCULLIS_WHO", "first@test"),
-    ]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_that_is_told_to_end_keeps_what_it_read() {
@@ -207,8 +198,7 @@ fn a_run_that_is_told_to_end_keeps_what_it_read() {
         slowness: Duration::from_millis(100),
         ..fake_aws::Faults::default()
     });
-    let mut first =
-        command(&world, &["run", "--threads", "1"]).spawn().expect("the program starts");
+    let mut first = world.command(&["run", "--threads", "1"]).spawn().expect("the program starts");
     // Of the calls before the first object none is for one.
     let begun = std::time::Instant::now();
     while !world.fake.take_permissions().iter().any(|(_, of)| of.starts_with("logs/api/")) {

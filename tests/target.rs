@@ -4,6 +4,7 @@
 //! that no test can reach AWS.
 
 use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 
 use fake_aws::{FakeAws, Options};
 use serde_json::Value;
@@ -54,6 +55,11 @@ impl World {
         with_dummy_credentials(portcullis(arguments)).env("PORTCULLIS_CONFIG", &self.configuration)
     }
 
+    /// The same, for whoever starts it by hand.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        with_nobody_listening(&self.configuration, arguments)
+    }
+
     /// A plan for the log, as of `at`; gives its file and hash.
     pub fn plan(&self, log: &str, at: &str) -> (String, String) {
         let out = self.files.path("plan.json");
@@ -84,12 +90,26 @@ impl World {
 }
 
 /// Credentials that open nothing, and no look at this machine's own.
+pub const DUMMY_CREDENTIALS: [(&str, &str); 5] = [
+    ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+    ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+    ("AWS_CONFIG_FILE", "/nonexistent/config"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials"),
+];
+
 pub fn with_dummy_credentials(run: Run) -> Run {
-    run.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-        .env("AWS_SECRET_ACCESS_KEY", "secret")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_CONFIG_FILE", "/nonexistent/config")
-        .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
+    DUMMY_CREDENTIALS.into_iter().fold(run, |run, (name, value)| run.env(name, value))
+}
+
+/// The program with made-up credentials, for whoever starts it by hand: it reads nothing and
+/// nobody hears it.
+pub fn with_nobody_listening(configuration: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.env_clear().args(arguments).env("PORTCULLIS_CONFIG", configuration);
+    command.envs(DUMMY_CREDENTIALS);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 /// The networks of a list of objects, sorted.

@@ -1,6 +1,6 @@
 //! `watch`: objects are read when a queue tells of them, and messages go when that is safe.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use fake_aws::{ACCOUNT, FakeAws, Hold};
@@ -168,7 +168,7 @@ fn lost_and_repeated_messages_and_runs_at_once_miscount_nothing() {
         }
     }
     let mut others: Vec<Child> =
-        (0..2).map(|_| command(&world, &["run", "--at", AT]).spawn().expect("it starts")).collect();
+        (0..2).map(|_| world.command(&["run", "--at", AT]).spawn().expect("it starts")).collect();
     let ran = until_idle(&world, &[]).expect_code(0);
     for other in &mut others {
         let code = other.wait().expect("it ends").code();
@@ -182,7 +182,7 @@ fn lost_and_repeated_messages_and_runs_at_once_miscount_nothing() {
 }
 
 fn start(world: &World) -> Child {
-    command(world, &WATCH).spawn().expect("the program starts")
+    world.command(&WATCH).spawn().expect("the program starts")
 }
 
 fn end(watch: &mut Child) {
@@ -197,16 +197,4 @@ fn end(watch: &mut Child) {
         std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!(code, Some(0));
-}
-
-pub fn command(world: &World, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    command.env_clear().args(arguments).env("PORTCULLIS_CONFIG", &world.configuration);
-    command.envs([
-        ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-    ]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
 }
