@@ -1,5 +1,5 @@
-//! Checks what no compiler checks: that the guide's paths exist, that nothing
-//! unfinished is left, that every rule proves itself.
+//! Checks what no compiler checks: that the guide's paths exist and that it names every
+//! module, that nothing unfinished is left, that every rule proves itself.
 //!
 //! Long files only give a warning: length is a hint that a file holds two ideas,
 //! and a reader decides.
@@ -29,11 +29,22 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
     let mut failures = Vec::new();
     let guide = root.join("ARCHITECTURE.md");
     match fs::read_to_string(&guide) {
-        Ok(text) => failures.extend(
-            named_paths(&text)
-                .filter(|path| !root.join(path).exists())
-                .map(|path| format!("ARCHITECTURE.md: `{path}` does not exist")),
-        ),
+        Ok(text) => {
+            let sections = sections(&text);
+            let below = sections.iter().flat_map(Section::paths);
+            let paths = named_paths(&text).map(str::to_owned).chain(below);
+            failures.extend(
+                paths
+                    .filter(|path| !root.join(path).exists())
+                    .map(|path| format!("ARCHITECTURE.md: `{path}` does not exist")),
+            );
+            for section in &sections {
+                let unnamed = section.unnamed(root)?.into_iter();
+                failures.extend(
+                    unnamed.map(|path| format!("ARCHITECTURE.md: `{path}` is named nowhere")),
+                );
+            }
+        }
         Err(error) => failures.push(format!("ARCHITECTURE.md: {error}")),
     }
     let sources = sources(root)?;
@@ -107,6 +118,67 @@ fn named_paths(markdown: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// A part of the guide whose heading names a directory, and the modules it names below it.
+#[derive(Debug, PartialEq)]
+struct Section<'g> {
+    directory: &'g str,
+    /// Such as `frame.rs`, `rule/` and `combined/plain.rs`.
+    modules: Vec<&'g str>,
+}
+
+/// Modules that decide nothing which the guide would have to tell.
+const UNTOLD: [&str; 4] = ["lib.rs", "main.rs", "testing.rs", "tests.rs"];
+
+fn sections(guide: &str) -> Vec<Section<'_>> {
+    let mut sections: Vec<Section<'_>> = Vec::new();
+    let mut is_inside = false;
+    for line in guide.lines() {
+        if line.starts_with('#') {
+            let directory = named_paths(line).next();
+            sections.extend(directory.map(|directory| Section { directory, modules: Vec::new() }));
+            is_inside = directory.is_some();
+        } else if let (true, Some(section)) = (is_inside, sections.last_mut()) {
+            let is_module = |name: &&str| {
+                let is_below = !TOP_LEVEL.iter().any(|folder| name.starts_with(folder));
+                let is_file =
+                    Path::new(name).extension().is_some_and(|extension| extension == "rs");
+                is_below && (is_file || name.ends_with('/'))
+            };
+            section.modules.extend(line.split('`').skip(1).step_by(2).filter(is_module));
+        }
+    }
+    sections
+}
+
+impl Section<'_> {
+    fn paths(&self) -> impl Iterator<Item = String> {
+        self.modules.iter().map(|module| format!("{}/{module}", self.directory))
+    }
+
+    /// The modules directly in the directory that it does not name. What stands in the
+    /// directory of a module is the module's.
+    fn unnamed(&self, root: &Path) -> Result<Vec<String>, String> {
+        let directory = root.join(self.directory);
+        let failed = |error| format!("failed to list {}: {error}", directory.display());
+        let mut unnamed = Vec::new();
+        for entry in fs::read_dir(&directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let mut name = entry.file_name().to_string_lossy().into_owned();
+            if entry.path().is_dir() {
+                if directory.join(format!("{name}.rs")).exists() {
+                    continue;
+                }
+                name.push('/');
+            }
+            if !UNTOLD.contains(&name.as_str()) && !self.modules.contains(&name.as_str()) {
+                unnamed.push(format!("{}/{name}", self.directory));
+            }
+        }
+        unnamed.sort_unstable();
+        Ok(unnamed)
+    }
+}
+
 /// The tests a Markdown text names: claims in backquotes, their words joined by underscores.
 fn named_tests(markdown: &str) -> impl Iterator<Item = &str> {
     markdown.split('`').skip(1).step_by(2).filter(|text| {
@@ -151,6 +223,14 @@ mod tests {
     }
 
     #[test]
+    fn modules_stand_below_the_heading_that_names_their_directory() {
+        let guide =
+            "### X: `crates/x/src`\n| `a.rs`, `b/` | `mode` of `tests/c.rs` |\n## More\n`d.rs`";
+        let expected = Section { directory: "crates/x/src", modules: vec!["a.rs", "b/"] };
+        assert_eq!(sections(guide), [expected]);
+    }
+
+    #[test]
     fn tests_are_told_from_other_names() {
         let page = "`nothing_is_lost_in_a_storm` holds; `schema_version`, `cargo xtask test`, `A_B_C_D_E`.";
         assert_eq!(named_tests(page).collect::<Vec<_>>(), ["nothing_is_lost_in_a_storm"]);
@@ -185,6 +265,15 @@ mod tests {
         let message = check(&root).expect_err("two failures");
         assert!(message.contains("gone.rs` does not exist"), "{message}");
         assert!(message.contains("crates/x/src/lib.rs:1:"), "{message}");
+        write("crates/x/src/lib.rs", "mod told;\nmod new;\n");
+        write("crates/x/src/told.rs", "fn f() {}\n");
+        write("crates/x/src/new.rs", "fn f() {}\n");
+        write("ARCHITECTURE.md", "### X: `crates/x/src`\n\n| `told.rs`, `gone/` | things |\n");
+        let message = check(&root).expect_err("two failures");
+        assert!(message.contains("`crates/x/src/gone/` does not exist"), "{message}");
+        assert!(message.contains("`crates/x/src/new.rs` is named nowhere"), "{message}");
+        write("ARCHITECTURE.md", "### X: `crates/x/src`\n\n| `told.rs`, `new.rs` | things |\n");
+        assert_eq!(check(&root), Ok(()));
         fs::remove_dir_all(&root).expect("the test's own directory");
     }
 }
