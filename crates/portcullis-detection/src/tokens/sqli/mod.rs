@@ -12,6 +12,7 @@
 
 mod lexer;
 mod structure;
+mod words;
 
 use std::ops::Range;
 
@@ -317,7 +318,7 @@ fn is_function(word: &Token<'_>, after: &Lexer<'_>) -> bool {
 }
 
 fn is_function_name(word: &Token<'_>) -> bool {
-    word.kind == Kind::Word && structure::FUNCTIONS.binary_search(&word.text).is_ok()
+    word.kind == Kind::Word && words::FUNCTIONS.binary_search(&word.text).is_ok()
 }
 
 /// `select` or `exists` where an operand should be; `case when` too.

@@ -6,133 +6,8 @@
 use std::ops::Range;
 
 use super::lexer::{Kind, Lexer, Token, span};
+use super::words::{FUNCTIONS, OBJECTS, ONLY_SQL};
 use super::{MOST_AHEAD, cuts_off};
-
-/// Functions of SQL dialects that an operand may call. Sorted.
-pub(super) const FUNCTIONS: &[&[u8]] = &[
-    b"ascii",
-    b"benchmark",
-    b"bin",
-    b"cast",
-    b"char",
-    b"char_length",
-    b"chr",
-    b"coalesce",
-    b"concat",
-    b"concat_ws",
-    b"connection_id",
-    b"conv",
-    b"convert",
-    b"count",
-    b"crypt_key",
-    b"current_database",
-    b"current_setting",
-    b"current_user",
-    b"database",
-    b"db_name",
-    b"dbms_pipe.receive_message",
-    b"elt",
-    b"extractvalue",
-    b"floor",
-    b"greatest",
-    b"group_concat",
-    b"hex",
-    b"if",
-    b"ifnull",
-    b"iif",
-    b"instr",
-    b"isnull",
-    b"json_build_object",
-    b"json_depth",
-    b"json_extract",
-    b"json_keys",
-    b"json_length",
-    b"json_object",
-    b"last_insert_id",
-    b"least",
-    b"length",
-    b"load_file",
-    b"locate",
-    b"lower",
-    b"lpad",
-    b"make_set",
-    b"md5",
-    b"mid",
-    b"name_const",
-    b"nullif",
-    b"nvl",
-    b"ord",
-    b"pg_sleep",
-    b"position",
-    b"pow",
-    b"power",
-    b"quote",
-    b"rand",
-    b"randomblob",
-    b"rawtohex",
-    b"regexp_substring",
-    b"repeat",
-    b"replace",
-    b"reverse",
-    b"row",
-    b"row_count",
-    b"rpad",
-    b"schema",
-    b"session_user",
-    b"sha1",
-    b"sleep",
-    b"sqlite_version",
-    b"strcmp",
-    b"substr",
-    b"substring",
-    b"suser_name",
-    b"sysdate",
-    b"system_user",
-    b"to_char",
-    b"to_number",
-    b"unhex",
-    b"updatexml",
-    b"upper",
-    b"user",
-    b"user_name",
-    b"utl_inaddr.get_host_address",
-    b"version",
-];
-
-/// Functions that stand for themselves: nothing but SQL has them. Sorted.
-const ONLY_SQL: &[&[u8]] = &[
-    b"benchmark",
-    b"concat_ws",
-    b"current_database",
-    b"dblink_connect",
-    b"dbms_lock.sleep",
-    b"dbms_pipe.receive_message",
-    b"dbms_utility.sqlid_to_sqlhash",
-    b"extractvalue",
-    b"fn_trace_gettable",
-    b"group_concat",
-    b"gtid_subset",
-    b"gtid_subtract",
-    b"lo_import",
-    b"load_file",
-    b"make_set",
-    b"name_const",
-    b"openquery",
-    b"openrowset",
-    b"pg_ls_dir",
-    b"pg_read_file",
-    b"pg_sleep",
-    b"query_to_xml",
-    b"randomblob",
-    b"sys.fn_sqlvarbasetostr",
-    b"sys_context",
-    b"unhex",
-    b"updatexml",
-    b"utl_http.request",
-    b"utl_inaddr.get_host_address",
-    b"utl_inaddr.get_host_name",
-    b"xmltype",
-];
 
 /// The first structure in the text.
 pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
@@ -538,25 +413,6 @@ fn statement_with<'t>(
     hit.then(|| next.end())
 }
 
-/// What statements create and drop.
-const OBJECTS: &[&str] = &[
-    "table",
-    "database",
-    "schema",
-    "view",
-    "index",
-    "procedure",
-    "proc",
-    "function",
-    "trigger",
-    "user",
-    "column",
-    "role",
-    "login",
-    "tablespace",
-    "sequence",
-];
-
 /// The next token that is wanted, within [`MOST_AHEAD`] and the statement.
 fn ahead<'t>(lexer: &mut Lexer<'t>, wanted: impl Fn(&Token<'t>) -> bool) -> Option<Token<'t>> {
     for _ in 0..MOST_AHEAD {
@@ -569,15 +425,4 @@ fn ahead<'t>(lexer: &mut Lexer<'t>, wanted: impl Fn(&Token<'t>) -> bool) -> Opti
         }
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_are_sorted_for_the_search() {
-        assert!(FUNCTIONS.is_sorted());
-        assert!(ONLY_SQL.is_sorted());
-    }
 }
