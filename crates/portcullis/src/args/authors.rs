@@ -140,6 +140,7 @@ pub enum BacktestOutput {
     /// One document.
     Json,
     /// `JUnit` XML, a test case for each rule.
+    #[value(help = "JUnit XML, a test case for each rule")]
     Junit,
 }
 

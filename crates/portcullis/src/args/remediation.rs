@@ -67,7 +67,7 @@ pub enum ScopeArgument {
     #[value(name = "REGIONAL")]
     Regional,
     /// `CloudFront`.
-    #[value(name = "CLOUDFRONT")]
+    #[value(name = "CLOUDFRONT", help = "CloudFront distributions")]
     CloudFront,
 }
 
@@ -84,7 +84,7 @@ impl From<ScopeArgument> for Scope {
 #[derive(Debug, Args)]
 pub struct Protected {
     /// Networks that are never blocked: a file with one address or network a line,
-    /// `#` starts a comment. Can be given several times, and adds to the configuration's.
+    /// `#` starts a comment. May be given several times, and adds to the configuration's.
     #[arg(long, value_name = "FILE")]
     pub never_block: Vec<PathBuf>,
     /// Newer ranges of AWS services that are never blocked: the `ip-ranges.json` that AWS
@@ -143,7 +143,7 @@ pub struct Apply {
     #[arg(long, value_name = "SHA256")]
     pub expect_hash: Option<String>,
     /// Release a brake for this run, with the reason, which goes into the account. Only
-    /// for a plan that somebody looked at, so --expect-hash is required. Can be given
+    /// for a plan that somebody looked at, so --expect-hash is required. May be given
     /// several times.
     #[arg(
         long = "override",
@@ -194,7 +194,7 @@ pub struct Promote {
     /// How long an entry must have been counted before it may block: `90m`, `6h`, `2d`.
     #[arg(long, value_name = "LENGTH", value_parser = span::length, default_value = "1h")]
     pub probation: i64,
-    /// Release a brake for this run, with the reason, which goes into the account. Can be
+    /// Release a brake for this run, with the reason, which goes into the account. May be
     /// given several times.
     #[arg(long = "override", value_name = "BRAKE=REASON", value_parser = BrakeOverride::parse)]
     pub overrides: Vec<BrakeOverride>,
@@ -222,7 +222,7 @@ pub enum Ledger {
         #[allow(missing_docs)]
         reached: Reached,
         /// A plan of which you know that it was applied, for lines of the account that were
-        /// lost with the ledger. Can be given several times.
+        /// lost with the ledger. May be given several times.
         #[arg(long = "plan", value_name = "PLAN")]
         plans: Vec<PathBuf>,
         /// Show what would be claimed, and write nothing.
@@ -295,7 +295,7 @@ pub struct Pardon {
 /// What commands can be told that only a person gives.
 #[derive(Debug, Args)]
 pub struct ByHand {
-    /// Release a brake for this run, with the reason, which goes into the account. Can be
+    /// Release a brake for this run, with the reason, which goes into the account. May be
     /// given several times.
     #[arg(long = "override", value_name = "BRAKE=REASON", value_parser = BrakeOverride::parse)]
     pub overrides: Vec<BrakeOverride>,
@@ -336,8 +336,14 @@ pub enum Audit {
         /// Only the last N lines.
         #[arg(long, value_name = "N")]
         last: Option<usize>,
-        /// Shape of the output: a table, or the lines of JSON as they are stored.
-        #[arg(short, long, value_name = "SHAPE", default_value = "human")]
+        /// Shape of the output: `human`, a table, or `json`, the lines as they are stored.
+        #[arg(
+            short,
+            long,
+            value_name = "SHAPE",
+            default_value = "human",
+            hide_possible_values = true
+        )]
         output: Shape,
     },
     /// Check that no line was altered, dropped or added.

@@ -10,8 +10,8 @@ use crate::exit;
 /// What a plan to be reviewed starts from. Shared by `report` and `review`.
 #[derive(Debug, Args)]
 pub struct PlanInputs {
-    /// The IP sets as they are now, a JSON file. Without it the plan starts from two
-    /// empty sets, one for IPv4 and one for IPv6.
+    /// The IP sets as they are now, a JSON file. Without it, and where no --target is
+    /// named, the plan starts from two empty sets, one for IPv4 and one for IPv6.
     #[arg(long, value_name = "FILE")]
     pub current: Option<PathBuf>,
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub struct Review {
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
     /// Port on this machine; without it, one that is free.
-    #[arg(long, value_name = "PORT", default_value = "0")]
+    #[arg(long, value_name = "PORT", default_value = "0", hide_default_value = true)]
     pub port: u16,
     #[command(flatten)]
     #[allow(missing_docs)]

@@ -120,9 +120,15 @@ pub enum WebAcl {
 /// What runs the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Schedule {
-    /// `EventBridge` Scheduler and ECS on Fargate.
+    /// Tasks of ECS on Fargate, started by a schedule of `EventBridge`.
+    #[value(help = "Tasks of ECS on Fargate, started by EventBridge Scheduler")]
     Fargate,
-    /// Functions of AWS Lambda, called by `EventBridge` Scheduler and by the queue of --watch.
+    /// Functions of AWS Lambda, called by a schedule of `EventBridge`, and by the queue of
+    /// --watch.
+    #[value(
+        help = "Functions of AWS Lambda, called by EventBridge Scheduler, and by the queue of \
+                    --watch"
+    )]
     Lambda,
     /// A machine of your own: systemd, cron or a build server.
     Host,
