@@ -24,6 +24,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::exit;
+use values::at_least_one;
 
 pub use authors::{
     Backtest, BacktestOutput, Bench, Calibrate, ImportSigma, LevelArgument, Lint, LintOutput,
@@ -213,7 +214,7 @@ pub struct Scan {
     #[arg(long, value_name = "SEVERITY")]
     pub fail_on: Option<SeverityArgument>,
     /// Show only the first N offenders of the table.
-    #[arg(long, value_name = "N", default_value = "50")]
+    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "50")]
     pub top: NonZeroUsize,
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::values::at_least_one;
 use super::{CrawlerOptions, Logs};
 
 /// `portcullis rules lint`.
@@ -78,14 +79,14 @@ pub struct Bench {
     /// Log format: a preset's name, an API Gateway template, or `@FILE` holding one.
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
-    /// Worker threads; every number gives the same output.
-    #[arg(long, value_name = "N")]
+    /// Worker threads, one for each core unless given; every number gives the same output.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub threads: Option<NonZeroUsize>,
     /// Shape of the output.
     #[arg(short, long, value_name = "SHAPE", default_value = "table")]
     pub output: TableOrJson,
     /// Show only the first N rules of the table.
-    #[arg(long, value_name = "N", default_value = "30")]
+    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "30")]
     pub top: NonZeroUsize,
 }
 

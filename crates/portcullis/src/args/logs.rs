@@ -7,7 +7,7 @@ use clap::{Args, Parser};
 use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
 
-use super::values::{bytes, network};
+use super::values::{at_least_one, bytes, network};
 use crate::bucket::Store;
 use crate::output::json::Secrets;
 use crate::span;
@@ -58,8 +58,8 @@ pub struct Reading {
     /// the presets.
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
-    /// Worker threads; every number gives the same output.
-    #[arg(long, value_name = "N")]
+    /// Worker threads, one for each core unless given; every number gives the same output.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub threads: Option<NonZeroUsize>,
     /// Most bytes that one object may unpack to; K, M, G and T are powers of 1024. What
     /// lies beyond is not read, and the object counts as incomplete.

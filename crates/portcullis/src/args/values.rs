@@ -1,6 +1,7 @@
 //! Values of options, as they are written.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -13,8 +14,13 @@ pub(super) fn named_file(text: &str) -> Result<(String, PathBuf), String> {
         Some((name, file)) if !name.is_empty() && !file.is_empty() => {
             Ok((name.to_owned(), file.into()))
         }
-        _ => Err("expected a name and a file, such as Googlebot=googlebot.json".to_owned()),
+        _ => Err("expected a name and a file, as NAME=FILE".to_owned()),
     }
+}
+
+/// Parses a number of things of which there is one at least.
+pub(super) fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a whole number, 1 or more".to_owned())
 }
 
 /// Parses a network, or an address as the network of its own.
@@ -48,6 +54,14 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_of_things_is_one_at_least() {
+        assert_eq!(at_least_one("7"), Ok(NonZeroUsize::new(7).expect("7 is not 0")));
+        for wrong in ["", "0", "-1", "1.5", "many"] {
+            assert!(at_least_one(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn byte_limits_have_units() {
