@@ -115,7 +115,7 @@ impl Configuration {
         };
         let mut configuration = Self::parse(&path.to_string_lossy(), &text)?;
         configuration.resolve(path.parent().unwrap_or(Path::new("")));
-        configuration.sha256 = Some(crate::operation::hexadecimal(text.as_bytes()));
+        configuration.sha256 = Some(crate::digest::sha256(&text));
         Ok((configuration, Some(path.to_owned())))
     }
 

@@ -16,21 +16,21 @@
 //! The identities of the last [`MOST_IDENTITIES`] records are kept too. An object of which
 //! records did not count, because others had told of the same requests, is read anew when
 //! any hour is: the others may be in it, and gone.
+//!
+//! How it is written down is left to `document`.
+
+mod document;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
 
-use portcullis_detection::{RuleSet, Scan, StateError};
+use portcullis_detection::{RuleSet, Scan};
 use portcullis_ingest::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::location::Input;
+pub use document::HistoryError;
 
 const HOUR_MS: i64 = 3_600_000;
-
-/// Begins the document. The number is the version of its form.
-const MAGIC: &str = "portcullis history 2\n";
 
 /// Identities of records that are kept, over all hours: 8 MiB. Twins come seconds to minutes
 /// apart, as long as it takes Firehose to try again.
@@ -52,15 +52,6 @@ struct Hour {
     scan: Vec<u8>,
     /// Of records, in the order in which they were read; see [`crate::duplicates`].
     identities: Vec<u64>,
-}
-
-impl Hour {
-    /// The scan, and the identities after it.
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = self.scan.clone();
-        bytes.extend(self.identities.iter().flat_map(|identity| identity.to_le_bytes()));
-        bytes
-    }
 }
 
 /// An object that was read to its end, and what of it counts.
@@ -94,50 +85,6 @@ impl Version {
     fn is_of(&self, input: &Input) -> bool {
         self.tag == input.version && self.bytes == input.bytes.unwrap_or(0)
     }
-}
-
-/// The part of the document that lists what follows.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Index {
-    settings: String,
-    hours: Vec<IndexedHour>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct IndexedHour {
-    hour: i64,
-    objects: BTreeMap<String, Version>,
-    scan_bytes: usize,
-    identities: usize,
-    /// Of the scan and the identities.
-    sha256: String,
-}
-
-/// Why a document is no history.
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
-    /// It does not begin as one.
-    #[error("it is no history of portcullis, or one of another version")]
-    Magic,
-    /// Its index cannot be read.
-    #[error("its index cannot be read")]
-    Index(#[source] serde_json::Error),
-    /// It ends early, or goes on.
-    #[error("it should have {expected} bytes and has {found}")]
-    Length {
-        /// What the index says.
-        expected: usize,
-        /// What is there.
-        found: usize,
-    },
-    /// An hour is not what was written.
-    #[error("the hour from {0} was altered")]
-    Altered(Timestamp),
-    /// An hour cannot be taken up.
-    #[error("what was kept cannot be read")]
-    State(#[from] StateError),
 }
 
 /// What is to be read, so that everything listed counts once.
@@ -269,226 +216,7 @@ impl History {
         }
         Ok(whole)
     }
-
-    /// The document. The same history is the same bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let hours = self.hours.iter().map(|(hour, kept)| IndexedHour {
-            hour: *hour,
-            objects: kept.objects.clone(),
-            scan_bytes: kept.scan.len(),
-            identities: kept.identities.len(),
-            sha256: sha256(kept.bytes()),
-        });
-        let index = Index { settings: self.settings.clone(), hours: hours.collect() };
-        let index = serde_json::to_string(&index).expect("texts and numbers are JSON");
-        let mut bytes = format!("{MAGIC}{index}\n").into_bytes();
-        for kept in self.hours.values() {
-            bytes.extend_from_slice(&kept.bytes());
-        }
-        bytes
-    }
-
-    /// Reads a document.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HistoryError> {
-        let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or(HistoryError::Magic)?;
-        let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-        let index: Index = serde_json::from_slice(&rest[..end]).map_err(HistoryError::Index)?;
-        let mut scans = rest.get(end + 1..).unwrap_or_default();
-        let length = |hour: &IndexedHour| {
-            hour.scan_bytes.saturating_add(hour.identities.saturating_mul(size_of::<u64>()))
-        };
-        let lengths = index.hours.iter().map(length);
-        let expected = lengths.fold(0_usize, usize::saturating_add);
-        if expected != scans.len() {
-            return Err(HistoryError::Length { expected, found: scans.len() });
-        }
-        let mut hours = BTreeMap::new();
-        for indexed in index.hours {
-            let (whole, more) = scans.split_at(length(&indexed));
-            scans = more;
-            if sha256(whole) != indexed.sha256 {
-                let begin = Timestamp::from_epoch_ms(indexed.hour.saturating_mul(HOUR_MS));
-                return Err(HistoryError::Altered(begin.unwrap_or(Timestamp::MAX)));
-            }
-            let (scan, identities) = whole.split_at(indexed.scan_bytes);
-            let (identities, _) = identities.as_chunks();
-            let identities = identities.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
-            let (objects, scan) = (indexed.objects, scan.to_vec());
-            hours.insert(indexed.hour, Hour { objects, scan, identities });
-        }
-        Ok(Self { settings: index.settings, hours })
-    }
-}
-
-/// SHA-256 in hexadecimal.
-pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        write!(hex, "{byte:02x}").expect("writing to a string never fails");
-    }
-    hex
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::LazyLock;
-
-    use portcullis_detection::ObjectSeen;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    static RULES: LazyLock<RuleSet> = LazyLock::new(RuleSet::builtin);
-
-    const LOOKBACK_MS: i64 = 25 * HOUR_MS;
-    const START_MS: i64 = 490_000 * HOUR_MS;
-
-    /// What may happen to a bucket and to those who read it.
-    #[derive(Debug, Clone)]
-    enum Event {
-        /// An object appears, or takes the place of the one of that name.
-        Put {
-            name: u8,
-        },
-        Delete {
-            name: u8,
-        },
-        /// Time passes, in quarters of an hour.
-        Wait(u8),
-        /// A run, in which these objects end early, and which may be killed before it
-        /// saves.
-        Run {
-            broken: u8,
-            killed: bool,
-        },
-    }
-
-    fn event() -> impl Strategy<Value = Event> {
-        prop_oneof![
-            4 => (0..12_u8).prop_map(|name| Event::Put { name }),
-            1 => (0..12_u8).prop_map(|name| Event::Delete { name }),
-            2 => (1..40_u8).prop_map(Event::Wait),
-            3 => (any::<u8>(), prop::bool::weighted(0.2))
-                .prop_map(|(broken, killed)| Event::Run { broken, killed }),
-        ]
-    }
-
-    /// An object of which the records say which it is: two bits for each.
-    fn seen(name: &str, number: u64) -> ObjectSeen<'_> {
-        ObjectSeen {
-            object: name,
-            format: Some("recommended"),
-            fields: portcullis_ingest::FieldSet::default(),
-            records: 1 << (2 * number),
-            text_bytes: 1,
-            outside_span: 0,
-            duplicates: 0,
-            incomplete: None,
-        }
-    }
-
-    /// How often each object was counted.
-    fn counts(history: &History, rules: &RuleSet) -> Vec<u64> {
-        let records =
-            history.scan(rules, 1 << 30).expect("it can be read").finish().coverage.records;
-        (0..31).map(|number| records >> (2 * number) & 3).collect()
-    }
-
-    /// One run, as the program does it; gives what it read.
-    fn run(
-        history: &mut History,
-        rules: &RuleSet,
-        inputs: &[Input],
-        now: Timestamp,
-        broken: u8,
-    ) -> usize {
-        let begin = History::begin(now, LOOKBACK_MS);
-        history.forget_before(begin);
-        let work = history.work(inputs, begin);
-        for (place, hour) in &work.read {
-            let input = &inputs[*place];
-            if broken >> (place % 8) & 1 == 1 {
-                continue;
-            }
-            let mut scan = Scan::new(rules);
-            scan.object(&seen(&input.name, input.version.parse().expect("a number")));
-            let counted = Counted { input, identities: &[], has_twins: false };
-            history.keep(rules, *hour, std::iter::once(counted), scan).expect("it can be kept");
-        }
-        work.read.len()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn whatever_happens_each_object_counts_once(
-            events in prop::collection::vec(event(), 1..40),
-        ) {
-            let rules = &*RULES;
-            let mut stored = History::new("settings".to_owned()).to_bytes();
-            let mut bucket: BTreeMap<u8, (u64, Timestamp)> = BTreeMap::new();
-            let mut now = Timestamp::from_epoch_ms(START_MS).expect("a time");
-            let mut puts = 0;
-            let finally = Event::Run { broken: 0, killed: false };
-            for event in events.into_iter().chain([finally]) {
-                match event {
-                    Event::Put { name } if puts < 31 => {
-                        bucket.insert(name, (puts, now));
-                        puts += 1;
-                    }
-                    Event::Put { .. } => {}
-                    Event::Delete { name } => drop(bucket.remove(&name)),
-                    Event::Wait(quarters) => {
-                        let later = now.epoch_ms() + i64::from(quarters) * HOUR_MS / 4;
-                        now = Timestamp::from_epoch_ms(later).expect("a time");
-                    }
-                    Event::Run { broken, killed } => {
-                        let inputs: Vec<Input> = bucket
-                            .iter()
-                            .map(|(name, (number, written))| {
-                                Input::test(&format!("{name}"), &number.to_string(), *written)
-                            })
-                            .collect();
-                        let mut history = History::from_bytes(&stored).expect("it was written");
-                        run(&mut history, rules, &inputs, now, broken);
-                        if killed {
-                            continue;
-                        }
-                        stored = history.to_bytes();
-                        let begin = History::begin(now, LOOKBACK_MS);
-                        let counts = counts(&history, rules);
-                        prop_assert!(counts.iter().all(|count| *count <= 1), "{counts:?}");
-                        for (place, (_, (number, written))) in bucket.iter().enumerate() {
-                            let count = counts[usize::try_from(*number).expect("small")];
-                            if *written < begin {
-                                prop_assert_eq!(count, 0, "out of sight");
-                            } else if broken >> (place % 8) & 1 == 0 {
-                                prop_assert_eq!(count, 1, "listed, and read to its end");
-                            }
-                        }
-                        if broken == 0 {
-                            let mut again = History::from_bytes(&stored).expect("it was written");
-                            prop_assert_eq!(run(&mut again, rules, &inputs, now, 0), 0);
-                            prop_assert_eq!(again.to_bytes(), stored.clone());
-                        }
-                    }
-                }
-            }
-        }
-
-        #[test]
-        fn a_document_that_was_altered_is_refused(place in 0..400_usize, bit in 0..8_u8) {
-            let rules = &*RULES;
-            let mut history = History::new("settings".to_owned());
-            let now = Timestamp::from_epoch_ms(START_MS).expect("a time");
-            run(&mut history, rules, &[Input::test("a", "1", now)], now, 0);
-            let mut bytes = history.to_bytes();
-            let place = place % bytes.len();
-            bytes[place] ^= 1 << bit;
-            // What is altered is refused, or another history: never taken for this one.
-            if let Ok(other) = History::from_bytes(&bytes) {
-                prop_assert_ne!(other, history);
-            }
-        }
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ mod args;
 mod bucket;
 mod command;
 mod config;
+mod digest;
 mod directory;
 mod duplicates;
 mod exit;

@@ -5,11 +5,11 @@
 //! says. What a person asks for by hand is meant each time it is asked, and has the
 //! process in its name.
 
-use std::fmt::Write as _;
 use std::fs;
 
 use portcullis_ingest::Timestamp;
-use sha2::{Digest, Sha256};
+
+use crate::digest::sha256;
 
 /// Characters of a hash in a name: 48 bits, beside a time.
 const HASH: usize = 12;
@@ -17,20 +17,12 @@ const HASH: usize = 12;
 /// `plan-20251104T091200.123Z-1a2b3c4d5e6f`; `content` is what the operation does.
 pub fn name(kind: &str, now: Timestamp, content: &str) -> String {
     let time: String = now.to_string().chars().filter(|c| !"-:".contains(*c)).collect();
-    format!("{kind}-{time}-{}", &hexadecimal(content.as_bytes())[..HASH])
+    format!("{kind}-{time}-{}", &sha256(content)[..HASH])
 }
 
 /// A name for what is asked for by hand or by the clock.
 pub fn name_of_this_process(kind: &str, now: Timestamp) -> String {
     name(kind, now, &format!("{} {}", who(), now))
-}
-
-/// SHA-256 in lower-case hexadecimal.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Who runs the program, for leases and the account: `user@host (process 4711)`, or

@@ -26,8 +26,8 @@ use serde::Deserialize;
 use super::inert;
 use super::lists::bad_input;
 use crate::args::Enrichment;
+use crate::digest::sha256;
 use crate::failure::Failure;
-use crate::operation;
 
 /// Characters of a network's name that are shown.
 const NAME_CHARACTERS: usize = 60;
@@ -159,13 +159,13 @@ impl Files {
 
     /// SHA-256 over all files.
     pub(super) fn sha256(&self) -> String {
-        operation::hexadecimal(self.digests.as_bytes())
+        sha256(&self.digests)
     }
 
     fn bytes(&mut self, path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
         let bytes = fs::read(path)
             .map_err(|error| Failure::new(format!("read {what} `{}`", shown(path)), &error))?;
-        self.digests.push_str(&operation::hexadecimal(&bytes));
+        self.digests.push_str(&sha256(&bytes));
         self.digests.push('\n');
         Ok(bytes)
     }

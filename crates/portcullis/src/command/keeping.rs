@@ -11,9 +11,10 @@ use portcullis_remediation::{Clock as _, SaveError, StoreError, Version};
 
 use super::{Prepared, inert};
 use crate::args::{Access, Global, Keeping, Logs, Reading};
+use crate::digest::sha256;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::history::{Counted, History, sha256};
+use crate::history::{Counted, History};
 use crate::location;
 use crate::output::counted;
 use crate::pipeline::{self, Purpose, Tally};

@@ -17,6 +17,7 @@ use super::plan::time_of;
 use super::{inert, print, read_option_file};
 use crate::args::{Ledger as Command, Shape};
 use crate::config::Configuration;
+use crate::digest::sha256;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operation;
@@ -100,7 +101,7 @@ fn rebuild(remote: &Remote, plans: &[PathBuf], now: Timestamp) -> Result<Rebuilt
     let nothing = Ledger::new(remote.target.clone(), "");
     let sets = remote.known_sets(&nothing)?;
     let name = operation::name_of_this_process("ledger-rebuild", now);
-    let lineage = operation::hexadecimal(name.as_bytes());
+    let lineage = sha256(&name);
     Ledger::rebuild(&remote.target, &lineage, &account, &applied, &sets, now).map_err(|error| {
         Failure::new(format!("believe the account of `{}`", remote.name), &error).hint(
             "whoever can alter it could have entries of others taken out; restore it from a copy",

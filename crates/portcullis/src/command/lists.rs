@@ -11,8 +11,8 @@ use super::judgement::Known;
 use super::{inert, read_option_file};
 use crate::args::Protected;
 use crate::config::Configuration;
+use crate::digest::sha256;
 use crate::failure::Failure;
-use crate::operation;
 
 /// All lists as one, and the hash of their texts.
 pub(super) struct Lists {
@@ -59,7 +59,7 @@ impl Lists {
         }
         Ok(Self {
             never_block: never_block.with_assets(&assets),
-            sha256: operation::hexadecimal(all.as_bytes()),
+            sha256: sha256(&all),
             enrichment_sha256: None,
             assets,
         })
@@ -71,9 +71,7 @@ impl Lists {
         match (&configuration.sha256, &self.enrichment_sha256) {
             (of, None) => of.clone(),
             (None, Some(known)) => Some(known.clone()),
-            (Some(of), Some(known)) => {
-                Some(operation::hexadecimal(format!("{of}\n{known}").as_bytes()))
-            }
+            (Some(of), Some(known)) => Some(sha256(format!("{of}\n{known}"))),
         }
     }
 
