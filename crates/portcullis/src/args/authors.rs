@@ -3,10 +3,65 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::values::at_least_one;
 use super::{CrawlerOptions, Logs};
+
+/// `portcullis rules …`.
+#[derive(Debug, Subcommand)]
+pub enum Rules {
+    /// List the rules.
+    List {
+        /// Use the rules of this directory instead of the built-in ones.
+        #[arg(long, value_name = "DIR")]
+        rules: Option<PathBuf>,
+    },
+    /// Show one rule: what it finds, what it misses, its examples.
+    Show {
+        /// The rule's id, such as `sqli/union-select`.
+        id: String,
+        /// Use the rules of this directory instead of the built-in ones.
+        #[arg(long, value_name = "DIR")]
+        rules: Option<PathBuf>,
+    },
+    /// Run every rule's examples.
+    ///
+    /// Ends with 0 when every example behaves as its rule says, 2 when one does not, and 1
+    /// when a rule cannot be loaded.
+    Test {
+        /// Test the rules of this directory instead of the built-in ones.
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
+    /// Look for what is wrong with rules: errors, costs, overlaps, examples that prove nothing.
+    Lint(Lint),
+    /// Measure what each rule costs and finds, in counts that every machine repeats.
+    Bench(Bench),
+    /// Turn Sigma rules about web servers into rules, and say what cannot be carried over.
+    ImportSigma(ImportSigma),
+}
+
+/// `portcullis formats …`.
+#[derive(Debug, Subcommand)]
+pub enum Formats {
+    /// List the presets.
+    List,
+    /// Say what a format lets the rules see, which rules are blind with it, and what to
+    /// log instead.
+    ///
+    /// Ends with 0 when the format shows everything that API Gateway can log for the rules
+    /// and has no problem, with 2 when it does not, and with 1 when it is refused. Formats
+    /// of other sources, which nobody can choose, are described and end with 0.
+    Check {
+        /// A preset's name, an API Gateway template, or `@FILE` holding one.
+        #[arg(value_name = "FORMAT")]
+        format: String,
+        /// Use the rules of this directory instead of the built-in ones.
+        #[arg(long, value_name = "DIR")]
+        rules: Option<PathBuf>,
+    },
+}
 
 /// `portcullis rules lint`.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use portcullis_remediation::{BrakeOverride, Scope, parse_address_or_network};
 use portcullis_setup::Mode;
 
 use super::values::mode;
-use super::{Access, Judgement, Logs};
+use super::{Access, Judgement, Logs, Shape};
 use crate::exit;
 use crate::span;
 
@@ -121,15 +121,6 @@ pub struct Manner {
     /// this machine.
     #[arg(long, value_name = "TIME", hide = true)]
     pub at: Option<String>,
-}
-
-/// Shape of an output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Shape {
-    /// For people.
-    Human,
-    /// One document.
-    Json,
 }
 
 /// `portcullis apply`.

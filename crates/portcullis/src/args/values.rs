@@ -4,9 +4,19 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ipnet::IpNet;
 use portcullis_setup::Mode;
+
+/// Shape of an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shape {
+    /// For people.
+    Human,
+    /// One document.
+    Json,
+}
 
 /// Parses `NAME=FILE`.
 pub(super) fn named_file(text: &str) -> Result<(String, PathBuf), String> {

@@ -5,7 +5,7 @@ use portcullis_ingest::{Untrusted, parse_address};
 
 use super::judgement::Judge;
 use super::{Page, Prepared, as_typed, inert, print, tell};
-use crate::args::{Explain, ExplainOutput, Global};
+use crate::args::{Explain, Global, Shape};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{account, account_page, counted};
@@ -25,8 +25,8 @@ pub(super) fn run(
     prepared.progress.finish();
 
     let page = match arguments.output {
-        ExplainOutput::Human => Page::Shown,
-        ExplainOutput::Json => Page::None,
+        Shape::Human => Page::Shown,
+        Shape::Json => Page::None,
     };
     let gaps = tell(&tally, page, terminal);
     if answer.request.is_none() && answer.account.is_none() {
@@ -35,12 +35,12 @@ pub(super) fn run(
     let secrets = arguments.logs.secrets();
     let mut out = Vec::new();
     match arguments.output {
-        ExplainOutput::Human => {
+        Shape::Human => {
             account_page::Page { out: &mut out, rules: &rules, secrets, terminal }
                 .write(&answer)
                 .expect("writing to memory does not fail");
         }
-        ExplainOutput::Json => {
+        Shape::Json => {
             account::write_document(&mut out, &answer, &rules, prepared.joined(), secrets);
             out.push(b'\n');
         }

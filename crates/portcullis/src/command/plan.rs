@@ -24,7 +24,7 @@ use super::judgement::Judge;
 use super::keeping::{self, Found};
 use super::lists::{Lists, bad_input};
 use super::{Page, inert, print, read_option_file, tell};
-use crate::args::{Global, Plan, PlanOutput};
+use crate::args::{Global, Plan, Shape};
 use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -74,8 +74,8 @@ pub(super) fn run(
         write_whole(path, plan.to_json().as_bytes(), "the plan")?;
     }
     match arguments.output {
-        PlanOutput::Json => print(plan.to_json().as_bytes())?,
-        PlanOutput::Human => human(&plan, arguments, base.target(), terminal)?,
+        Shape::Json => print(plan.to_json().as_bytes())?,
+        Shape::Human => human(&plan, arguments, base.target(), terminal)?,
     };
     let changes =
         if arguments.detailed_exitcode && plan.has_changes() { Exit::Found } else { Exit::Done };
@@ -93,8 +93,8 @@ fn found(
     let Found { findings, tally, prepared } =
         keeping::findings(rules, Purpose::Block, read, global, terminal)?;
     let page = match arguments.output {
-        PlanOutput::Human => Page::Shown,
-        PlanOutput::Json => Page::None,
+        Shape::Human => Page::Shown,
+        Shape::Json => Page::None,
     };
     let gaps = tell(&tally, page, terminal);
     Ok((findings, prepared.exit.or_worse(gaps)))
