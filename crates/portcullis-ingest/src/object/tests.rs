@@ -1,0 +1,187 @@
+use std::io::Write as _;
+
+use super::*;
+use crate::Timestamp;
+
+#[derive(Default)]
+struct Seen {
+    paths: Vec<String>,
+    rejects: Vec<(&'static str, u64, u64)>,
+}
+
+impl Sink for Seen {
+    fn request(&mut self, request: &Request<'_>) {
+        self.paths.push(request.path.map_or(String::new(), |p| p.escaped().to_string()));
+    }
+    fn reject(&mut self, reject: &Reject<'_>) {
+        self.rejects.push((reject.reason.name(), reject.origin.offset, reject.length));
+    }
+}
+
+#[test]
+fn rejects_are_searched_while_no_more_are_rejected_than_read() {
+    #[derive(Default)]
+    struct Searched(Vec<bool>);
+    impl Sink for Searched {
+        fn request(&mut self, _: &Request<'_>) {}
+        fn reject(&mut self, reject: &Reject<'_>) {
+            self.0.push(reject.is_searched);
+        }
+    }
+    let searched = |good: usize, bad: usize| {
+        let text = [record("/a").as_str(), "\n"].concat().repeat(good) + &"bad\n".repeat(bad);
+        let format = LogFormat::parse(FORMAT).expect("a template");
+        let mut sink = Searched::default();
+        let options = ReadOptions::default();
+        read_object("o", text.as_bytes(), Some(&format), &options, &mut sink);
+        assert_eq!(sink.0.len(), bad);
+        sink.0.partition_point(|searched| *searched)
+    };
+    assert_eq!(searched(0, 1_500), 256);
+    assert_eq!(searched(1_200, 1_500), 1_200);
+    assert_eq!(searched(1_500, 1_500), 1_500);
+}
+
+const FORMAT: &str =
+    r#"{"ip":"$context.identity.sourceIp","path":"$context.path","status":"$context.status"}"#;
+
+fn record(path: &str) -> String {
+    format!(r#"{{"ip":"192.0.2.1","path":"{path}","status":"200"}}"#)
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text).expect("in memory");
+    encoder.finish().expect("in memory")
+}
+
+fn read(bytes: &[u8], options: &ReadOptions) -> (Seen, ObjectReport) {
+    let mut seen = Seen::default();
+    let format = LogFormat::parse(FORMAT).expect("a template");
+    let report = read_object("object", bytes, Some(&format), options, &mut seen);
+    let mut ahead = Seen::default();
+    let report_ahead = read_object_ahead("object", bytes, Some(&format), options, &mut ahead);
+    assert_eq!(report_ahead, report);
+    assert_eq!((&ahead.paths, &ahead.rejects), (&seen.paths, &seen.rejects));
+    assert_eq!(report.requests, seen.paths.len() as u64);
+    assert_eq!(report.rejected(), seen.rejects.len() as u64);
+    (seen, report)
+}
+
+#[test]
+fn every_separator_and_every_compression_gives_the_same_requests() {
+    for separator in ["\n", "\r\n", "", " ", "\\n"] {
+        let text = ["/a", "/b", "/c"].map(record).join(separator);
+        let halves = [gzip(&text.as_bytes()[..40]), gzip(&text.as_bytes()[40..])].concat();
+        for bytes in
+            [text.clone().into_bytes(), gzip(text.as_bytes()), halves, gzip(&gzip(text.as_bytes()))]
+        {
+            let (seen, report) = read(&bytes, &ReadOptions::default());
+            assert_eq!(seen.paths, ["/a", "/b", "/c"], "{separator:?}");
+            assert_eq!(report.text_bytes, text.len() as u64);
+            assert_eq!(report.incomplete, None);
+        }
+    }
+}
+
+#[test]
+fn a_truncated_object_keeps_what_was_read_and_says_so() {
+    let text = (0..2_000).map(|n| record(&format!("/{n}")) + "\n").collect::<String>();
+    let bytes = gzip(text.as_bytes());
+    let (seen, report) = read(&bytes[..bytes.len() / 2], &ReadOptions::default());
+    assert!(seen.paths.len() > 100, "{}", seen.paths.len());
+    assert!(matches!(report.incomplete, Some(Incomplete::Compression { .. })), "{report:?}");
+}
+
+#[test]
+fn a_bad_record_is_rejected_with_its_place_and_hides_no_other() {
+    for separator in ["\n", ""] {
+        let text = [record("/a"), "garbage".to_owned(), record("/b")].join(separator);
+        let (seen, _) = read(text.as_bytes(), &ReadOptions::default());
+        assert_eq!(seen.paths, ["/a", "/b"], "{separator:?}");
+        assert_eq!(seen.rejects.len(), 1);
+        assert_eq!(seen.rejects[0].1, (record("/a").len() + separator.len()) as u64);
+    }
+}
+
+#[test]
+fn a_record_over_the_limit_is_one_reject() {
+    let long = "x".repeat(3 << 20);
+    let text = [record("/a"), record(&long), record("/b")].join("\n");
+    let (seen, report) = read(text.as_bytes(), &ReadOptions::default());
+    assert_eq!(seen.paths, ["/a", "/b"]);
+    assert_eq!(seen.rejects[0].0, "too-long");
+    assert_eq!(seen.rejects[0].2, record(&long).len() as u64 + 1);
+    assert_eq!(report.text_bytes, text.len() as u64);
+}
+
+#[test]
+fn text_over_the_limit_makes_the_object_incomplete() {
+    let text = (0..100).map(|n| record(&format!("/{n}")) + "\n").collect::<String>();
+    let options = ReadOptions { object_bytes: 1_000, ..ReadOptions::default() };
+    let (_, report) = read(&gzip(text.as_bytes()), &options);
+    assert_eq!(report.incomplete, Some(Incomplete::TooLarge { limit: 1_000 }));
+    let options = ReadOptions { object_bytes: text.len() as u64, ..ReadOptions::default() };
+    assert_eq!(read(&gzip(text.as_bytes()), &options).1.incomplete, None);
+}
+
+#[test]
+fn whoever_reads_no_further_ends_the_unpacking() {
+    // More than may wait to be read.
+    let text = record(&"x".repeat(1_000)).repeat(8_000);
+    let options = ReadOptions { object_bytes: 1_000_000, ..ReadOptions::default() };
+    let (seen, report) = read(&gzip(text.as_bytes()), &options);
+    assert!(seen.paths.len() > 900, "{}", seen.paths.len());
+    assert_eq!(report.incomplete, Some(Incomplete::TooLarge { limit: 1_000_000 }));
+}
+
+#[test]
+fn nothing_at_all_is_an_object_too() {
+    for bytes in [&b""[..], b"\n\n", b"#\n"] {
+        let (seen, report) = read(bytes, &ReadOptions::default());
+        assert_eq!((seen.paths.len(), report.rejected(), report.incomplete), (0, 0, None));
+    }
+}
+
+#[test]
+fn records_are_the_same_however_the_text_is_split() {
+    let text = (0..40).map(|n| record(&format!("/{n}")) + "\n").collect::<String>() + "garbage";
+    let whole = read(text.as_bytes(), &ReadOptions::default());
+    for window_bytes in [1, 2, 3, 7, 50, 51, 64, 1_000] {
+        let options = ReadOptions { window_bytes, ..ReadOptions::default() };
+        let split = read(text.as_bytes(), &options);
+        assert_eq!(split.0.paths, whole.0.paths, "{window_bytes}");
+        assert_eq!(split.0.rejects, whole.0.rejects, "{window_bytes}");
+    }
+}
+
+#[test]
+fn lines_of_cloudfront_without_names_are_read_and_remarked() {
+    let line = "2026-01-26\t10:11:07\tAMS1\t5\t192.0.2.1\tGET\td\t/a\t200\t-\tcurl\t-\n";
+    let names = "#Fields: date time x-edge-location sc-bytes c-ip cs-method cs(Host) \
+                 cs-uri-stem sc-status cs(Referer) cs(User-Agent) cs-uri-query\n";
+    for (text, remarks) in [(line.to_owned(), 1), (names.to_owned() + line, 0)] {
+        let mut seen = Seen::default();
+        let options = ReadOptions::default();
+        let report = read_object("object", text.as_bytes(), None, &options, &mut seen);
+        assert_eq!(seen.paths, ["/a"]);
+        assert_eq!(report.notes.len(), remarks, "{:?}", report.notes);
+    }
+}
+
+#[test]
+fn a_request_without_time_has_its_objects_and_says_so() {
+    struct Times(Vec<(Option<Timestamp>, bool)>);
+    impl Sink for Times {
+        fn request(&mut self, request: &Request<'_>) {
+            self.0.push((request.time, request.time_is_of_object));
+        }
+        fn reject(&mut self, _: &Reject<'_>) {}
+    }
+    let mut times = Times(Vec::new());
+    let key = "2026/01/02/03/s-1-2026-01-02-03-04-05-x.gz";
+    let text = record("/a");
+    read_object(key, text.as_bytes(), None, &ReadOptions::default(), &mut times);
+    let expected = Timestamp::parse_rfc3339(b"2026-01-02T03:04:05Z");
+    assert_eq!(times.0, [(expected, true)]);
+}
