@@ -109,16 +109,26 @@ pub(crate) fn calm(
     objects: &[Arc<str>],
 ) -> Option<Vec<(usize, u64)>> {
     let mut fullest = Vec::new();
-    for (rule, rate, peak, requests) in rates.fullest(by, counts, objects) {
-        // A share is asked of a least number of errors.
-        let (value, least) = match rate.measure() {
-            Measure::ErrorShare => (requests, u64::from(rate.minimum())),
-            _ => (peak, rate.threshold()),
+    for window in rates.fullest(by, counts, objects) {
+        let rate = window.rate;
+        let near = |value: u64, least| value.saturating_mul(CALM_SHARE) > least;
+        let is_near = match rate.measure() {
+            // A share is asked of a least number of errors.
+            Measure::ErrorShare => near(window.requests, u64::from(rate.minimum())),
+            Measure::Bytes => near(window.peak(), rate.threshold()),
+            // No more different things than requests, and those are counted much sooner.
+            Measure::Count
+            | Measure::DistinctPaths
+            | Measure::DistinctRoutes
+            | Measure::DistinctObjects
+            | Measure::DistinctAgents => {
+                near(window.requests, rate.threshold()) && near(window.peak(), rate.threshold())
+            }
         };
-        if value.saturating_mul(CALM_SHARE) > least {
+        if is_near {
             return None;
         }
-        fullest.push((rule, requests));
+        fullest.push((window.rule, window.requests));
     }
     Some(fullest)
 }

@@ -35,7 +35,7 @@ pub(crate) use key::hash;
 pub use key::{HashKey, Key};
 pub(crate) use pane::Pane;
 pub(crate) use window::Burst;
-use window::{bursts, fullest};
+use window::bursts;
 
 use crate::rule::{Conditions, Measure, Rate, Rule, RuleKind};
 use crate::state::{Reader, StateError};
@@ -119,6 +119,23 @@ pub(crate) struct Peak<'p> {
     pub(crate) requests: u64,
 }
 
+/// The fullest window of one rule on one source or group.
+#[derive(Debug)]
+pub(crate) struct Fullest<'p> {
+    pub(crate) rule: usize,
+    pub(crate) rate: &'p Rate,
+    /// The most requests that a window holds.
+    pub(crate) requests: u64,
+    counted: Vec<Pane>,
+}
+
+impl Fullest<'_> {
+    /// The highest value of a window, in the measure's unit; of a share, 0.
+    pub(crate) fn peak(&self) -> u64 {
+        bursts(self.rate, self.counted.iter(), std::iter::empty(), 0).1
+    }
+}
+
 /// Places looked at to choose evidence from; panes of one second are not in order of
 /// place.
 const MOST_PLACES: usize = 1_000;
@@ -192,7 +209,12 @@ impl RatePlan {
             totals.get(planned.counted).is_some_and(|total| *total >= planned.least)
         };
         self.of(by).filter(enough).filter_map(move |planned| {
-            let (counted, all) = self.panes(planned, counts, objects);
+            let counted = counts.panes(self, planned.counted, objects);
+            // Nearly every source stops here, before things are told apart in windows.
+            if window::fullest(&planned.rate, &counted) < planned.least {
+                return None;
+            }
+            let all = self.panes_of_all(planned, counts, objects);
             let (found, _) = bursts(&planned.rate, counted.iter(), all.iter(), forgotten);
             if found.is_empty() {
                 return None;
@@ -216,15 +238,14 @@ impl RatePlan {
         counts.at_most() < self.least_by_client
     }
 
-    /// The panes that a rule counts, and those of which it measures a share.
-    fn panes(
+    /// The panes of which a rule measures a share.
+    fn panes_of_all(
         &self,
         planned: &PlannedRate,
         counts: &Counts,
         objects: &[Arc<str>],
-    ) -> (Vec<Pane>, Vec<Pane>) {
-        let all = planned.all.map_or_else(Vec::new, |all| counts.panes(self, all, objects));
-        (counts.panes(self, planned.counted, objects), all)
+    ) -> Vec<Pane> {
+        planned.all.map_or_else(Vec::new, |all| counts.panes(self, all, objects))
     }
 
     /// What each rule by client measured on one source.
@@ -235,26 +256,26 @@ impl RatePlan {
         objects: &'p [Arc<str>],
     ) -> impl Iterator<Item = Peak<'p>> {
         self.of(Key::Client).map(move |planned| {
-            let (counted, all) = self.panes(planned, counts, objects);
+            let counted = counts.panes(self, planned.counted, objects);
+            let all = self.panes_of_all(planned, counts, objects);
             let (_, value) = bursts(&planned.rate, counted.iter(), all.iter(), forgotten);
             let requests = counted.iter().map(|pane| u64::from(pane.count)).sum();
             Peak { rule: planned.rule, rate: &planned.rate, value, requests }
         })
     }
 
-    /// Of each rule by that key of which anything was counted: its index, the highest value
-    /// of a window, and the most requests that one holds.
+    /// The fullest window of each rule by that key of which anything was counted.
     pub(crate) fn fullest<'p>(
         &'p self,
         by: Key,
         counts: &'p Counts,
         objects: &'p [Arc<str>],
-    ) -> impl Iterator<Item = (usize, &'p Rate, u64, u64)> {
+    ) -> impl Iterator<Item = Fullest<'p>> {
         let totals = counts.totals(self);
         self.of(by).filter(move |planned| totals[planned.counted] > 0).map(move |planned| {
-            let (counted, all) = self.panes(planned, counts, objects);
-            let (_, peak) = bursts(&planned.rate, counted.iter(), all.iter(), 0);
-            (planned.rule, &planned.rate, peak, fullest(&planned.rate, &counted))
+            let counted = counts.panes(self, planned.counted, objects);
+            let requests = window::fullest(&planned.rate, &counted);
+            Fullest { rule: planned.rule, rate: &planned.rate, requests, counted }
         })
     }
 
@@ -327,7 +348,7 @@ impl RatePlan {
     }
 }
 
-/// Counted requests without which a rule has no burst.
+/// Counted requests that every window of a burst holds at least.
 fn least_requests(rate: &Rate) -> u64 {
     let least = match rate.measure() {
         Measure::Bytes | Measure::ErrorShare => 1,
