@@ -175,8 +175,7 @@ impl Window {
         let (mut twins, mut others) = (Vec::new(), Vec::with_capacity(identities.len()));
         self.known.reserve(identities.len());
         for (some, first) in identities.chunks(AT_ONCE).zip((0..).step_by(AT_ONCE)) {
-            // Memory answers looks all at once, but waits for one insertion before the next.
-            black_box(some.iter().filter(|identity| self.known.contains(identity)).count());
+            self.look_up(some);
             for (identity, place) in some.iter().zip(first..) {
                 if self.known.insert(*identity) {
                     others.push(*identity);
@@ -190,11 +189,20 @@ impl Window {
             && self.order.len() > 1
             && let Some(oldest) = self.order.pop_front()
         {
-            for identity in oldest {
-                self.known.remove(&identity);
+            for some in oldest.chunks(AT_ONCE) {
+                self.look_up(some);
+                for identity in some {
+                    self.known.remove(identity);
+                }
             }
         }
         (twins, others)
+    }
+
+    /// Looks identities up that are about to be taken in or out: memory answers looks all at
+    /// once, but waits for one change before the next.
+    fn look_up(&self, identities: &[u64]) {
+        black_box(identities.iter().filter(|identity| self.known.contains(identity)).count());
     }
 }
 
