@@ -119,6 +119,31 @@ fn only_trusted_proxies_are_believed() {
 }
 
 #[test]
+fn an_address_that_a_client_forwards_ahead_of_its_proxy_is_never_believed() {
+    let files = Files::new();
+    let attack = "id=1%27%20UNION%20SELECT%20password%20FROM%20users--";
+    let mut log = String::new();
+    for number in 0..20 {
+        let record = waf(&format!("id-{number}="), "10.0.0.1", attack);
+        let own = r#"{"name":"X-Forwarded-For","value":"203.0.113.9, 198.51.100.200"}"#;
+        // The client's line, and then the proxy's.
+        let lines = r#"{"name":"X-Forwarded-For","value":"198.18.9.9"},{"name":"X-Forwarded-For","value":"198.18.1.1"}"#;
+        assert!(record.contains(own));
+        log += &record.replace(own, lines);
+    }
+    let log = files.write("waf.log", log);
+    let arguments = ["scan", "-o", "json", "--trusted-proxy", "10.0.0.0/8", &log];
+    let scan = portcullis(arguments).run().expect_code(0).json();
+    let sources: Vec<&Value> = scan["offenders"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|offender| &offender["source"])
+        .collect();
+    assert_eq!(sources, ["198.18.1.1"]);
+}
+
+#[test]
 fn secrets_never_show_unless_asked_for() {
     let files = Files::new();
     let attack = "access_token=c4nary12345&id=1%27%20UNION%20SELECT%20password%20FROM%20users--";

@@ -4,7 +4,14 @@
 //! are not needed are passed over, so new ones do no harm; a trusted key that stands
 //! twice does.
 //!
-//! Source: AWS WAF guide, "Log fields" and "Log examples" (read 2026-11).
+//! A client may send a header on several lines, and a proxy may add a line of its own.
+//! `X-Forwarded-For` is a list, whatever lines it came on, and its last entries are the
+//! proxies' own, so all of its lines count. The other headers with a field of their own
+//! have one value: servers refuse a second line or keep to the first, so the first is
+//! the field, and the others stand among the headers, where they are searched.
+//!
+//! Sources: AWS WAF guide, "Log fields" and "Log examples" (read 2026-11); RFC 9110, 5.2
+//! and 5.3 (field lines).
 
 use crate::cut::{Piece, quote_or_backslash};
 use crate::draft::{Draft, Text};
@@ -57,6 +64,9 @@ pub(crate) fn is_record(text: &[u8]) -> bool {
 /// Headers with a field of their own, in the order of [`Named`].
 const NAMED: [&[u8]; 4] = [b"user-agent", b"host", b"referer", b"x-forwarded-for"];
 type Named = [Option<Leaf>; NAMED.len()];
+
+/// The place of `X-Forwarded-For` among them.
+const FORWARDED_FOR: usize = 3;
 
 /// Keys of a request, in the order and the way that AWS WAF writes them.
 const REQUEST_KEYS: [&[u8]; 11] = [
@@ -114,6 +124,8 @@ struct Reader<'s> {
     reason: RejectReason,
     seen: u8,
     headers: Named,
+    /// Lines of `X-Forwarded-For` behind the first.
+    more_forwarded: Vec<Leaf>,
 }
 
 /// Reads the record that `text` begins with; its length too.
@@ -135,6 +147,7 @@ pub(crate) fn request<'o>(
         reason: RejectReason::Shape,
         seen: 0,
         headers: Named::default(),
+        more_forwarded: Vec::new(),
     };
     let mut pull = Pull::new(text);
     let read = match known {
@@ -153,7 +166,12 @@ pub(crate) fn request<'o>(
     draft.user_agent = user_agent;
     draft.host = host.or(draft.host);
     draft.referer = referer;
-    draft.forwarded_for = forwarded_for;
+    draft.forwarded_for = match reader.headers[FORWARDED_FOR] {
+        Some(first) if !reader.more_forwarded.is_empty() => {
+            Some(one_list(text, first, &reader.more_forwarded, reader.scratch))
+        }
+        _ => forwarded_for,
+    };
     Ok((pull.at, draft.finish(text, scratch, origin)))
 }
 
@@ -306,12 +324,14 @@ impl Reader<'_> {
 
     fn headers<'t>(&mut self, text: &'t [u8], pull: &mut Pull<'t>) -> Option<()> {
         let (start, begun, named) = (self.scratch.len(), pull.at, self.headers);
+        let more_forwarded = self.more_forwarded.len();
         self.each_header(text, pull, LineBreaks::Escaped)?;
         // JSON has line breaks in no string. Who wrote one there, or between headers, has
         // them read again.
         if memchr::memchr2(b'\n', b'\r', &text[begun..pull.at]).is_some() {
             self.scratch.truncate(start);
             (pull.at, self.headers) = (begun, named);
+            self.more_forwarded.truncate(more_forwarded);
             self.each_header(text, pull, LineBreaks::Anywhere)?;
         }
         self.draft.headers = Some(Text::scratch(start..self.scratch.len()));
@@ -351,11 +371,14 @@ impl Reader<'_> {
     fn header(&mut self, text: &[u8], name: Leaf, value: Leaf, breaks: LineBreaks) {
         let raw_name = name.piece.of(text);
         let named = NAMED.iter().position(|known| raw_name.eq_ignore_ascii_case(known));
-        if let Some(index) = named
-            && self.headers[index].is_none()
-        {
-            self.headers[index] = Some(value);
-            return;
+        if let Some(index) = named {
+            if self.headers[index].is_none() {
+                self.headers[index] = Some(value);
+                return;
+            }
+            if index == FORWARDED_FOR {
+                self.more_forwarded.push(value);
+            }
         }
         let at = self.scratch.len();
         self.put(text, name);
@@ -397,6 +420,17 @@ fn unescaped(record: &[u8], value: Leaf, scratch: &mut Vec<u8>) -> Text {
     Text::scratch(begun..scratch.len())
 }
 
+/// Several lines of one header as the list that they are.
+fn one_list(record: &[u8], first: Leaf, more: &[Leaf], scratch: &mut Vec<u8>) -> Text {
+    let begun = scratch.len();
+    unescape_backslashes(first.piece.of(record), scratch);
+    for line in more {
+        scratch.extend_from_slice(b", ");
+        unescape_backslashes(line.piece.of(record), scratch);
+    }
+    Text::scratch(begun..scratch.len())
+}
+
 /// The name and the value of the header at that place, and its end, where it is written the
 /// way AWS WAF writes it and needs no unescaping; most of a record is headers.
 fn plain_header(text: &[u8], at: usize) -> Option<(Leaf, Leaf, usize)> {
@@ -413,107 +447,4 @@ fn plain_header(text: &[u8], at: usize) -> Option<(Leaf, Leaf, usize)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RECORD: &str = r#"{"timestamp":1576280412771,"formatVersion":1,"webaclId":"arn","terminatingRuleId":"Default_Action","action":"ALLOW","httpSourceName":"APIGW","httpSourceId":"123456789012:a1b2c3:prod","ruleGroupList":[{"a":"}]"}],"responseCodeSent":null,"httpRequest":{"clientIp":"192.0.2.1","country":"NL","headers":[{"name":"Host","value":"api.example.com"},{"name":"user-agent","value":"a \"b\""},{"name":"X-Test","value":"1\n2"}],"uri":"/a?b","args":"q=1","httpVersion":"HTTP/1.1","httpMethod":"GET","requestId":"Ed0AiHF_CGYF-DA="},"labels":[{"name":"a:b"},{"name":"c"}],"ja3Fingerprint":"j3"}"#;
-
-    #[test]
-    fn every_part_is_read() {
-        let text = format!("{RECORD}{RECORD}");
-        let mut scratch = Vec::new();
-        let (length, request) =
-            request(text.as_bytes(), &mut scratch, &mut Memory::default(), Origin::default())
-                .expect("a record");
-        assert_eq!(length, RECORD.len());
-        let text = |field| request.text(field).map(|t| t.escaped().to_string());
-        assert_eq!(text(Field::Id).as_deref(), Some("Ed0AiHF_CGYF-DA="));
-        assert_eq!(text(Field::Path).as_deref(), Some("/a?b"));
-        assert_eq!(text(Field::Query).as_deref(), Some("q=1"));
-        assert_eq!(text(Field::UserAgent).as_deref(), Some("a \"b\""));
-        assert_eq!(text(Field::Host).as_deref(), Some("api.example.com"));
-        assert_eq!(text(Field::Headers).as_deref(), Some("X-Test: 1 2\\u{a}"));
-        assert_eq!(text(Field::WafLabels).as_deref(), Some("a:b,c"));
-        assert_eq!(text(Field::ApiId).as_deref(), Some("a1b2c3"));
-        assert_eq!(text(Field::Stage).as_deref(), Some("prod"));
-        assert_eq!(request.waf_action, Some(crate::WafAction::Allow));
-        assert_eq!(request.status, None);
-    }
-
-    #[test]
-    fn headers_read_the_same_however_they_are_written() {
-        let headers = |written: &str| {
-            let plain = r#"{"name":"X-Test","value":"1\n2"}"#;
-            let record = RECORD.replace(plain, written);
-            assert!(RECORD.contains(plain) && record.contains(written));
-            let mut scratch = Vec::new();
-            let (_, request) =
-                request(record.as_bytes(), &mut scratch, &mut Memory::default(), Origin::default())
-                    .expect("a record");
-            let text = |field| request.text(field).map(|text| text.escaped().to_string());
-            assert_eq!(text(Field::Host).as_deref(), Some("api.example.com"));
-            assert_eq!(text(Field::UserAgent).as_deref(), Some("a \"b\""));
-            text(Field::Headers)
-        };
-        let expected = headers(r#"{"name":"A","value":"b c"}"#);
-        assert_eq!(expected.as_deref(), Some("A: b c\\u{a}"));
-        for same in [
-            r#" { "name" : "A" , "value" : "b c" } "#,
-            r#"{"value":"b c","name":"A"}"#,
-            r#"{"name":"A","value":"b c","more":[1]}"#,
-            r#"{"name":"A","value":"b\u0020c"}"#,
-            r#"{"name":"\u0041","value":"b c"}"#,
-            r#"{"name":"A","myValue":"b c"}"#,
-            "{\"name\":\"A\",\"value\":\"b\nc\"}",
-        ] {
-            assert_eq!(headers(same), expected, "{same}");
-        }
-        let second = headers("{\"name\":\"host\",\"value\":\"b\r\nc\"}");
-        assert_eq!(second.as_deref(), Some("host: b  c\\u{a}"));
-        let quotes = headers(r#"{"name":"A","value":"\"}]"}"#);
-        assert_eq!(quotes.as_deref(), Some("A: \"}]\\u{a}"));
-    }
-
-    #[test]
-    fn a_trusted_key_that_stands_twice_is_forgery() {
-        let record = RECORD.replace("\"country\"", "\"clientIp\":\"203.0.113.9\",\"country\"");
-        let mut scratch = Vec::new();
-        let result =
-            request(record.as_bytes(), &mut scratch, &mut Memory::default(), Origin::default());
-        assert_eq!(result.map(|_| ()), Err(RejectReason::Forged));
-    }
-
-    #[test]
-    fn what_is_remembered_of_a_record_changes_no_other() {
-        let action = RECORD.replace("ALLOW", "BLOCK");
-        let twice = RECORD.replacen("\"formatVersion\"", "\"timestamp\":1,\"formatVersion\"", 1);
-        let records = [
-            RECORD.to_owned(),
-            RECORD.replace("192.0.2.1", "198.51.100.7").replace("2771", "2772"),
-            action.clone(),
-            action.replace("1576280412771", "157628041277"),
-            RECORD.replace("1576280412771", "\"1576280412771\""),
-            RECORD.replace("\"httpRequest\":{", "\"httpRequest\":{\"timestamp\":1,"),
-            twice.clone(),
-            twice,
-            RECORD.replace("\"action\"", "\"httpRequest\":{},\"action\""),
-            RECORD.replace("\"action\":\"ALLOW\"", "\"labels\":[{\"name\":\"x\"}]"),
-            RECORD.replace("\"ja3Fingerprint\"", "\"action\""),
-            RECORD.replace("Default_Action", "Rule \\\"x\\\""),
-            RECORD[..RECORD.len() - 9].to_owned(),
-        ];
-        let told = |record: &str, memory: &mut Memory| {
-            let mut scratch = Vec::new();
-            let read = request(record.as_bytes(), &mut scratch, memory, Origin::default());
-            format!("{read:?}")
-        };
-        for before in &records {
-            for record in &records {
-                let mut memory = Memory::default();
-                told(before, &mut memory);
-                assert_eq!(told(record, &mut memory), told(record, &mut Memory::default()));
-                assert_eq!(told(record, &mut memory), told(record, &mut Memory::default()));
-            }
-        }
-    }
-}
+mod tests;
