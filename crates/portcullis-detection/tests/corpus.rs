@@ -29,6 +29,14 @@
 //! scanners and shells that the field knows 40 were known, and 110 are. What is still wrong
 //! stands in neither half: consoles that people sign in to, exports named `report.sql`,
 //! whole commands and filters that people paste into a search box.
+//!
+//! The files named `fourth` stand for what came up next, in three more sets of 2,163 honest
+//! requests and 1,505 attacks, half of them from public lists of payloads and reports of false
+//! alarms, and in 350,000 honest requests made by the dozen kinds: addresses and sentences of
+//! manuals, messages of programs in 198 languages, those with dots, quotes and emoji around
+//! them, tokens, JSON, filters of twelve languages. First sight of the sets: 37 of 838, 29 of
+//! 902 and 15 of 423 flagged; 537 of 618, 437 of 567 and 269 of 320 found. Most of what was
+//! missed is an exploit or a console told by its path alone.
 
 use std::collections::BTreeMap;
 use std::path::Path;
