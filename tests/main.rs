@@ -50,3 +50,5 @@ mod telling;
 mod terminal;
 mod tutorial;
 mod watch;
+#[cfg(unix)]
+mod written;

@@ -17,7 +17,7 @@
 //! creates or deletes a set, and never touches a web ACL. `doctor` reads more: see `inspect`.
 
 mod connection;
-mod disk;
+pub mod disk;
 mod document;
 mod failure;
 mod file_ledger;

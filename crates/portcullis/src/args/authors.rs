@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::values::at_least_one;
+use super::values::{at_least_one, not_stdout};
 use super::{CrawlerOptions, Logs};
 
 /// `portcullis rules …`.
@@ -250,7 +250,7 @@ pub struct ImportSigma {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Write the rules below DIR instead of to stdout. No file is overwritten.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = not_stdout)]
     pub out: Option<PathBuf>,
     /// The category of the imported rules.
     #[arg(long, value_name = "CATEGORY", default_value = "other")]

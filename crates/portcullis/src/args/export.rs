@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::values::not_stdout;
 use super::{Judgement, Logs};
 
 /// `portcullis export`.
@@ -15,7 +16,7 @@ pub struct Export {
     pub logs: Logs,
     /// The directory to write. It appears when it is whole; an earlier export there is
     /// replaced, and a directory that holds anything else is left alone.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = not_stdout)]
     pub out: PathBuf,
     #[command(flatten)]
     #[allow(missing_docs)]

@@ -13,7 +13,8 @@ pub struct Decode {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub logs: Logs,
-    /// Write records that could not be read to FILE, as JSON Lines.
+    /// Write records that could not be read to FILE, as JSON Lines; `-` writes them to stdout
+    /// among the requests.
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
     /// Shape of the lines.

@@ -7,7 +7,7 @@ use clap::{Args, Parser};
 use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
 
-use super::values::{at_least_one, bytes, network};
+use super::values::{at_least_one, bytes, network, not_stdout};
 use crate::bucket::Store;
 use crate::output::json::Secrets;
 use crate::span;
@@ -79,7 +79,7 @@ pub struct Reading {
     pub trusted_proxies: Vec<IpNet>,
     /// Write what could not be read to files in DIR, one for each object, as JSON Lines
     /// with the object, the offset and the reason.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = not_stdout)]
     pub quarantine: Option<PathBuf>,
     /// Count a record each time it was delivered. Otherwise, of records of one request that
     /// Firehose delivered twice one counts, where the log has ids of API Gateway's own making.

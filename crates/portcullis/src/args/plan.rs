@@ -43,7 +43,8 @@ pub struct Plan {
     /// rejections, pardons, durations. An approval never overrides what is never blocked.
     #[arg(long, value_name = "FILE")]
     pub decisions: Option<PathBuf>,
-    /// Also write the plan as JSON to FILE.
+    /// Also write the plan as JSON to FILE, as `report` writes its page; to stdout, where `-`
+    /// is given, it goes alone.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// End with code 2 when the plan has changes.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::values::not_stdout;
 use super::{Judgement, Logs, Protected, TargetOptions};
 use crate::exit;
 
@@ -32,7 +33,8 @@ pub struct Report {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub logs: Logs,
-    /// The file to write. `-` writes to stdout.
+    /// The file to write. `-` writes to stdout. It is replaced whole: a link is followed, the
+    /// mode is kept, and a device or pipe is written to.
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     pub output: PathBuf,
     #[command(flatten)]
@@ -51,10 +53,10 @@ pub struct Review {
     #[arg(long, value_name = "ADDRESS")]
     pub source: Option<String>,
     /// Where decisions are saved, and read if it is there already.
-    #[arg(long, value_name = "FILE", default_value = "decisions.json")]
+    #[arg(long, value_name = "FILE", value_parser = not_stdout, default_value = "decisions.json")]
     pub decisions: PathBuf,
     /// Where the plan is saved.
-    #[arg(long, value_name = "FILE", default_value = "plan.json")]
+    #[arg(long, value_name = "FILE", value_parser = not_stdout, default_value = "plan.json")]
     pub out: PathBuf,
     /// Who decides, recorded with each decision. Without it nobody is.
     #[arg(long, value_name = "NAME")]

@@ -90,7 +90,7 @@ impl Watched {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Reporting {
     /// Write the numbers of the run to FILE, for the textfile collector of Prometheus' node
-    /// exporter. The file is replaced whole.
+    /// exporter. The file is replaced whole; `-` writes to stdout.
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
     /// Also print the numbers as lines of which CloudWatch makes metrics.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use portcullis_setup::Mode;
 
 use super::ScopeArgument;
-use super::values::{mode, network};
+use super::values::{mode, network, not_stdout};
 
 /// `portcullis init`.
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ use super::values::{mode, network};
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct Init {
     /// Directory to write to.
-    #[arg(long, value_name = "DIR", default_value = "portcullis-setup")]
+    #[arg(long, value_name = "DIR", value_parser = not_stdout, default_value = "portcullis-setup")]
     pub out: PathBuf,
     /// Write over files that are there.
     #[arg(long)]

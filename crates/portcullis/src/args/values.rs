@@ -28,6 +28,14 @@ pub(super) fn named_file(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+/// Parses the name of what is kept, and so is not `-`, which means stdout.
+pub(super) fn not_stdout(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "-" => Err("it cannot be stdout; `./-` names one that is called so".to_owned()),
+        _ => Ok(text.into()),
+    }
+}
+
 /// Parses a number of things of which there is one at least.
 pub(super) fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "expected a whole number, 1 or more".to_owned())

@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 
 use portcullis_ingest::Request;
 
+use super::written::is_stdout;
 use super::{Page, Prepared, tell};
 use crate::args::{Decode, DecodeOutput, Global};
 use crate::exit::Exit;
@@ -19,12 +21,7 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
-    let mut rejects = match &arguments.rejects {
-        Some(path) => Some(File::create(path).map_err(|error| {
-            Failure::new(format!("create `{}`", super::inert(&path.to_string_lossy())), &error)
-        })?),
-        None => None,
-    };
+    let mut rejects = arguments.rejects.as_deref().map(rejects_to).transpose()?;
     let mut stdout = io::stdout().lock();
     let mut outputs = Outputs {
         results: &mut stdout,
@@ -44,4 +41,15 @@ pub(super) fn run(
     let tally = result.map_err(|error| Failure::writing(&error))?;
     prepared.tell_joined(terminal);
     Ok(prepared.exit.or_worse(tell(&tally, Page::None, terminal)))
+}
+
+/// Where lines about what could not be read go, as they come.
+fn rejects_to(path: &Path) -> Result<Box<dyn Write>, Failure> {
+    if is_stdout(path) {
+        return Ok(Box::new(io::stdout()));
+    }
+    let file = File::create(path).map_err(|error| {
+        Failure::new(format!("create `{}`", super::inert(&path.to_string_lossy())), &error)
+    })?;
+    Ok(Box::new(file))
 }

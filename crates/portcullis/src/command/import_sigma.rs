@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use portcullis_aws::disk;
 use portcullis_detection::Category;
 
 use super::{inert, print, read_option_file};
@@ -111,7 +112,7 @@ fn write_files(folder: &Path, rules: &[(String, String)]) -> Result<(), Failure>
         let path = folder.join(file);
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).map_err(|error| fail(parent, &error))?;
-        fs::write(&path, text).map_err(|error| fail(&path, &error))?;
+        disk::replace(&path, text).map_err(|error| fail(&path, &error))?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, BufRead, IsTerminal as _, Write};
 use std::path::Path;
 
+use portcullis_aws::disk;
 use portcullis_setup::{Answers, File, RunnerAnswers, Setup, files};
 
 use super::{inert, print};
@@ -229,7 +230,7 @@ fn write(directory: &Path, files: &[File], force: bool) -> Result<(), Failure> {
     for file in files {
         let path = directory.join(&file.path);
         let folder = path.parent().unwrap_or(directory);
-        fs::create_dir_all(folder).and_then(|()| fs::write(&path, &file.text)).map_err(
+        fs::create_dir_all(folder).and_then(|()| disk::replace(&path, &file.text)).map_err(
             |error| Failure::new(format!("write `{}`", inert(&path.to_string_lossy())), &error),
         )?;
     }

@@ -44,6 +44,7 @@ mod telling;
 mod watch;
 mod withdraw;
 mod words;
+mod written;
 
 use std::fs;
 use std::io::{self, Write as _};

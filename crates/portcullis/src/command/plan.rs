@@ -7,7 +7,6 @@
 //! With a target the sets and the ledger are read where they live, and the plan can be
 //! carried out. Without one it starts from a file, or from nothing.
 
-use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,6 +22,7 @@ use super::findings_file;
 use super::judgement::Judge;
 use super::keeping::{self, Found};
 use super::lists::{Lists, bad_input};
+use super::written::{is_stdout, write_whole};
 use super::{Page, inert, print, read_option_file, tell};
 use crate::args::{Global, Plan, Shape};
 use crate::config::Configuration;
@@ -70,13 +70,20 @@ pub(super) fn run(
     let plan = base.plan(&findings, &lists, configuration, &rulings, now);
     tell_blind(&findings, &plan, terminal);
 
+    let json = plan.to_json();
     if let Some(path) = &arguments.out {
-        write_whole(path, plan.to_json().as_bytes(), "the plan")?;
+        write_whole(path, json.as_bytes(), "the plan")?;
     }
-    match arguments.output {
-        Shape::Json => print(plan.to_json().as_bytes())?,
-        Shape::Human => human(&plan, arguments, base.target(), terminal)?,
-    };
+    // On stdout the plan is alone, and there once.
+    match (arguments.output, arguments.out.as_deref().is_some_and(is_stdout)) {
+        (_, true) => {}
+        (Shape::Json, false) => {
+            print(json.as_bytes())?;
+        }
+        (Shape::Human, false) => {
+            human(&plan, arguments, base.target(), terminal)?;
+        }
+    }
     let changes =
         if arguments.detailed_exitcode && plan.has_changes() { Exit::Found } else { Exit::Done };
     Ok(exit.or_worse(changes))
@@ -219,21 +226,6 @@ pub(super) fn current_sets(path: Option<&Path>, terminal: &Terminal) -> Result<S
     let text = read_option_file(path, "the current sets in")?;
     Sets::from_json(&path.to_string_lossy(), &text)
         .map_err(|errors| bad_input("read the current sets", &errors, &text))
-}
-
-/// Writes a file whole or not at all: a reader never finds half a plan.
-pub(super) fn write_whole(path: &Path, contents: &[u8], what: &str) -> Result<(), Failure> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(format!(".{}.part", std::process::id()));
-    let unfinished = Path::new(&unfinished);
-    let written = File::create(unfinished)
-        .and_then(|mut file| file.write_all(contents).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(unfinished, path));
-    written.map_err(|error| {
-        // It is not there, and neither should its beginning be.
-        let _ = fs::remove_file(unfinished);
-        Failure::new(format!("write {what} to `{}`", inert(&path.to_string_lossy())), &error)
-    })
 }
 
 fn human(

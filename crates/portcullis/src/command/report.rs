@@ -1,13 +1,12 @@
 //! `portcullis report`: what was found and what the plan is, as one page to send around.
 
-use std::path::Path;
-
 use portcullis_remediation::Rulings;
 
 use super::judgement::Judge;
 use super::lists::Lists;
-use super::plan::{Base, time_of, write_whole};
-use super::{Page, Prepared, inert, print, tell};
+use super::plan::{Base, time_of};
+use super::written::{is_stdout, write_whole};
+use super::{Page, Prepared, inert, tell};
 use crate::args::{Global, Report};
 use crate::config::Configuration;
 use crate::exit::Exit;
@@ -40,10 +39,8 @@ pub(super) fn run(
         plan: &plan,
     });
     prepared.tell_joined(terminal);
-    if arguments.output == Path::new("-") {
-        print(page.as_bytes())?;
-    } else {
-        write_whole(&arguments.output, page.as_bytes(), "the report")?;
+    write_whole(&arguments.output, page.as_bytes(), "the report")?;
+    if !is_stdout(&arguments.output) {
         terminal.next(format_args!(
             "open `{}` in a browser: {} in {}",
             inert(&arguments.output.to_string_lossy()),

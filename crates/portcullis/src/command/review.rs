@@ -17,7 +17,8 @@ use portcullis_review::{Planner, Review, Subject};
 
 use super::judgement::Judge;
 use super::lists::Lists;
-use super::plan::{Base, read_decisions, time_of, write_whole};
+use super::plan::{Base, read_decisions, time_of};
+use super::written::write_whole;
 use super::{Page, Prepared, as_typed, inert, print, tell};
 use crate::args;
 use crate::args::Global;

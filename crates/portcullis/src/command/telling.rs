@@ -5,8 +5,8 @@
 
 use portcullis_aws::{Connection, NotSent, Topic, Webhook};
 
-use super::plan::write_whole;
 use super::round::Round;
+use super::written::write_whole;
 use super::{inert, print, read_option_file};
 use crate::args::{Access, Reporting, Shape, Watched};
 use crate::exit::Exit;
