@@ -164,3 +164,41 @@ fn whoever_is_not_in_the_logs_cannot_be_explained() {
     let ran = portcullis(["explain", "no-such-id", &object]).run().expect_code(1);
     assert!(ran.stderr.contains("none of 60 requests has that id"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_source_goes_by_the_name_that_outputs_give_it() {
+    let files = Files::new();
+    let text = attacks("2001:db8:1:f000::17", 20) + &attacks("198.18.30.9", 20);
+    let object = files.write("a.log", text);
+    let scan = portcullis(["scan", &object, "-o", "json"]).run().json();
+    let plan = portcullis(["plan", &object, "-o", "json", "--quiet"]).run().json();
+    let printed = |document: &Value, list: &str, name: &str| -> Vec<String> {
+        let of_list = document[list].as_array().expect("a list").iter();
+        of_list.map(|one| one[name].as_str().expect("a name").to_owned()).collect()
+    };
+    let mut names = printed(&scan, "offenders", "source");
+    names.extend(printed(&plan, "additions", "address"));
+    assert!(names.iter().any(|name| name == "2001:db8:1:f000::/64"), "{names:?}");
+    names.push("198.18.30.9/32".to_owned());
+    names.push("2001:db8:1:f000::9".to_owned());
+    for name in &names {
+        let account = &explained(name, &object)["account"];
+        assert_eq!(account["flagged_requests"], 20, "{name}");
+        let review = portcullis(["review", &object, "--source", name]).run().expect_code(0);
+        assert!(review.text().contains("20 "), "{name}");
+    }
+    for (wrong, why) in [
+        ("198.18.30.0/24", "is not one source"),
+        ("2001:db8:1::/48", "is not one source"),
+        ("2001:db8:1:f000::17/64", "has host bits set"),
+        ("198.18.30.9/33", "is not an address or network"),
+    ] {
+        for asked in [&["explain", wrong, &object][..], &["review", &object, "--source", wrong]] {
+            let ran = portcullis(asked).run().expect_code(64);
+            assert!(ran.stderr.contains(why), "{}", ran.stderr);
+        }
+    }
+    // Ids that API Gateway makes of base64 have slashes too.
+    let ran = portcullis(["explain", "JKJa/XmPLvHcESHA=", &object]).run().expect_code(1);
+    assert!(ran.stderr.contains("has that id"), "{}", ran.stderr);
+}

@@ -313,7 +313,7 @@ pub enum RulingError {
     #[error(transparent)]
     Prefix(#[from] PrefixError),
     /// Not what detection calls a source.
-    #[error("`{0}` is not one source; decide about one IPv4 address or one IPv6 /64")]
+    #[error("`{0}` is not one source: name one IPv4 address or one IPv6 /64")]
     NotASource(IpNet),
     /// Two decisions about one source.
     #[error("`{0}` is decided about twice; keep one of the two")]

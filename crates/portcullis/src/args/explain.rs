@@ -10,7 +10,8 @@ use super::{Judgement, Logs, Shape};
 pub struct Explain {
     /// An address, or the id of a request.
     ///
-    /// An IPv6 address stands for its /64, as everywhere. A request is explained with the
+    /// An IPv6 address stands for its /64, as everywhere, and the /64 may be given as outputs
+    /// print it, as may an IPv4 /32. A request is explained with the
     /// client that sent it.
     #[arg(value_name = "ADDRESS|REQUEST-ID")]
     pub question: String,

@@ -49,7 +49,8 @@ pub struct Review {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub logs: Logs,
-    /// Print the story of this source on the terminal instead of serving pages.
+    /// Print the story of this source on the terminal instead of serving pages: an address,
+    /// or an IPv6 /64 as outputs print it.
     #[arg(long, value_name = "ADDRESS")]
     pub source: Option<String>,
     /// Where decisions are saved, and read if it is there already.

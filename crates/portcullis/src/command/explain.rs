@@ -1,8 +1,9 @@
 //! `portcullis explain`: one client or request, accounted for in full.
 
 use portcullis_detection::{Answer, Question, Standing};
-use portcullis_ingest::{Untrusted, parse_address};
+use portcullis_ingest::Untrusted;
 
+use super::asked;
 use super::judgement::Judge;
 use super::{Page, Prepared, as_typed, inert, print, tell};
 use crate::args::{Explain, Global, Shape};
@@ -16,7 +17,7 @@ pub(super) fn run(
     global: &Global,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
-    let question = question(&arguments.question);
+    let question = question(&arguments.question)?;
     let Judge { rules, .. } = Judge::load(&arguments.judgement)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
@@ -63,11 +64,9 @@ pub(super) fn run(
     Ok(prepared.exit.or_worse(gaps))
 }
 
-fn question(text: &str) -> Question {
-    match parse_address(text.as_bytes()) {
-        Some(address) => Question::Source(address),
-        None => Question::Request(Untrusted::new(text.as_bytes()).to_buf()),
-    }
+fn question(text: &str) -> Result<Question, Failure> {
+    let request = || Ok(Question::Request(Untrusted::new(text.as_bytes()).to_buf()));
+    asked::source(text).unwrap_or_else(request)
 }
 
 fn not_found(arguments: &Explain, question: &Question, answer: &Answer) -> Failure {

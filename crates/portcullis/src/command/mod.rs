@@ -3,6 +3,7 @@
 
 mod apply;
 mod arrivals;
+mod asked;
 mod audit;
 mod backtest;
 mod bench;

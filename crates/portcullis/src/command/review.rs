@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use portcullis_detection::Question;
-use portcullis_ingest::{Timestamp, parse_address};
+use portcullis_ingest::Timestamp;
 use portcullis_remediation::{Ruling, Rulings};
 use portcullis_review::{Planner, Review, Subject};
 
+use super::asked;
 use super::judgement::Judge;
 use super::lists::Lists;
 use super::plan::{Base, read_decisions, time_of};
@@ -56,7 +57,7 @@ pub(super) fn run(
     Ruling::new(None)
         .with_words("", by)
         .map_err(|error| Failure::new("read --by", &error).exit_with(Exit::Usage))?;
-    let question = arguments.source.as_deref().map(asked).transpose()?;
+    let question = arguments.source.as_deref().map(question).transpose()?;
     let (kept, rulings) = Kept::open(&arguments.decisions, &arguments.out, terminal)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
@@ -103,10 +104,10 @@ pub(super) fn run(
     Ok(prepared.exit.or_worse(gaps))
 }
 
-fn asked(text: &str) -> Result<Question, Failure> {
-    parse_address(text.as_bytes()).map(Question::Source).ok_or_else(|| {
-        Failure::because("read --source", format!("`{}` is no IPv4 or IPv6 address", inert(text)))
-            .exit_with(Exit::Usage)
+fn question(text: &str) -> Result<Question, Failure> {
+    asked::source(text).unwrap_or_else(|| {
+        let detail = format!("`{}` is no IPv4 or IPv6 address", inert(text));
+        Err(Failure::because("read --source", detail).exit_with(Exit::Usage))
     })
 }
 
