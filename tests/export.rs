@@ -136,6 +136,29 @@ fn a_killed_export_leaves_nothing_that_looks_whole() {
     let log = files.write("log", &lines);
     export(&log, &place, &["--keep-duplicates"]).expect_code(0);
     assert_eq!(rows(&manifest(&place))["requests"], 20_000);
+    let mut beside: Vec<_> = fs::read_dir(files.root())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    beside.sort();
+    assert_eq!(beside, ["log", "out"], "what the killed run left is gone");
+    assert!(!Path::new(&place).join("lock").exists());
+}
+
+#[test]
+fn an_export_behind_a_link_is_replaced_there_and_stays_as_private() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let files = Files::new();
+    let log = files.write("log", Record::default().line());
+    let place = files.path("out");
+    symlink("kept", &place).expect("linked");
+    export(&log, &place, &[]).expect_code(0);
+    let kept = files.root().join("kept");
+    fs::set_permissions(&kept, fs::Permissions::from_mode(0o700)).expect("ours");
+    export(&log, &place, &[]).expect_code(0);
+    assert!(fs::symlink_metadata(&place).expect("there").is_symlink());
+    assert_eq!(fs::metadata(&kept).expect("there").permissions().mode() & 0o777, 0o700);
+    assert_eq!(rows(&manifest(&place))["requests"], 1);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //!
 //! Whoever reads an export reads whatever files match: half of one would answer questions,
 //! wrongly. So everything is written into a hidden directory beside the place, the manifest
-//! last, and renamed when all of it is on the disk.
+//! last, and renamed when all of it is on the disk. A run that is killed leaves that directory
+//! behind. A lock in it, which the system lets go with its holder, tells the next run so, and
+//! that removes it.
 //!
 //! Requests come in the order of the logs and lie by hour. Each hour's rows wait in memory
 //! until there are enough for a row group; when all hours together hold too many, the
@@ -15,6 +17,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use portcullis_aws::disk;
 use portcullis_columns::{Parquet, REQUESTS, Schema, Table};
 use portcullis_ingest::Timestamp;
 
@@ -23,6 +26,9 @@ use crate::pipeline::Hours;
 
 /// The file that says what an export holds.
 pub const MANIFEST: &str = "manifest.json";
+
+/// The file that is locked while an export is being written.
+const LOCK: &str = "lock";
 
 /// What the manifest says that it is of.
 pub const KIND: &str = "portcullis-export";
@@ -54,6 +60,8 @@ pub struct Written {
 pub struct Directory {
     place: PathBuf,
     unfinished: PathBuf,
+    /// Held until the directory is renamed or removed.
+    lock: File,
     hours: BTreeMap<Option<i64>, Hour>,
     waiting_bytes: usize,
     /// Row groups written so far, to know which file was not written to for longest.
@@ -78,11 +86,20 @@ impl Directory {
             let detail = "it exists and holds something other than an export";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, detail));
         }
-        let unfinished = beside(place, "unfinished")?;
+        // A link stays, and what it names is replaced.
+        let place = disk::behind_links(place)?;
+        remove_killed(&place)?;
+        let unfinished = beside(&place, &format!("{UNFINISHED}{}", std::process::id()))?;
         fs::create_dir_all(&unfinished)?;
+        let lock = File::create(unfinished.join(LOCK))?;
+        lock.lock()?;
+        if let Ok(earlier) = fs::metadata(&place) {
+            fs::set_permissions(&unfinished, earlier.permissions())?;
+        }
         Ok(Self {
-            place: place.to_owned(),
+            place,
             unfinished,
+            lock,
             hours: BTreeMap::new(),
             waiting_bytes: 0,
             written: 0,
@@ -138,7 +155,9 @@ impl Directory {
 
     /// Puts what was written where it is to be.
     pub fn finish(self) -> io::Result<()> {
-        let earlier = beside(&self.place, "earlier")?;
+        drop(self.lock);
+        fs::remove_file(self.unfinished.join(LOCK))?;
+        let earlier = beside(&self.place, &format!("earlier-{}", std::process::id()))?;
         if is_export(&self.place) {
             fs::rename(&self.place, &earlier)?;
         } else if self.place.exists() {
@@ -155,6 +174,7 @@ impl Directory {
 
     /// Removes what was written.
     pub fn abandon(self) {
+        drop(self.lock);
         // Nothing more can be done about a disk that fails, and it has been told of.
         let _ = fs::remove_dir_all(self.unfinished);
     }
@@ -270,14 +290,34 @@ fn is_export(place: &Path) -> bool {
     manifest.is_some_and(|manifest| manifest["kind"] == KIND)
 }
 
-/// A hidden name beside `place`, that of this run.
+/// What stands before the number of the process in the name of what it is writing.
+const UNFINISHED: &str = "unfinished-";
+
+/// Removes what killed runs left of exports to `place`; what a run is at work on is locked.
+fn remove_killed(place: &Path) -> io::Result<()> {
+    let ours = beside(place, UNFINISHED)?;
+    let (Some(folder), Some(ours)) = (ours.parent(), ours.file_name()) else { return Ok(()) };
+    let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+    // Where nobody may look, nothing can be removed, and writing will say what is amiss.
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(ours.as_encoded_bytes());
+        let lock = File::options().write(true).open(entry.path().join(LOCK));
+        if is_ours && lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// A hidden name beside `place`.
 fn beside(place: &Path, what: &str) -> io::Result<PathBuf> {
     let name = place.file_name().ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, "its last part is no name of a directory")
     })?;
     let mut hidden = OsString::from(".");
     hidden.push(name);
-    hidden.push(format!(".{what}-{}", std::process::id()));
+    hidden.push(format!(".{what}"));
     Ok(place.with_file_name(hidden))
 }
 

@@ -33,4 +33,4 @@ DIR then holds
   manifest.json                      rows of each table, and what could not be seen
 
 Columns, types and units are in docs/columns.md. Secrets are always hidden. A run that was
-killed leaves a hidden directory `.DIR.unfinished-…` beside DIR, which can be removed.";
+killed leaves a hidden directory `.DIR.unfinished-…` beside DIR, which the next run removes.";
