@@ -259,3 +259,20 @@ fn an_object_that_cannot_be_opened_fails_alone() {
     assert_eq!(ran.lines().len(), 1);
     assert!(ran.stderr.contains("gone.log"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_linked_directory_that_was_not_read_is_told_of() {
+    let files = Files::new();
+    files.write("logs/good.log", Record::default().line());
+    files.write("elsewhere/other.log", Record::default().line());
+    for name in ["one", "two"] {
+        let link = files.root().join("logs").join(name);
+        std::os::unix::fs::symlink(files.root().join("elsewhere"), link).expect("linked");
+    }
+    let ran = portcullis(["scan", &files.path("logs")]).run().expect_code(0);
+    assert!(ran.stderr.contains("2 linked directories"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&files.path("logs/one")), "{}", ran.stderr);
+    let named = portcullis(["decode", &files.path("logs/one")]).run().expect_code(0);
+    assert_eq!(named.lines().len(), 1);
+    assert!(!named.stderr.contains("linked"), "{}", named.stderr);
+}

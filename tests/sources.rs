@@ -190,6 +190,51 @@ fn the_quarantine_holds_what_could_not_be_read_with_its_place() {
 }
 
 #[test]
+fn a_quarantine_keeps_what_earlier_runs_kept_and_writes_through_no_link() {
+    let files = Files::new();
+    let log = files.write("logs/a.log", Record::default().line() + "garbage\n");
+    let logs = files.path("logs");
+    let quarantine = files.path("quarantine");
+    let kept = |name: &str| fs::read_to_string(files.path(&format!("quarantine/{name}")));
+    let run = || portcullis(["scan", "--quarantine", &quarantine, &logs]).run();
+    run().expect_code(3);
+    let first = kept("object-000000.rejects.jsonl").expect("what the first run kept");
+    fs::write(&log, Record::default().line() + "other\n").expect("written");
+    run().expect_code(3);
+    assert_eq!(kept("object-000000.rejects.jsonl").expect("still there"), first);
+    assert!(kept("object-000000.2.rejects.jsonl").expect("the second").contains("other"));
+
+    let precious = files.write("precious", "mine");
+    let link = files.root().join("quarantine/object-000000.3.rejects.jsonl");
+    std::os::unix::fs::symlink(&precious, link).expect("linked");
+    let ran = run().expect_code(1);
+    assert!(ran.stderr.contains("it holds a link"), "{}", ran.stderr);
+    assert_eq!(fs::read_to_string(&precious).expect("there"), "mine");
+}
+
+#[test]
+fn a_quarantine_among_the_logs_is_refused() {
+    let files = Files::new();
+    let log = files.write("logs/a.log", Record::default().line() + "garbage\n");
+    std::os::unix::fs::symlink(files.root().join("logs"), files.root().join("link")).expect("ok");
+    for (quarantine, location) in [
+        ("logs", files.path("logs")),
+        ("logs/q", files.path("logs")),
+        ("link/q/r", files.path("logs")),
+        ("logs/q", files.path("link")),
+        ("logs", log.clone()),
+    ] {
+        let ran = portcullis(["scan", "--quarantine", &files.path(quarantine), &location]).run();
+        let ran = ran.expect_code(1);
+        assert!(ran.stderr.contains("name a --quarantine elsewhere"), "{}", ran.stderr);
+    }
+    let names: Vec<_> = fs::read_dir(files.path("logs")).expect("a directory").collect();
+    assert_eq!(names.len(), 1, "nothing was made");
+    let beside = files.path("logs-quarantine");
+    portcullis(["scan", "--quarantine", &beside, &files.path("logs")]).run().expect_code(3);
+}
+
+#[test]
 fn a_request_without_time_has_that_of_its_objects_key() {
     let files = Files::new();
     let line = "{\"ip\":\"198.51.100.7\",\"requestId\":\"a\",\"status\":\"403\"}\n";

@@ -67,6 +67,14 @@ impl Input {
         }
     }
 
+    /// The file that it is, unless it is something else.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.source {
+            Source::File(path) => Some(path),
+            Source::Stdin | Source::Object(..) => None,
+        }
+    }
+
     /// Opens the object.
     pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         match &self.source {
@@ -114,6 +122,8 @@ pub struct Found {
     pub inputs: Vec<Input>,
     /// Files passed over, and why.
     pub skipped: Vec<(String, &'static str)>,
+    /// Directories inside a tree that are links and were not looked into.
+    pub linked: Vec<String>,
     /// Locations that name nothing, or cannot be listed.
     pub failures: Vec<Failure>,
     /// What is good to know about a location, one sentence each.
@@ -306,7 +316,7 @@ impl Finder<'_> {
             match fs::metadata(&path) {
                 // A linked directory may lead back up and never end.
                 Ok(metadata) if metadata.is_dir() && is_link => {
-                    self.skip(&name_of(&path), "a link to a directory");
+                    self.found.linked.push(name_of(&path));
                 }
                 Ok(metadata) if metadata.is_dir() => self.tree(&path),
                 Ok(metadata) if metadata.is_file() => self.file(&path, &metadata),

@@ -19,7 +19,8 @@ pub struct Logs {
     ///
     /// In a directory tree, hidden files and files that are plainly no logs
     /// (MANIFEST.json, truth.json, README*, LICENSE*, *.md, *.toml) are passed over;
-    /// --verbose names them. A file named outright is always read.
+    /// --verbose names them. A linked directory in it is not looked into, which a warning
+    /// says. What is named outright is always read.
     #[arg(required = true, value_name = "LOCATION")]
     pub locations: Vec<String>,
     #[command(flatten)]
@@ -78,7 +79,8 @@ pub struct Reading {
     #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
     /// Write what could not be read to files in DIR, one for each object, as JSON Lines
-    /// with the object, the offset and the reason.
+    /// with the object, the offset and the reason. DIR is outside the logs. What earlier runs
+    /// kept there stays; the names of the second run's files have a 2, and so on.
     #[arg(long, value_name = "DIR", value_parser = not_stdout)]
     pub quarantine: Option<PathBuf>,
     /// Count a record each time it was delivered. Otherwise, of records of one request that

@@ -96,6 +96,7 @@ impl Prepared {
         for note in &found.notes {
             terminal.note(inert(note));
         }
+        tell_linked(&found.linked, terminal);
         let exit = if found.failures.is_empty() { Exit::Done } else { Exit::Failed };
         let mut failures = found.failures;
         let last = failures.pop();
@@ -120,9 +121,14 @@ impl Prepared {
         options.trusted_proxies.clone_from(&reading.trusted_proxies);
         let joining = joining(logs, span, &options)?;
         let quarantine = match &reading.quarantine {
-            Some(folder) => Some(Quarantine::create(folder, logs.secrets()).map_err(|error| {
-                Failure::new(format!("create `{}`", inert(&folder.to_string_lossy())), &error)
-            })?),
+            Some(folder) => {
+                let (inputs, secrets) = (&found.inputs, logs.secrets());
+                let made = Quarantine::create(folder, &logs.locations, inputs, secrets);
+                Some(made.map_err(|error| {
+                    let folder = inert(&folder.to_string_lossy());
+                    Failure::because(format!("use `{folder}`"), inert(&error.to_string()))
+                })?)
+            }
             None => None,
         };
         let progress = Progress::new(&found.inputs, !global.no_progress && !global.quiet);
@@ -210,6 +216,27 @@ fn joining(logs: &Logs, span: Span, options: &ReadOptions) -> Result<Option<Join
     let memory = usize::try_from(logs.join_memory).unwrap_or(usize::MAX);
     let joining = Joining::read(found.inputs, memory, options);
     joining.map(Some).map_err(|error| Failure::new("read AWS WAF logs", &error))
+}
+
+/// How many linked directories are named.
+const NAMED: usize = 5;
+
+/// Says which directories were not looked into, where there may be logs.
+fn tell_linked(linked: &[String], terminal: &Terminal) {
+    if linked.is_empty() {
+        return;
+    }
+    let mut names: Vec<String> =
+        linked.iter().take(NAMED).map(|name| format!("`{}`", inert(name))).collect();
+    if linked.len() > NAMED {
+        names.push(format!("{} more", linked.len() - NAMED));
+    }
+    terminal.warn(format_args!(
+        "not read, because a link may lead in a circle: {}, {}; name what is to be read as a \
+         location of its own",
+        counted(linked.len() as u64, "linked directory", "linked directories"),
+        names.join(", ")
+    ));
 }
 
 fn no_logs(locations: &[String]) -> Failure {
