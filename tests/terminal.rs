@@ -163,3 +163,16 @@ fn quiet_leaves_only_errors() {
     let ran = portcullis(["scan", &missing, "-q"]).run().expect_code(1);
     assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
 }
+
+#[test]
+fn what_is_wrong_with_a_command_line_is_said_in_the_colour_it_asks_for() {
+    let said = |words: &[&str]| {
+        let ran = portcullis(words).env("CLICOLOR_FORCE", "1").run().expect_code(64);
+        assert!(ran.stderr.contains("--nope"), "{}", ran.stderr);
+        ran.stderr.contains('\u{1b}')
+    };
+    assert!(said(&["scan", "--nope"]), "what a terminal would show");
+    assert!(!said(&["scan", "--nope", "--color", "never"]));
+    assert!(!said(&["--color=never", "scan", "--nope"]));
+    assert!(said(&["scan", "--nope", "--color", "always"]));
+}

@@ -4,7 +4,7 @@
 //! so that `--queue` stood under "Reporting". Headings are therefore given here, by name, when
 //! all options are declared; what is named nowhere is the command's own and comes first.
 
-use clap::{Command, CommandFactory as _, FromArgMatches as _};
+use clap::{ColorChoice, Command, CommandFactory as _, FromArgMatches as _};
 
 use super::Arguments;
 
@@ -38,8 +38,31 @@ pub fn command() -> Command {
 
 /// What was asked for.
 pub fn parse() -> Result<Arguments, clap::Error> {
-    let mut matches = command().try_get_matches()?;
+    // A word that is no Unicode is a file's name, and no `--color`.
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let mut matches = command().color(colour(words)).try_get_matches()?;
     Arguments::from_arg_matches_mut(&mut matches)
+}
+
+/// The colour that the words of a command line ask for, whether or not they can be understood:
+/// what is wrong with them is said in it.
+fn colour(words: impl Iterator<Item = String>) -> ColorChoice {
+    let mut choice = ColorChoice::Auto;
+    let mut words = words.take_while(|word| word != "--");
+    while let Some(word) = words.next() {
+        let asked = match word.strip_prefix("--color") {
+            Some("") => words.next(),
+            Some(value) => value.strip_prefix('=').map(str::to_owned),
+            None => None,
+        };
+        choice = match asked.as_deref() {
+            Some("always") => ColorChoice::Always,
+            Some("never") => ColorChoice::Never,
+            Some("auto") => ColorChoice::Auto,
+            _ => choice,
+        };
+    }
+    choice
 }
 
 fn arranged(command: Command) -> Command {
