@@ -301,9 +301,11 @@ fn remove_killed(place: &Path) -> io::Result<()> {
     // Where nobody may look, nothing can be removed, and writing will say what is amiss.
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries.flatten() {
-        let is_ours = entry.file_name().as_encoded_bytes().starts_with(ours.as_encoded_bytes());
+        if !entry.file_name().as_encoded_bytes().starts_with(ours.as_encoded_bytes()) {
+            continue;
+        }
         let lock = File::options().write(true).open(entry.path().join(LOCK));
-        if is_ours && lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
             fs::remove_dir_all(entry.path())?;
         }
     }
