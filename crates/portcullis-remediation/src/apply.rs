@@ -30,15 +30,13 @@ mod error;
 mod session;
 mod settle;
 
-use std::collections::BTreeMap;
-
 use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
 
 use crate::audit::{Event, Said};
 use crate::brake::{BrakeLimits, BrakeOverride, Run, brakes};
 use crate::changes::{Change, Changes, Kind};
-use crate::delta::{Done, Situation, delta};
+use crate::delta::{Done, Situation, Unsettled, delta};
 use crate::ipset::{IpSet, MAX_ADDRESSES};
 use crate::ledger::Removal;
 use crate::protect::NeverBlock;
@@ -219,10 +217,12 @@ async fn run<Store: LedgerStore, Time: Clock>(
         }
     }
     let mut current = Vec::new();
-    for name in changes.sets() {
+    for name in changes.sets(&session.ledger) {
         let set = session.read(sets, &name).await?;
         let base = changes.base.iter().find(|base| base.set == name);
+        let is_changed = changes.changes.iter().any(|change| change.set() == name);
         if base.is_some_and(|base| base.sha256 != set.digest())
+            && is_changed
             && !is_resumed
             && !order.allow_moved_base
         {
@@ -254,19 +254,23 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
         let mut admitted = Changes { changes: Vec::new(), ..changes.clone() };
         let mut idle = Vec::new();
         for set in current {
-            let delta = delta(changes, set, &BTreeMap::new(), self.situation(order, now));
+            let delta = delta(changes, set, &Unsettled::default(), self.situation(order, now));
             for (change, done) in delta.done {
-                if matches!(done, Done::Added | Done::Renewed | Done::Removed) {
-                    admitted.changes.push(change);
-                } else {
-                    idle.push((change, done));
+                match done {
+                    // What a read does not show may be there all the same: it was an old one.
+                    Done::Removed | Done::Forgiven | Done::AlreadyGone => {
+                        let is_early =
+                            matches!(change, Change::Remove { why, .. } if why.is_early());
+                        removals += u64::from(is_early);
+                        admitted.changes.push(change);
+                    }
+                    Done::Added | Done::Renewed => admitted.changes.push(change),
+                    _ => idle.push((change, done)),
                 }
             }
             additions.extend(
                 delta.additions.iter().map(|(network, entry)| (*network, entry.cause.last)),
             );
-            let early = delta.removals.values().filter(|why| why.is_early());
-            removals += early.count() as u64;
         }
         // Whoever gives everything up means everything.
         if changes.kind == Kind::ReleaseAll {
@@ -338,6 +342,8 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
     }
 }
 
+#[cfg(test)]
+mod overruled;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

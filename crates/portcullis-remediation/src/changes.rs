@@ -8,7 +8,7 @@
 //! Each change can be checked against the ledger again when it is carried out, so
 //! that carrying it out twice is carrying it out once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
@@ -224,17 +224,23 @@ impl Changes {
         changes
     }
 
-    /// The sets that changes or base name, IPv4 before IPv6 where that is known, then
-    /// by name.
-    pub(crate) fn sets(&self) -> Vec<String> {
-        let named = self.changes.iter().map(Change::set).filter(|set| !set.is_empty());
-        let different: BTreeSet<&str> = named.collect();
-        let family_of: BTreeMap<&str, Family> = self
-            .changes
-            .iter()
-            .map(|change| (change.set(), Family::of(change.network())))
+    /// The sets to read: those that changes name, and those in which something is ours
+    /// and that a clock or a plan looks after, so that what somebody took out of them is
+    /// noticed although nothing is to be done there. IPv4 before IPv6, then by name.
+    pub(crate) fn sets(&self, ledger: &Ledger) -> Vec<String> {
+        let is_looked_after = |set: &str| match self.kind {
+            Kind::Expire => true,
+            Kind::Plan => self.base.iter().any(|base| base.set == set),
+            Kind::Rollback | Kind::ReleaseAll | Kind::Pardon => false,
+        };
+        let named = self.changes.iter().map(|change| (change.set(), change.network()));
+        let owned = ledger.entries().iter().map(|(network, entry)| (&*entry.set, *network));
+        let family_of: BTreeMap<&str, Family> = named
+            .filter(|(set, _)| !set.is_empty())
+            .chain(owned.filter(|(set, _)| is_looked_after(set)))
+            .map(|(set, network)| (set, Family::of(network)))
             .collect();
-        let mut sets: Vec<_> = different.into_iter().map(|set| (family_of[set], set)).collect();
+        let mut sets: Vec<_> = family_of.into_iter().map(|(set, family)| (family, set)).collect();
         sets.sort_unstable();
         sets.into_iter().map(|(_, set)| set.to_owned()).collect()
     }
@@ -382,7 +388,7 @@ mod tests {
     fn an_entry_leaves_at_its_minute_and_not_before() {
         let changes = Changes::expire(&owning(), None, "op-9", now());
         assert_eq!(networks(&changes), ["198.18.0.1/32 Expired", "198.18.0.3/32 Expired"]);
-        assert_eq!(changes.sets(), ["portcullis-v4"]);
+        assert_eq!(changes.sets(&ledger()), ["portcullis-v4"]);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub enum Done {
     Removed,
     /// The network's strikes are forgotten; it was in no set.
     Forgiven,
+    /// It was to leave, and somebody else had taken it out before.
+    AlreadyGone,
     /// It was ours already.
     AlreadyOurs,
     /// Somebody else's entry holds it already.
@@ -86,6 +88,23 @@ impl Delta {
     }
 }
 
+/// What earlier tries may have carried out, for their answers were lost.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Unsettled {
+    /// If these are in the set, they are ours.
+    pub(crate) additions: BTreeMap<IpNet, Entry>,
+    /// If these are not, it was us who took them out.
+    pub(crate) removals: BTreeSet<IpNet>,
+}
+
+impl Unsettled {
+    /// Takes in what a try was to do.
+    pub(crate) fn extend(&mut self, delta: Delta) {
+        self.additions.extend(delta.additions);
+        self.removals.extend(delta.removals.into_keys());
+    }
+}
+
 /// What the changes are held against.
 #[derive(Clone, Copy)]
 pub(crate) struct Situation<'a> {
@@ -97,12 +116,11 @@ pub(crate) struct Situation<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// Says what is left to do to the set `current`. `unsettled` are additions of an
-/// earlier try that may have been carried out: if they are in the set, they are ours.
+/// Says what is left to do to the set `current`, after tries that are `unsettled`.
 pub(crate) fn delta(
     changes: &Changes,
     current: &IpSet,
-    unsettled: &BTreeMap<IpNet, Entry>,
+    unsettled: &Unsettled,
     situation: Situation<'_>,
 ) -> Delta {
     let mut delta = Delta {
@@ -117,7 +135,7 @@ pub(crate) fn delta(
     let is_removal = |change: &&Change| matches!(change, Change::Remove { .. });
     // What leaves makes room for what comes.
     for change in changes.changes.iter().filter(here).filter(is_removal) {
-        let done = remove(change, situation, &mut delta);
+        let done = remove(change, current, unsettled, situation, &mut delta);
         delta.done.push((change.clone(), done));
     }
     for (network, entry) in situation.ledger.entries() {
@@ -132,7 +150,7 @@ pub(crate) fn delta(
     }
     // An earlier try may have put in what is not wanted any more, or what no longer
     // fits: it is ours all the same, and the ledger must know it.
-    for (network, entry) in unsettled {
+    for (network, entry) in &unsettled.additions {
         if current.addresses().contains(network) && !delta.additions.contains_key(network) {
             delta.additions.insert(*network, entry.clone());
         }
@@ -140,7 +158,13 @@ pub(crate) fn delta(
     delta
 }
 
-fn remove(change: &Change, situation: Situation<'_>, delta: &mut Delta) -> Done {
+fn remove(
+    change: &Change,
+    current: &IpSet,
+    unsettled: &Unsettled,
+    situation: Situation<'_>,
+    delta: &mut Delta,
+) -> Done {
     let Change::Remove { set, network, why } = change else {
         unreachable!("only removals come here");
     };
@@ -151,6 +175,14 @@ fn remove(change: &Change, situation: Situation<'_>, delta: &mut Delta) -> Done 
     if *why == Removal::Expired && situation.now < entry.expires {
         return Done::NotDue;
     }
+    if !current.addresses().contains(network) && !unsettled.removals.contains(network) {
+        // A pardon says more than whoever took it out: the strikes are forgotten too.
+        if *why == Removal::Pardoned {
+            delta.removals.insert(*network, *why);
+            return Done::Forgiven;
+        }
+        return Done::AlreadyGone;
+    }
     delta.target.remove(network);
     delta.removals.insert(*network, *why);
     Done::Removed
@@ -160,7 +192,7 @@ fn place(
     change: &Change,
     operation: &str,
     current: &IpSet,
-    unsettled: &BTreeMap<IpNet, Entry>,
+    unsettled: &Unsettled,
     situation: Situation<'_>,
     delta: &mut Delta,
 ) -> Done {
@@ -208,7 +240,7 @@ fn place(
         (_, None) if delta.additions.contains_key(network) => Done::AlreadyOurs,
         (_, None) => {
             let there = current.covering(*network);
-            let may_be_ours = unsettled.contains_key(network);
+            let may_be_ours = unsettled.additions.contains_key(network);
             if let Some(entry) = there.filter(|entry| !(may_be_ours && entry == network)) {
                 return Done::AlreadyThere(entry);
             }

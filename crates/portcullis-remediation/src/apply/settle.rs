@@ -1,14 +1,12 @@
 //! Brings one set to where the changes want it, and settles what was begun before.
 
-use std::collections::BTreeMap;
-
 use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
 
 use super::{ApplyError, MAX_CONFLICTS, MAX_TROUBLES, Order, Session};
 use crate::audit::{Event, Said};
 use crate::changes::Changes;
-use crate::delta::{Delta, delta};
+use crate::delta::{Delta, Unsettled, delta};
 use crate::ipset::IpSet;
 use crate::ledger::{Added, Entry, Intent, Removal};
 use crate::store::{Clock, IpSets, LedgerStore, WriteError};
@@ -24,8 +22,7 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
     ) -> Result<(), ApplyError> {
         let name = current.name().to_owned();
         let (mut conflicts, mut troubles) = (0, 0);
-        // Additions of tries of which the answer was lost.
-        let mut unsettled: BTreeMap<IpNet, Entry> = BTreeMap::new();
+        let mut unsettled = Unsettled::default();
         let mut is_settled = true;
         loop {
             let now = self.clock.now();
@@ -62,7 +59,7 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
                     troubles += 1;
                     self.applied.troubles += 1;
                     is_settled = false;
-                    unsettled.extend(delta.additions);
+                    unsettled.extend(delta);
                     troubles <= MAX_TROUBLES
                 }
                 WriteError::Refused(_) => false,
@@ -84,9 +81,9 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
         &mut self,
         current: &IpSet,
         delta: &Delta,
-        unsettled: &BTreeMap<IpNet, Entry>,
+        unsettled: &Unsettled,
     ) -> Result<(), ApplyError> {
-        let mut additions = unsettled.clone();
+        let mut additions = unsettled.additions.clone();
         additions.extend(delta.additions.clone());
         self.ledger.intent = Some(Intent {
             operation: self.operation.to_owned(),

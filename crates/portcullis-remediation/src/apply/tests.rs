@@ -15,9 +15,9 @@ use crate::memory::{MemoryIpSets, MemoryLedger};
 use crate::term::{HOUR_MS, later};
 use crate::testing::{cause, entry, ledger, network, now, target};
 
-const SOURCE: &str = "198.18.0.1/32";
+pub(super) const SOURCE: &str = "198.18.0.1/32";
 
-struct Standing(Cell<Timestamp>);
+pub(super) struct Standing(pub(super) Cell<Timestamp>);
 
 impl Clock for Standing {
     fn now(&self) -> Timestamp {
@@ -29,14 +29,14 @@ impl Clock for Standing {
     }
 }
 
-fn at_once<Output>(future: impl Future<Output = Output>) -> Output {
+pub(super) fn at_once<Output>(future: impl Future<Output = Output>) -> Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("memory does not make anybody wait"),
     }
 }
 
-fn add(source: &str) -> Change {
+pub(super) fn add(source: &str) -> Change {
     Change::Add {
         set: "portcullis-v4".to_owned(),
         network: network(source),
@@ -46,18 +46,18 @@ fn add(source: &str) -> Change {
     }
 }
 
-fn changes(changes: Vec<Change>) -> Changes {
+pub(super) fn changes(changes: Vec<Change>) -> Changes {
     Changes { changes, ..Changes::none(Kind::Plan, "op-9", &target(), now()) }
 }
 
 /// The default sets, a ledger, and somebody who applies.
-struct Bench {
-    sets: MemoryIpSets,
-    store: MemoryLedger,
+pub(super) struct Bench {
+    pub(super) sets: MemoryIpSets,
+    pub(super) store: MemoryLedger,
 }
 
 impl Bench {
-    fn new(ledger: &Ledger) -> Self {
+    pub(super) fn new(ledger: &Ledger) -> Self {
         let mut sets: Vec<IpSet> = Sets::empty().iter().cloned().collect();
         for network in ledger.entries().keys() {
             sets[0].insert(*network).expect("a valid entry");
@@ -66,7 +66,7 @@ impl Bench {
         Self { sets: MemoryIpSets::new(&sets), store: MemoryLedger::new(ledger) }
     }
 
-    fn apply(
+    pub(super) fn apply(
         &self,
         changes: &Changes,
         change_order: impl FnOnce(&mut Order<'_>),
@@ -80,16 +80,16 @@ impl Bench {
         at_once(apply(changes, &order, &self.sets, &self.store, &clock))
     }
 
-    fn v4(&self) -> Vec<String> {
+    pub(super) fn v4(&self) -> Vec<String> {
         let set = self.sets.get("portcullis-v4").expect("it is there");
         set.addresses().iter().map(ToString::to_string).collect()
     }
 
-    fn ledger(&self) -> Ledger {
+    pub(super) fn ledger(&self) -> Ledger {
         self.store.get().expect("it is there")
     }
 
-    fn account(&self) -> Vec<String> {
+    pub(super) fn account(&self) -> Vec<String> {
         let text = at_once(self.store.audit()).expect("memory");
         let lines = crate::verify_audit(&text, self.ledger().audit_head()).expect("it holds");
         lines.into_iter().map(|line| format!("{:?}: {}", line.event, line.reason)).collect()

@@ -137,6 +137,15 @@ impl Base {
         self.live.as_ref().map_or(0, |(_, ledger)| ledger.entries().len())
     }
 
+    /// Whether somebody took an entry of ours out of one of the sets and no run noted it.
+    pub(super) fn is_overruled(&self) -> bool {
+        let entries = self.live.iter().flat_map(|(_, ledger)| ledger.entries());
+        entries.into_iter().any(|(network, entry)| {
+            let set = self.sets.get(&entry.set);
+            set.is_some_and(|set| !set.addresses().contains(network))
+        })
+    }
+
     /// A plan, which can be carried out if it is for a target. Its operation is named after
     /// what the plan says, so that the same plan is the same operation.
     pub(super) fn plan(

@@ -199,7 +199,9 @@ impl<'a> Round<'a> {
             let place = format!("{}/{}.json", place.trim_end_matches('/'), remote.name);
             write_plan(&place, access, plan.to_json().into_bytes())?;
         }
-        let changes = plan.changes().filter(|changes| !changes.changes.is_empty());
+        // What a person took out is noted even when nothing else is to be done.
+        let is_idle = |changes: &Changes| changes.changes.is_empty() && !base.is_overruled();
+        let changes = plan.changes().filter(|changes| !is_idle(changes));
         let Some(changes) = changes.filter(|_| carries_out(remote.mode)) else {
             return Ok(());
         };

@@ -67,6 +67,9 @@ impl Report<'_> {
             }
             Done::Removed => ("-", ATTENTION, "removed", format!("taken out: {why}")),
             Done::Forgiven => ("-", ATTENTION, "forgiven", "its strikes are forgotten".to_owned()),
+            Done::AlreadyGone => {
+                ("=", FAINT, "already-gone", "somebody else had taken it out before".to_owned())
+            }
             Done::AlreadyOurs => ("=", FAINT, "already-ours", "blocked already".to_owned()),
             Done::AlreadyThere(entry) => (
                 "=",
