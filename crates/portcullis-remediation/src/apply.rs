@@ -136,12 +136,17 @@ pub async fn apply(
     let result = run(&mut session, changes, order, sets, halt.as_deref()).await;
     match result {
         Ok(()) => {
-            session.ledger.failed_runs = 0;
+            // A run that had nothing to write shows nothing of whether writing works.
+            if session.has_written {
+                session.ledger.failed_runs = 0;
+            }
             session.close().await?;
             Ok(session.applied)
         }
         Err(error) => {
-            if matches!(error, ApplyError::Read { .. } | ApplyError::Write { .. }) {
+            // What only takes out is tried beside each plan, and would count it twice.
+            let counts = matches!(error, ApplyError::Read { .. } | ApplyError::Write { .. });
+            if counts && changes.kind == Kind::Plan {
                 session.ledger.failed_runs = session.ledger.failed_runs.saturating_add(1);
             }
             if error != ApplyError::LeaseLost {

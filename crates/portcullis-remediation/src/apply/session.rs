@@ -30,6 +30,8 @@ pub(super) struct Session<'a, Store, Time> {
     /// Saves so far, so that each has a name of its own.
     saves: u32,
     pub(super) applied: Applied,
+    /// Whether a set was written as the changes want it.
+    pub(super) has_written: bool,
 }
 
 impl<'a, Store: LedgerStore, Time: Clock> Session<'a, Store, Time> {
@@ -52,6 +54,7 @@ impl<'a, Store: LedgerStore, Time: Clock> Session<'a, Store, Time> {
             version: None,
             saves: 0,
             applied: Applied::default(),
+            has_written: false,
         };
         // Whoever saves first has the lease; the others look again, and see who it is.
         for _ in 0..MAX_CONFLICTS {

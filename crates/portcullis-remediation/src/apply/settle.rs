@@ -35,6 +35,7 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
             let tries = conflicts + troubles + 1;
             let error = match written {
                 Ok(()) => {
+                    self.has_written = true;
                     let after = self.read(sets, &name).await;
                     let shows = |set: &IpSet| set.addresses() == delta.target.addresses();
                     if !after.is_ok_and(|set| shows(&set)) {

@@ -291,17 +291,27 @@ fn a_pardon_forgets_what_is_over_without_touching_a_set() {
 }
 
 #[test]
-fn a_failed_run_is_counted_and_the_third_stops_additions_until_one_succeeds() {
-    let bench = Bench::new(&ledger());
+fn a_failed_run_is_counted_and_the_third_stops_additions_until_something_is_written() {
+    let mut owning = ledger();
+    let over = crate::ledger::Entry { expires: now(), ..entry("op-1") };
+    owning.entries.insert(network("198.18.0.2/32"), over);
+    let bench = Bench::new(&owning);
     let mut wrong = changes(vec![add(SOURCE)]);
     if let Change::Add { set, .. } = &mut wrong.changes[0] {
         "missing".clone_into(set);
     }
+    let nothing = Changes::expire(&ledger(), None, "op-7", now());
     for failed in 1..=3 {
+        // The schedule of `expire`, and the first thing that `run` does.
+        bench.apply(&nothing, |_| {}).expect("there is nothing to do");
         let error = bench.apply(&wrong, |_| {}).expect_err("there is no such set").to_string();
         assert_eq!(error, "failed to read set `missing`: there is no IP set `missing`");
         assert_eq!(bench.ledger().failed_runs(), failed);
     }
+    bench.apply(&nothing, |_| {}).expect("there is nothing to do");
+    let idle = changes(vec![add("198.51.100.1/32")]);
+    let applied = bench.apply(&idle, |_| {}).expect("it is protected");
+    assert!(matches!(applied.done[0].1, Done::Protected(_)));
     let good = changes(vec![add(SOURCE)]);
     let error = bench.apply(&good, |_| {}).expect_err("three failed").to_string();
     assert_eq!(error, "brake failing-runs: 3 runs in a row failed, limit 3");
@@ -309,6 +319,22 @@ fn a_failed_run_is_counted_and_the_third_stops_additions_until_one_succeeds() {
     bench.apply(&expire, |_| {}).expect("expiry goes on");
     bench.apply(&good, |_| {}).expect("the row has ended");
     assert_eq!(bench.v4(), [SOURCE]);
+}
+
+#[test]
+fn a_person_who_releases_the_brake_ends_the_row_of_failed_runs() {
+    let bench = Bench::new(&Ledger { failed_runs: 3, ..ledger() });
+    let overrides =
+        [BrakeOverride { brake: Brake::FailingRuns, reason: "the key is back".to_owned() }];
+    let target = target();
+    let list = NeverBlock::parse("list", "198.51.100.0/24").expect("a list");
+    let mut order = Order::new(&target, "tests", Some(&list));
+    order.overrides = &overrides;
+    order.is_attended = true;
+    let clock = Standing(Cell::new(now()));
+    let good = changes(vec![add(SOURCE)]);
+    at_once(apply(&good, &order, &bench.sets, &bench.store, &clock)).expect("it is released");
+    assert_eq!((bench.v4(), bench.ledger().failed_runs()), (vec![SOURCE.to_owned()], 0));
 }
 
 /// Sets that show an old value first, or of which answers are lost.

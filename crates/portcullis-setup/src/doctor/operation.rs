@@ -135,7 +135,7 @@ fn ledger(ledger: &LedgerFacts, now: Timestamp) -> Vec<Check> {
         runs => Check::warning(
             "ledger",
             format!("the last {runs} runs that changed sets failed"),
-            "portcullis apply says why; from three on nothing is added",
+            "portcullis apply says why; from three on nothing is added until a write succeeds",
         ),
     });
     let late_ms = ledger.overdue_since.map_or(0, |since| now.epoch_ms() - since.epoch_ms());
