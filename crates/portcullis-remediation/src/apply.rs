@@ -112,6 +112,10 @@ pub struct Applied {
     /// Sets of which a read after the write did not show what was written: somebody
     /// changed it again, or it is not visible everywhere yet.
     pub unconfirmed: Vec<String>,
+    /// Why sets were left as they are, if some were. What only takes entries out goes on
+    /// with the other sets, so that one that is gone keeps no block alive in another; all
+    /// else is carried out whole or is an error.
+    pub unreached: Vec<ApplyError>,
     /// Writes that were refused because somebody else had changed the set.
     pub conflicts: u32,
     /// Calls that were made again because the service was busy or did not answer.
@@ -204,8 +208,10 @@ async fn run<Store: LedgerStore, Time: Clock>(
         };
         session.ask_brakes(&run, order)?;
     }
-    if let Some(intent) = session.ledger.intent.clone() {
-        session.recover(&intent, sets).await?;
+    if let Some(intent) = session.ledger.intent.clone()
+        && let Err(error) = session.recover(&intent, sets).await
+    {
+        session.leave_out(error, changes.kind)?;
     }
     let is_resumed = session.ledger.last_operation.as_deref() == Some(&*changes.operation);
     if let Some(planned) = &changes.ledger
@@ -223,7 +229,16 @@ async fn run<Store: LedgerStore, Time: Clock>(
     }
     let mut current = Vec::new();
     for name in changes.sets(&session.ledger) {
-        let set = session.read(sets, &name).await?;
+        if session.is_begun(&name) {
+            continue;
+        }
+        let set = match session.read(sets, &name).await {
+            Ok(set) => set,
+            Err(error) => {
+                session.leave_out(error, changes.kind)?;
+                continue;
+            }
+        };
         let base = changes.base.iter().find(|base| base.set == name);
         let is_changed = changes.changes.iter().any(|change| change.set() == name);
         if base.is_some_and(|base| base.sha256 != set.digest())
@@ -238,12 +253,29 @@ async fn run<Store: LedgerStore, Time: Clock>(
     let admitted = session.check(changes, order, &current)?;
     session.forgive(changes).await?;
     for set in current {
-        session.settle(set, &admitted, order, sets).await?;
+        if let Err(error) = session.settle(set, &admitted, order, sets).await {
+            session.leave_out(error, changes.kind)?;
+        }
     }
     Ok(())
 }
 
 impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
+    /// Whether it is not known what became of a write to the set.
+    fn is_begun(&self, set: &str) -> bool {
+        self.ledger.intent.as_ref().is_some_and(|intent| intent.set == set)
+    }
+
+    /// Goes on without the set that the error is about, where nothing is to be added.
+    fn leave_out(&mut self, error: ApplyError, kind: Kind) -> Result<(), ApplyError> {
+        let is_of_one_set = matches!(error, ApplyError::Read { .. } | ApplyError::Write { .. });
+        if kind == Kind::Plan || !is_of_one_set {
+            return Err(error);
+        }
+        self.applied.unreached.push(error);
+        Ok(())
+    }
+
     /// Asks the brakes about all that the changes would do to the sets as they are.
     /// Gives the changes that would do something: later tries carry out these or fewer,
     /// so that what the brakes admitted is not exceeded whatever others do meanwhile.
@@ -347,6 +379,8 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
     }
 }
 
+#[cfg(test)]
+mod one_set_gone;
 #[cfg(test)]
 mod overruled;
 #[cfg(test)]

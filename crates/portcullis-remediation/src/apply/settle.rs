@@ -66,7 +66,7 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
                 WriteError::Refused(_) => false,
             };
             if !may_try_again {
-                if is_settled {
+                if is_settled && self.is_begun(&name) {
                     // Nothing of it was written: there is nothing to settle.
                     self.ledger.intent = None;
                 }
@@ -78,12 +78,19 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
     }
 
     /// Writes down what is about to be written, and what may still be on its way.
+    ///
+    /// There is room for one set. While another one's write is not settled, only removals
+    /// come here, and they can do without: whoever finds them done after a crash takes them
+    /// for somebody else's, which claims nothing and keeps nothing blocked.
     async fn intend(
         &mut self,
         current: &IpSet,
         delta: &Delta,
         unsettled: &Unsettled,
     ) -> Result<(), ApplyError> {
+        if self.ledger.intent.as_ref().is_some_and(|intent| intent.set != current.name()) {
+            return self.save().await;
+        }
         let mut additions = unsettled.additions.clone();
         additions.extend(delta.additions.clone());
         self.ledger.intent = Some(Intent {
@@ -101,7 +108,7 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
 
     /// Takes what was written into the ledger, and into the account.
     async fn commit(&mut self, set: &str, delta: Delta) -> Result<(), ApplyError> {
-        let had_intent = self.ledger.intent.take().is_some();
+        let had_intent = self.ledger.intent.take_if(|intent| intent.set == set).is_some();
         let changes_ledger = !delta.is_empty();
         let now = self.clock.now();
         let additions = delta.additions.len() as u64;

@@ -149,7 +149,8 @@ fn settle(world: &World) {
         let target = target();
         let order = Order { takes_lease: true, ..Order::new(&target, "after", Some(&list)) };
         let result = run_alone(world, &changes, &order);
-        result.unwrap_or_else(|error| panic!("a run without faults failed: {error}"));
+        let applied = result.unwrap_or_else(|error| panic!("a run without faults failed: {error}"));
+        assert_eq!(applied.unreached, [], "a run without faults left out a set");
     }
 }
 

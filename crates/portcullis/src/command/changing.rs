@@ -4,7 +4,7 @@
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
     Applied, ApplyError, BrakeLimits, BrakeOverride, Changes, Clock as _, Ledger, MemoryIpSets,
-    MemoryLedger, NeverBlock, Order, apply,
+    MemoryLedger, NeverBlock, Order, ReadError, apply,
 };
 
 use super::judgement::Known;
@@ -111,7 +111,33 @@ impl<'a> Change<'a> {
         }
         print(&out)?;
         tell_doubts(&applied, terminal);
-        Ok(Exit::Done)
+        Ok(match self.unreached(changes, &applied) {
+            Some(failure) => {
+                terminal.error(&failure);
+                failure.exit()
+            }
+            None => Exit::Done,
+        })
+    }
+
+    /// Says which sets were left as they are, if some were.
+    pub(super) fn unreached(&self, changes: &Changes, applied: &Applied) -> Option<Failure> {
+        if applied.unreached.is_empty() {
+            return None;
+        }
+        let errors: Vec<String> = applied.unreached.iter().map(ToString::to_string).collect();
+        let action =
+            format!("carry out {} in all sets of `{}`", changes.operation, self.remote.name);
+        let is_gone = |error: &ApplyError| {
+            matches!(error, ApplyError::Read { error: ReadError::Missing(_), .. })
+        };
+        let hint = if applied.unreached.iter().any(is_gone) {
+            "the other sets were dealt with; make the one that is gone again, empty, and the next \
+             expire notes that nothing of ours is in it"
+        } else {
+            "the other sets were dealt with; any later run goes on with this one"
+        };
+        Some(Failure::because(action, errors.join("\n")).hint(hint))
     }
 
     /// What was done, ready to be shown.

@@ -277,7 +277,7 @@ fn expired(change: &Change<'_>, dealt: &mut Dealt, terminal: &Terminal) -> Resul
     let removed = applied.done.iter().filter(|(_, done)| matches!(done, Done::Removed));
     dealt.expired = removed.count() as u64;
     dealt.blocked = ledger.entries().len() as u64;
-    Ok(())
+    change.unreached(&changes, &applied).map_or(Ok(()), Err)
 }
 
 /// Entries that runs before this one must have missed.

@@ -189,6 +189,8 @@ pub fn fields(report: &Report<'_>, document: &mut Object<'_>) {
     document.texts("overridden", overridden.iter().map(String::as_str));
     document.texts("recovered", recovered.iter().map(String::as_str));
     document.texts("unconfirmed", applied.unconfirmed.iter().map(String::as_str));
+    let unreached: Vec<_> = applied.unreached.iter().map(ToString::to_string).collect();
+    document.texts("unreached", unreached.iter().map(String::as_str));
     document.number("conflicts", applied.conflicts);
     document.number("retries", applied.troubles);
     document.boolean("audit_stored", applied.audit_unsent.is_none());
