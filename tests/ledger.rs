@@ -101,11 +101,24 @@ fn release_all(world: &World) {
 #[test]
 fn a_lost_ledger_is_made_anew_and_everything_of_ours_can_leave() {
     for place in Place::ALL {
-        let (world, _) = blocking(place);
+        let (world, plan) = blocking(place);
         place.delete(&world, place.ledger());
-        // Without a ledger nothing is ours, so that nothing leaves.
-        world.act(&["release-all", "--dry-run"], AT).expect_code(0);
-        assert_eq!(world.held(V4).len(), 2);
+        // Without a ledger nothing is known to be ours: nothing leaves and nothing comes, and
+        // no new one is written, which would be in the way of the one made anew.
+        let account = place.account(&world);
+        for command in [
+            &["expire"][..],
+            &["release-all"],
+            &["release-all", "--dry-run"],
+            &["status"],
+            &["apply", &plan],
+        ] {
+            let ran = world.act(command, AT).expect_code(1);
+            assert!(ran.stderr.contains("the ledger is lost"), "{command:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains("portcullis ledger rebuild --target"), "{}", ran.stderr);
+            assert_eq!(place.read(&world, place.ledger()), None, "{command:?}");
+        }
+        assert_eq!((world.held(V4).len(), place.account(&world)), (2, account));
 
         let tried = rebuild(&world, &["--dry-run"]);
         assert_eq!(networks(&tried["ours"]), ["2001:db8:1:2::/64", "203.0.113.9/32"]);
@@ -147,6 +160,10 @@ fn a_ledger_that_is_there_is_never_written_over() {
             let ran = world.act(&["ledger", "rebuild"], AT).expect_code(1);
             assert!(ran.stderr.contains(says), "{}", ran.stderr);
             assert_eq!(place.read(&world, place.ledger()).as_deref(), Some(text));
+            if says == "move it aside" {
+                let ran = world.act(&["expire"], AT).expect_code(1);
+                assert!(ran.stderr.contains("move it aside and run"), "{}", ran.stderr);
+            }
         }
         place.delete(&world, place.ledger());
         rebuild(&world, &[]);

@@ -71,6 +71,13 @@ impl LedgerStore for LedgerPlace {
         }
     }
 
+    async fn has_account(&self) -> Result<bool, StoreError> {
+        match &self.store {
+            Store::File(file) => file.has_account().await,
+            Store::S3(s3) => s3.has_account().await,
+        }
+    }
+
     async fn halted(&self) -> Result<Option<String>, StoreError> {
         match (&self.halt, &self.store) {
             (Some(reason), _) => Ok(Some(reason.clone())),

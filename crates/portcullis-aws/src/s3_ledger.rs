@@ -87,6 +87,10 @@ impl LedgerStore for S3Ledger {
         Ok(account)
     }
 
+    async fn has_account(&self) -> Result<bool, StoreError> {
+        self.place.holds_any(&self.key("audit/")).await
+    }
+
     async fn halted(&self) -> Result<Option<String>, StoreError> {
         let switch = self.get(&self.key("HALT")).await?;
         Ok(switch.map(|(text, _)| text.trim().to_owned()))

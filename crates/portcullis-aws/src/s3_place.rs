@@ -116,6 +116,18 @@ impl S3Place {
         }
     }
 
+    /// Whether there is a key that begins so.
+    pub(crate) async fn holds_any(&self, prefix: &str) -> Result<bool, StoreError> {
+        let page = patiently(async || {
+            let call = self.reads.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+            call.max_keys(1).send().await.map_err(|error| {
+                let (fate, _, text) = failure(&error);
+                (fate, StoreError(format!("{}: {}", self.place(prefix), with_remedy(text))))
+            })
+        });
+        Ok(!page.await?.contents().is_empty())
+    }
+
     /// Replaces an object if it still is what it was: `None` means that there is none.
     ///
     /// # Errors

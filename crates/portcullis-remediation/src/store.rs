@@ -102,6 +102,17 @@ pub trait LedgerStore {
     /// The whole account, as [`crate::verify_audit`] reads it.
     async fn audit(&self) -> Result<String, StoreError>;
 
+    /// Whether the account has a line.
+    async fn has_account(&self) -> Result<bool, StoreError> {
+        Ok(!self.audit().await?.is_empty())
+    }
+
+    /// Whether a ledger that was not found was there before: an account of what it knew is.
+    /// A ledger is saved before its account, so that the first one, made meanwhile, is found.
+    async fn is_lost(&self) -> Result<bool, StoreError> {
+        Ok(self.has_account().await? && self.load().await?.is_none())
+    }
+
     /// Whether the kill switch is pulled, and what was written on it.
     async fn halted(&self) -> Result<Option<String>, StoreError>;
 }

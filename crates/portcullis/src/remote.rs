@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use portcullis_aws::{Connection, LedgerPlace, Options, Pace, SetArn, SystemClock, WafIpSets};
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
-    Clock, Ledger, LedgerStore as _, ReadError, Scope, Sets, StoreError, Target,
+    ApplyError, Clock, Ledger, LedgerStore as _, ReadError, Scope, Sets, StoreError, Target,
 };
 use portcullis_setup::Mode;
 
@@ -121,12 +121,32 @@ impl Remote {
         self.runtime.block_on(answer)
     }
 
-    /// The ledger as it is stored, or the one of a target that owns nothing yet.
+    /// The ledger as it is stored, or the one of a target that owns nothing yet. A lost one
+    /// is refused: without it everything of ours would look like somebody else's.
     pub fn ledger(&self) -> Result<Ledger, Failure> {
-        let stored = self.wait(self.store.load());
-        let stored = stored.map_err(|StoreError(error)| {
-            Failure::because(format!("read the ledger of `{}`", self.name), error)
-        })?;
+        let ledger = self.stored_ledger()?;
+        if ledger.stamp().lineage == NOT_SAVED {
+            let is_lost = self.wait(self.store.is_lost());
+            if is_lost.map_err(|error| self.unreadable(error))? {
+                let action = format!("use the ledger of `{}`", self.name);
+                let failure = Failure::because(action, ApplyError::LedgerLost.to_string());
+                return Err(failure.hint(how_to_rebuild(&self.name)));
+            }
+        }
+        Ok(ledger)
+    }
+
+    fn unreadable(&self, StoreError(error): StoreError) -> Failure {
+        Failure::because(format!("read the ledger of `{}`", self.name), error).hint(format!(
+            "if it is there and damaged, restore an older version of it, or move it aside and run \
+             portcullis ledger rebuild --target {}; until then nothing is added and no block ends",
+            self.name
+        ))
+    }
+
+    /// The same, without asking whether one that is not there is lost.
+    pub fn stored_ledger(&self) -> Result<Ledger, Failure> {
+        let stored = self.wait(self.store.load()).map_err(|error| self.unreadable(error))?;
         let ledger = match stored {
             Some((ledger, _)) => ledger,
             None => Ledger::new(self.target.clone(), NOT_SAVED),
@@ -199,6 +219,14 @@ impl Remote {
             .exit_with(Exit::Usage)),
         }
     }
+}
+
+/// What to do when the ledger is lost, and what it means until then.
+pub fn how_to_rebuild(name: &str) -> String {
+    format!(
+        "portcullis ledger rebuild --target {name} makes it anew from the account; until then \
+         nothing is added and no block ends"
+    )
 }
 
 /// The name of a set that is given by name or by ARN; the id in an ARN is remembered.

@@ -83,6 +83,13 @@ pub enum ApplyError {
     /// The lease ran out and somebody else took it. What was begun is settled by them.
     #[error("the lease was lost; somebody else has the sets now")]
     LeaseLost,
+    /// There is an account and no ledger. A new one would know nothing of what is ours in
+    /// the sets, and would have to be taken away before the lost one can be made anew.
+    #[error(
+        "there is no ledger, and an account of changes is there: the ledger is lost, and with it \
+         which entries are ours"
+    )]
+    LedgerLost,
     /// The ledger cannot be read or saved.
     #[error("failed to keep the ledger: {0}")]
     Store(#[from] StoreError),

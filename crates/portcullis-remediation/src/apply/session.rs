@@ -71,11 +71,13 @@ impl<'a, Store: LedgerStore, Time: Clock> Session<'a, Store, Time> {
         Err(ApplyError::LeaseLost)
     }
 
-    /// Loads the ledger, unless it is another target's or somebody else has the lease.
+    /// Loads the ledger, unless it is lost or another target's, or somebody else has the lease.
     pub(super) async fn look(&mut self, order: &Order<'_>) -> Result<(), ApplyError> {
         if let Some((ledger, version)) = self.load().await? {
             self.ledger = ledger;
             self.version = Some(version);
+        } else if self.store.is_lost().await? {
+            return Err(ApplyError::LedgerLost);
         }
         if self.ledger.target() != order.target {
             return Err(ApplyError::OtherTarget {

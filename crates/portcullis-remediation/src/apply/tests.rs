@@ -337,6 +337,34 @@ fn a_person_who_releases_the_brake_ends_the_row_of_failed_runs() {
     assert_eq!((bench.v4(), bench.ledger().failed_runs()), (vec![SOURCE.to_owned()], 0));
 }
 
+#[test]
+fn without_its_ledger_an_account_stops_every_run_and_no_new_ledger_is_written() {
+    let mut bench = Bench::new(&ledger());
+    let block = changes(vec![add(SOURCE)]);
+    bench.apply(&block, |_| {}).expect("nothing is in the way");
+    let text = at_once(bench.store.audit()).expect("memory");
+    let account: Vec<_> = text.lines().filter_map(crate::AuditLine::from_json).collect();
+    let owning = bench.ledger();
+    bench.store = MemoryLedger::default();
+    at_once(bench.store.append_audit(&account)).expect("memory");
+
+    let release = Changes::release_all(&owning, "op-10", now());
+    let expire = Changes::expire(&ledger(), None, "op-11", now());
+    for changes in [&block, &release, &expire] {
+        assert_eq!(bench.apply(changes, |_| {}), Err(ApplyError::LedgerLost));
+        assert_eq!((bench.store.get(), bench.v4()), (None, vec![SOURCE.to_owned()]));
+    }
+
+    let sets = Sets::new(vec![bench.sets.get("portcullis-v4").expect("it is there")]);
+    let sets = sets.expect("one set");
+    let rebuilt = Ledger::rebuild(&target(), "lineage-2", &text, &[], &sets, now());
+    let rebuilt = rebuilt.expect("it fits").ledger;
+    at_once(bench.store.save(&rebuilt, None)).expect("there is none");
+    let expire = Changes::expire(&rebuilt, None, "op-12", now());
+    bench.apply(&expire, |_| {}).expect("it is there again");
+    assert_eq!(bench.v4(), [""; 0]);
+}
+
 /// Sets that show an old value first, or of which answers are lost.
 struct Unreliable<'bench> {
     sets: &'bench MemoryIpSets,

@@ -31,6 +31,8 @@ pub(super) fn run(
     let is_attended = arguments.expect_hash.is_some();
     let remote = &change.remote;
     permitted(remote.mode, is_attended, &remote.name, &reviewed.plan_sha256)?;
+    // A ledger that is lost or damaged is said at once, with what to do about it.
+    remote.ledger()?;
     let word = Word {
         overrides: &arguments.overrides,
         is_attended,

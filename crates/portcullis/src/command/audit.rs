@@ -57,7 +57,8 @@ fn account(
     configuration: &Configuration,
 ) -> Result<(Vec<AuditLine>, Result<(), String>), Failure> {
     let remote = Remote::open(&reached.target, &reached.access, configuration)?;
-    let ledger = remote.ledger()?;
+    // The account is there to be read when the ledger is lost above all.
+    let ledger = remote.stored_ledger()?;
     let stored = remote.wait(remote.store.audit());
     let mut text = stored
         .map_err(|error| Failure::new(format!("read the account of `{}`", remote.name), &error))?;

@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operation;
 use crate::output::applied::{self, Report};
-use crate::remote::{Remote, Time};
+use crate::remote::{Remote, Time, how_to_rebuild};
 use crate::terminal::Terminal;
 
 /// A target about to be changed.
@@ -245,6 +245,7 @@ fn refused(error: &ApplyError, changes: &Changes, name: &str) -> Failure {
         ApplyError::Write { .. } => {
             failure.hint("what was begun is on record; any later run settles it")
         }
+        ApplyError::LedgerLost => failure.hint(how_to_rebuild(name)),
         _ => failure,
     }
 }
