@@ -133,6 +133,9 @@ fn pardon_unblocks_and_keeps_out() {
     assert!(world.held(V6).is_empty());
     let status = world.status(AT);
     assert_eq!(networks(&status["overrides"]), ["2001:db8:1:2::/64"]);
+    let stranger = world.act(&["pardon", "198.51.100.77"], AT).expect_code(0).json();
+    assert_eq!(done(&stranger, "198.51.100.77/32"), "forgiven");
+    assert_eq!(world.status(AT)["overrides"].as_array().map(Vec::len), Some(2));
     let ran = world.run(&["pardon", "nobody"]).run().expect_code(64);
     assert!(ran.stderr.contains("nobody"), "{}", ran.stderr);
 }
@@ -255,6 +258,10 @@ fn the_kill_switch_stops_everything_wherever_it_is_pulled() {
     refused(world.run(&apply).env("PORTCULLIS_HALT", "shop is down").run());
     refused(world.act(&["apply", &plan, "--halt", "shop is down"], AT));
     refused(world.act(&["apply", &plan, "--dry-run", "--halt", "shop is down"], AT));
+    // Who has no such option is not told to use it.
+    let ran = world.act(&["expire", "--halt", "shop is down"], AT).expect_code(4);
+    assert!(ran.stderr.contains("let the switch go where it was pulled"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("--override"), "{}", ran.stderr);
     world.files.write("ledger/HALT", "shop is down\n");
     refused(world.run(&apply).run());
     assert_eq!(world.status(AT)["halted"], "shop is down");
@@ -289,8 +296,10 @@ fn without_a_readable_never_block_list_nothing_is_added_and_expiry_goes_on() {
     let other = world.files.write("b.log", attacks("203.0.113.10", 20));
     let (plan, _) = world.plan(&other, AT);
     world.files.write("never-block.txt", "198.51.100.0/24\nnot a network\n");
-    let ran = world.act(&["apply", &plan], AT).expect_code(0);
+    let ran = world.act(&["apply", &plan], AT).expect_code(1);
     assert!(ran.stderr.contains("never-block.txt:2:1"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no never-block list of yours"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("rollback"), "{}", ran.stderr);
     assert_eq!(done(&ran.json(), "203.0.113.10/32"), "no-never-block-list");
     assert_eq!(world.held(V4), ["203.0.113.9/32".to_owned()].into());
     world.act(&["expire"], LATER).expect_code(0);
@@ -309,9 +318,12 @@ fn drift_is_shown_and_never_overwritten() {
     assert!(text.contains("taken out of the set by somebody else"), "{text}");
     assert!(text.contains("not ours in portcullis-v4: 192.0.2.9"), "{text}");
     assert_eq!(world.held(V4), ["192.0.2.9/32".to_owned()].into());
-    // The next run respects it.
+    // The next run notes it, although it has nothing to do, and respects it.
+    world.act(&["expire"], AT).expect_code(0);
+    assert_eq!(networks(&world.status(AT)["overrides"]), ["203.0.113.9/32"]);
     let again = world.plan(&world.files.path("a.log"), AT).0;
-    world.act(&["apply", &again], AT).expect_code(0);
+    let ran = world.act(&["apply", &again], AT).expect_code(0);
+    assert!(!ran.stderr.contains("rollback"), "{}", ran.stderr);
     assert_eq!(world.held(V4), ["192.0.2.9/32".to_owned()].into());
 }
 

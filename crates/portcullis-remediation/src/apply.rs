@@ -353,23 +353,32 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
         }
     }
 
-    /// Forgets the strikes of pardoned networks that are in no set. No set is written,
-    /// so the ledger alone changes.
+    /// Forgets the strikes of pardoned networks that are in no set, and keeps them out. No
+    /// set is written, so the ledger alone changes.
     async fn forgive(&mut self, changes: &Changes) -> Result<(), ApplyError> {
         let now = self.clock.now();
         let mut any = false;
         for change in &changes.changes {
-            let Change::Remove { network, why: Removal::Pardoned, .. } = change else {
+            let Change::Remove { network, set, why: Removal::Pardoned } = change else {
                 continue;
             };
             let is_over = !self.ledger.entries.contains_key(network);
-            if is_over && self.ledger.past.remove(network).is_some() {
-                self.ledger.decide(*network, Removal::Pardoned.reason(), now);
-                let reason = "its strikes were forgotten".to_owned();
-                self.say(Said { event: Event::Pardon, set: None, network: Some(*network), reason });
-                self.applied.done.push((change.clone(), Done::Forgiven));
-                any = true;
+            let had_strikes = is_over && self.ledger.past.remove(network).is_some();
+            if !had_strikes && !set.is_empty() {
+                continue;
             }
+            self.applied.done.push((change.clone(), Done::Forgiven));
+            // By this very pardon, carried out once before.
+            let decided = self.ledger.overrides.get(network);
+            if decided.is_some_and(|decided| decided.noticed >= changes.created_at) && !had_strikes
+            {
+                continue;
+            }
+            self.ledger.decide(*network, Removal::Pardoned.reason(), now);
+            let reason = if had_strikes { "its strikes were forgotten" } else { "it is kept out" };
+            let reason = reason.to_owned();
+            self.say(Said { event: Event::Pardon, set: None, network: Some(*network), reason });
+            any = true;
         }
         if any {
             self.ledger.serial += 1;

@@ -209,7 +209,8 @@ impl Changes {
         changes
     }
 
-    /// Takes out every entry of ours that overlaps `network`, and forgets the strikes.
+    /// Takes out every entry of ours that overlaps `network`, forgets the strikes, and keeps
+    /// `network` out for a while whether or not anything of ours was there.
     pub fn pardon(ledger: &Ledger, network: IpNet, operation: &str, now: Timestamp) -> Self {
         let mut changes = Self::none(Kind::Pardon, operation, ledger.target(), now);
         let overlaps = |other: &IpNet| network.contains(other) || other.contains(&network);
@@ -221,6 +222,9 @@ impl Changes {
             .filter(|(network, _)| overlaps(network))
             .map(|(network, set)| removal(*network, set, Removal::Pardoned))
             .collect();
+        if !changes.changes.iter().any(|change| change.network() == network) {
+            changes.changes.push(removal(network, "", Removal::Pardoned));
+        }
         changes
     }
 
@@ -411,8 +415,10 @@ mod tests {
         assert_eq!(Changes::release_all(&owning(), "op-9", now()).changes.len(), 3);
         let one = Changes::pardon(&owning(), network("198.18.0.2/32"), "op-9", now());
         assert_eq!(networks(&one), ["198.18.0.2/32 Pardoned"]);
+        let nobody = Changes::pardon(&owning(), network("198.18.0.7/32"), "op-9", now());
+        assert_eq!(networks(&nobody), ["198.18.0.7/32 Pardoned"]);
         let over = Changes::pardon(&owning(), network("198.18.0.8/31"), "op-9", now());
-        assert_eq!(networks(&over), ["198.18.0.9/32 Pardoned"]);
+        assert_eq!(networks(&over), ["198.18.0.9/32 Pardoned", "198.18.0.8/31 Pardoned"]);
     }
 
     fn sample() -> Changes {

@@ -126,7 +126,12 @@ impl<'a> News<'a> {
         let rulings = self.rulings.iter();
         for (source, _) in rulings.filter(|(_, ruling)| ruling.ruled == Some(Ruled::Pardon)) {
             let changes = Changes::pardon(ledger, source, operation, self.now).changes;
-            pardoned.extend(changes.into_iter().map(|change| (change.network(), change)));
+            // Whom nothing is held against needs no change: the decision keeps him out.
+            let concerns_us = |change: &Change| {
+                !change.set().is_empty() || ledger.past().contains_key(&change.network())
+            };
+            let changes = changes.into_iter().filter(concerns_us);
+            pardoned.extend(changes.map(|change| (change.network(), change)));
         }
         pardoned.into_values().collect()
     }

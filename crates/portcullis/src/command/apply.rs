@@ -6,7 +6,7 @@
 use portcullis_remediation::ReviewedChanges;
 use portcullis_setup::Mode;
 
-use super::changing::{Change, Word};
+use super::changing::{CarriedOut, Change, Word};
 use super::{inert, read_option_file};
 use crate::args::Apply;
 use crate::config::Configuration;
@@ -40,7 +40,10 @@ pub(super) fn run(
         expected_sha256: arguments.expect_hash.as_deref(),
         allow_moved_base: arguments.allow_moved_base,
     };
-    let exit = change.carry_out(&reviewed.changes, &word, terminal)?;
+    let CarriedOut { exit, blocks } = change.carry_out(&reviewed.changes, &word, terminal)?;
+    if exit != Exit::Done || !blocks {
+        return Ok(exit);
+    }
     if arguments.changing.manner.dry_run {
         terminal.next(format_args!(
             "portcullis apply {path} --target {} --expect-hash {} carries it out",

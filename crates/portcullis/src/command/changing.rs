@@ -3,8 +3,8 @@
 
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
-    Applied, ApplyError, BrakeLimits, BrakeOverride, Changes, Clock as _, Ledger, MemoryIpSets,
-    MemoryLedger, NeverBlock, Order, ReadError, apply,
+    Applied, ApplyError, Brake, BrakeLimits, BrakeOverride, Braked, Changes, Clock as _, Done,
+    Ledger, MemoryIpSets, MemoryLedger, NeverBlock, Order, ReadError, apply,
 };
 
 use super::judgement::Known;
@@ -17,6 +17,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operation;
 use crate::output::applied::{self, Report};
+use crate::output::counted;
 use crate::remote::{Remote, Time, how_to_rebuild};
 use crate::terminal::Terminal;
 
@@ -98,7 +99,7 @@ impl<'a> Change<'a> {
         changes: &Changes,
         word: &Word<'_>,
         terminal: &Terminal,
-    ) -> Result<Exit, Failure> {
+    ) -> Result<CarriedOut, Failure> {
         let copy = if self.manner.dry_run { Some(self.copy()?) } else { None };
         let (applied, ledger) = self.perform(changes, word, copy.as_ref())?;
         let report = self.report(changes, &applied, &ledger);
@@ -111,12 +112,26 @@ impl<'a> Change<'a> {
         }
         print(&out)?;
         tell_doubts(&applied, terminal);
-        Ok(match self.unreached(changes, &applied) {
-            Some(failure) => {
-                terminal.error(&failure);
-                failure.exit()
-            }
-            None => Exit::Done,
+        let failures = [self.unreached(changes, &applied), self.unprotected(&applied)];
+        let mut exit = Exit::Done;
+        for failure in failures.into_iter().flatten() {
+            terminal.error(&failure);
+            exit = exit.or_worse(failure.exit());
+        }
+        let blocks = applied.done.iter().any(|(_, done)| *done == Done::Added);
+        Ok(CarriedOut { exit, blocks })
+    }
+
+    /// Says that there was no list, if that is why something was not blocked.
+    fn unprotected(&self, applied: &Applied) -> Option<Failure> {
+        let refused = applied.done.iter().filter(|(_, done)| *done == Done::NoNeverBlockList);
+        let count = refused.count() as u64;
+        (count > 0).then(|| {
+            let networks = counted(count, "network", "networks");
+            let detail = "no never-block list of yours could be read, or all are empty";
+            Failure::because(format!("block {networks} on `{}`", self.remote.name), detail).hint(
+                "give one by --never-block, or never-block in portcullis.toml; then once more",
+            )
         })
     }
 
@@ -174,7 +189,8 @@ impl<'a> Change<'a> {
             Some(copy) => remote.wait(apply(changes, &order, &copy.sets, &copy.store, &self.clock)),
             None => remote.wait(apply(changes, &order, &remote.sets, &remote.store, &self.clock)),
         };
-        let applied = done.map_err(|error| refused(&error, changes, &remote.name))?;
+        let applied =
+            done.map_err(|error| refused(&error, changes, word.is_attended, &remote.name))?;
         let ledger = match copy.and_then(|copy| copy.store.get()) {
             Some(ledger) => ledger,
             None => remote.ledger()?,
@@ -191,6 +207,13 @@ impl<'a> Change<'a> {
         store.halt(remote.halted()?.as_deref());
         Ok(Copied { sets, store })
     }
+}
+
+/// What carrying out came to.
+pub(super) struct CarriedOut {
+    pub(super) exit: Exit,
+    /// Whether anything is blocked by it that was not before.
+    pub(super) blocks: bool,
 }
 
 /// A copy of sets and ledger.
@@ -214,19 +237,33 @@ pub(super) fn tell_doubts(applied: &Applied, terminal: &Terminal) {
     }
 }
 
+/// How to release these brakes, for those who can and for those who cannot.
+fn release(braked: &[Braked], is_attended: bool, name: &str) -> String {
+    let options: Vec<String> =
+        braked.iter().map(|braked| format!("--override {}=REASON", braked.brake)).collect();
+    let options = options.join(" ");
+    if is_attended {
+        return format!(
+            "look at the plan; {options} releases the brake for one run and is put on record"
+        );
+    }
+    if braked.iter().any(|braked| braked.brake == Brake::Halt) {
+        return "let the switch go where it was pulled: halt in portcullis.toml, --halt, \
+                PORTCULLIS_HALT, or HALT beside the ledger"
+            .to_owned();
+    }
+    format!(
+        "look at a plan; portcullis apply PLAN --target {name} --expect-hash HASH {options} \
+         releases the brake for that one and is put on record"
+    )
+}
+
 /// Why nothing was done, or not all of it, and what to do about it.
-fn refused(error: &ApplyError, changes: &Changes, name: &str) -> Failure {
+fn refused(error: &ApplyError, changes: &Changes, is_attended: bool, name: &str) -> Failure {
     let failure = Failure::new(format!("carry out {} on `{name}`", changes.operation), error);
     match error {
         ApplyError::Braked(braked) => {
-            let released: Vec<String> =
-                braked.iter().map(|braked| format!("--override {}=REASON", braked.brake)).collect();
-            failure
-                .hint(format!(
-                    "look at the plan; {} releases the brake for one run and is put on record",
-                    released.join(" ")
-                ))
-                .exit_with(Exit::Braked)
+            failure.hint(release(braked, is_attended, name)).exit_with(Exit::Braked)
         }
         ApplyError::Unattended(_) => failure.exit_with(Exit::Braked),
         ApplyError::OtherPlan { .. }

@@ -28,7 +28,7 @@ pub(super) fn expire(
     let (ledger, now) = (change.remote.ledger()?, change.now());
     let operation = name_of_this_process("expire", now);
     let changes = Changes::expire(&ledger, change.never_block.as_ref(), &operation, now);
-    let exit = change.carry_out(&changes, &Word::default(), terminal)?;
+    let exit = change.carry_out(&changes, &Word::default(), terminal)?.exit;
     if exit == Exit::Done && !arguments.changing.manner.dry_run {
         tell_expired(&change.remote, configuration, terminal);
     }
@@ -62,7 +62,7 @@ pub(super) fn rollback(
             inert(&arguments.operation)
         ));
     }
-    change.carry_out(&changes, &word(&arguments.by_hand), terminal)
+    Ok(change.carry_out(&changes, &word(&arguments.by_hand), terminal)?.exit)
 }
 
 pub(super) fn release_all(
@@ -73,7 +73,7 @@ pub(super) fn release_all(
     let change = open(&arguments.by_hand, configuration, terminal)?;
     let (ledger, now) = (change.remote.ledger()?, change.now());
     let changes = Changes::release_all(&ledger, &name_of_this_process("release-all", now), now);
-    change.carry_out(&changes, &word(&arguments.by_hand), terminal)
+    Ok(change.carry_out(&changes, &word(&arguments.by_hand), terminal)?.exit)
 }
 
 pub(super) fn pardon(
@@ -85,10 +85,10 @@ pub(super) fn pardon(
     let (ledger, now) = (change.remote.ledger()?, change.now());
     let operation = name_of_this_process("pardon", now);
     let changes = Changes::pardon(&ledger, arguments.network, &operation, now);
-    if changes.changes.is_empty() {
+    if changes.changes.iter().all(|change| change.set().is_empty()) {
         terminal.note(format_args!("nothing of ours overlaps {}", arguments.network));
     }
-    change.carry_out(&changes, &word(&arguments.by_hand), terminal)
+    Ok(change.carry_out(&changes, &word(&arguments.by_hand), terminal)?.exit)
 }
 
 fn open<'a>(

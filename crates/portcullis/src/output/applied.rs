@@ -54,6 +54,21 @@ impl Report<'_> {
         additions.map(|(change, done)| (change.network(), self.ended(change, done).text)).collect()
     }
 
+    /// Whether there was something to do, and none of it may be done.
+    fn is_refused(&self) -> bool {
+        let done = &self.applied.done;
+        let is_refused = |done: &Done| {
+            matches!(
+                done,
+                Done::Overridden
+                    | Done::Protected(_)
+                    | Done::NoNeverBlockList
+                    | Done::SetFull { .. }
+            )
+        };
+        !done.is_empty() && done.iter().all(|(_, done)| is_refused(done))
+    }
+
     fn ended<'a>(&self, change: &'a Change, done: &Done) -> Ended<'a> {
         let (network, set) = (change.network(), change.set());
         let why = match change {
@@ -66,7 +81,12 @@ impl Report<'_> {
                 ("~", GOOD, "renewed", format!("stays {}\n{why}", self.until(network)))
             }
             Done::Removed => ("-", ATTENTION, "removed", format!("taken out: {why}")),
-            Done::Forgiven => ("-", ATTENTION, "forgiven", "its strikes are forgotten".to_owned()),
+            Done::Forgiven => (
+                "-",
+                ATTENTION,
+                "forgiven",
+                "kept out for a week; its strikes are forgotten".to_owned(),
+            ),
             Done::AlreadyGone => {
                 ("=", FAINT, "already-gone", "somebody else had taken it out before".to_owned())
             }
@@ -106,7 +126,12 @@ impl Report<'_> {
 /// Writes a page.
 pub fn human(report: &Report<'_>, terminal: &Terminal, out: &mut impl io::Write) -> io::Result<()> {
     let Report { changes, applied, .. } = report;
-    let verb = if report.is_dry_run { "would be carried out" } else { "carried out" };
+    let verb = match (report.is_dry_run, report.is_refused()) {
+        (true, false) => "would be carried out",
+        (false, false) => "carried out",
+        (true, true) => "would change nothing",
+        (false, true) => "changed nothing",
+    };
     let heading = Painted { text: &changes.operation, style: HEADING, colour: terminal.colour };
     let name = inert(report.name);
     writeln!(out, "{heading} {verb} on {name} ({})", changes.target)?;
