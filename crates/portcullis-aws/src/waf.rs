@@ -41,8 +41,10 @@ pub struct Listed {
 /// The IP sets of one account, region and scope.
 #[derive(Debug)]
 pub struct WafIpSets {
-    reads: Client,
-    writes: Client,
+    /// Makes a call again that fails.
+    patient: Client,
+    /// Makes each call once.
+    once: Client,
     target: Target,
     pace: Pace,
     ids: Mutex<BTreeMap<String, String>>,
@@ -58,10 +60,11 @@ impl WafIpSets {
             Client::from_conf(config.retry_config(retry).build())
         };
         Self {
-            reads: client(tries()),
+            patient: client(tries()),
             // A second try of an update that went through would be told that somebody
-            // changed the set.
-            writes: client(RetryConfig::disabled()),
+            // changed the set; and whoever applies changes tries again by himself, ten
+            // times ten would take minutes.
+            once: client(RetryConfig::disabled()),
             target: target.clone(),
             pace,
             ids: Mutex::default(),
@@ -76,10 +79,14 @@ impl WafIpSets {
 
     /// Every IP set of the scope, by name.
     pub async fn list(&self) -> Result<Vec<Listed>, ReadError> {
+        self.list_by(&self.patient).await
+    }
+
+    async fn list_by(&self, client: &Client) -> Result<Vec<Listed>, ReadError> {
         let mut listed = Vec::new();
         let mut marker = None;
         loop {
-            let call = self.reads.list_ip_sets().scope(scope(&self.target));
+            let call = client.list_ip_sets().scope(scope(&self.target));
             let page = call.set_next_marker(marker.clone()).send().await;
             let page = page.map_err(|error| {
                 let (fate, _, text) = failure(&error);
@@ -104,7 +111,7 @@ impl WafIpSets {
     pub async fn read_all(&self, names: &[&str]) -> Result<Sets, ReadError> {
         let mut sets = Vec::with_capacity(names.len());
         for name in names {
-            sets.push(self.read(name).await?);
+            sets.push(self.read_by(&self.patient, name).await?);
         }
         Sets::new(sets).map_err(|error| ReadError::Refused(error.to_string()))
     }
@@ -114,6 +121,10 @@ impl WafIpSets {
     }
 
     pub(crate) async fn id(&self, name: &str) -> Result<String, ReadError> {
+        self.id_by(&self.patient, name).await
+    }
+
+    async fn id_by(&self, client: &Client, name: &str) -> Result<String, ReadError> {
         let known = |name: &str| {
             let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
             ids.get(name).cloned()
@@ -121,7 +132,7 @@ impl WafIpSets {
         if let Some(id) = known(name) {
             return Ok(id);
         }
-        for listed in self.list().await? {
+        for listed in self.list_by(client).await? {
             if listed.name == name {
                 self.check_account(&listed)?;
             }
@@ -136,7 +147,32 @@ impl WafIpSets {
         name: &str,
         id: &str,
     ) -> Result<GetIpSetOutput, SdkError<GetIPSetError, HttpResponse>> {
-        self.reads.get_ip_set().name(name).scope(scope(&self.target)).id(id).send().await
+        self.get_by(&self.patient, name, id).await
+    }
+
+    async fn get_by(
+        &self,
+        client: &Client,
+        name: &str,
+        id: &str,
+    ) -> Result<GetIpSetOutput, SdkError<GetIPSetError, HttpResponse>> {
+        client.get_ip_set().name(name).scope(scope(&self.target)).id(id).send().await
+    }
+
+    async fn read_by(&self, client: &Client, name: &str) -> Result<IpSet, ReadError> {
+        let id = self.id_by(client, name).await?;
+        match self.get_by(client, name, &id).await {
+            Ok(output) => described(&output),
+            Err(error) => {
+                let (fate, code, text) = failure(&error);
+                if code.as_deref() == Some("WAFNonexistentItemException") {
+                    // It may have been made again under the same name.
+                    self.ids.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+                    return Err(ReadError::Missing(name.to_owned()));
+                }
+                Err(unreadable(fate, text))
+            }
+        }
     }
 
     fn check_account(&self, listed: &Listed) -> Result<(), ReadError> {
@@ -153,30 +189,18 @@ impl WafIpSets {
 
 impl IpSets for WafIpSets {
     async fn read(&self, name: &str) -> Result<IpSet, ReadError> {
-        let id = self.id(name).await?;
-        match self.get(name, &id).await {
-            Ok(output) => described(&output),
-            Err(error) => {
-                let (fate, code, text) = failure(&error);
-                if code.as_deref() == Some("WAFNonexistentItemException") {
-                    // It may have been made again under the same name.
-                    self.ids.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-                    return Err(ReadError::Missing(name.to_owned()));
-                }
-                Err(unreadable(fate, text))
-            }
-        }
+        self.read_by(&self.once, name).await
     }
 
     async fn write(&self, set: &IpSet) -> Result<(), WriteError> {
-        let id = self.id(set.name()).await.map_err(|error| match error {
+        let id = self.id_by(&self.once, set.name()).await.map_err(|error| match error {
             ReadError::Temporary(text) => WriteError::Busy(text),
             other => WriteError::Refused(other.to_string()),
         })?;
         let addresses = set.addresses().iter().map(ToString::to_string).collect();
         self.pace.turn().await;
         let call = self
-            .writes
+            .once
             .update_ip_set()
             .name(set.name())
             .scope(scope(&self.target))

@@ -4,6 +4,7 @@
 //! the answer was lost is recognised when the ledger is read, and a ledger that
 //! somebody else has saved since is never written over.
 
+use portcullis_ingest::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{Applied, ApplyError, MAX_CONFLICTS, MAX_TROUBLES, Order};
@@ -17,6 +18,11 @@ use crate::term::{MINUTE_MS, later};
 /// How long a lease lasts from the last save, in milliseconds. A guess: some hundred
 /// times what a write takes, so that only the dead lose theirs.
 const LEASE_MS: i64 = 5 * MINUTE_MS;
+
+/// From when on after its first failure a call is not made again, in milliseconds. Ten tries
+/// wait for some 16 seconds; where each try takes long itself, or is made of tries, this is
+/// the end: two sets fail well within the four minutes that a run has, and an invocation.
+pub(super) const PATIENCE_MS: i64 = 30_000;
 
 /// One holder of the lease and the ledger as it last saved it.
 pub(super) struct Session<'a, Store, Time> {
@@ -96,11 +102,14 @@ impl<'a, Store: LedgerStore, Time: Clock> Session<'a, Store, Time> {
     }
 
     pub(super) async fn load(&mut self) -> Result<Option<(Ledger, Version)>, ApplyError> {
+        let begun = self.clock.now();
         let mut attempt = 0;
         loop {
             match self.store.load().await {
                 Ok(found) => return Ok(found),
-                Err(error) if attempt >= MAX_TROUBLES => return Err(error.into()),
+                Err(error) if attempt >= MAX_TROUBLES || self.is_over(begun) => {
+                    return Err(error.into());
+                }
                 Err(_) => {
                     self.applied.troubles += 1;
                     self.pause("ledger", attempt).await;
@@ -126,6 +135,7 @@ impl<'a, Store: LedgerStore, Time: Clock> Session<'a, Store, Time> {
         let now = self.clock.now();
         // Two runs of one operation must not take each other's saves for their own.
         self.ledger.written_by = format!("{} {} {} {now}", self.operation, self.who, self.saves);
+        let begun = now;
         let mut last = StoreError("no answer".to_owned());
         for attempt in 0..MAX_TROUBLES {
             match self.store.save(&self.ledger, self.version.as_ref()).await {
@@ -150,6 +160,9 @@ impl<'a, Store: LedgerStore, Time: Clock> Session<'a, Store, Time> {
             }
             if found.map(|(_, version)| version) != self.version {
                 return Err(ApplyError::LeaseLost);
+            }
+            if self.is_over(begun) {
+                break;
             }
         }
         Err(last.into())
@@ -187,12 +200,17 @@ impl<'a, Store: LedgerStore, Time: Clock> Session<'a, Store, Time> {
         self.ledger.unsent.push(line);
     }
 
+    /// Whether what failed first at that time has been tried for long enough.
+    pub(super) fn is_over(&self, begun: Timestamp) -> bool {
+        self.clock.now() >= later(begun, PATIENCE_MS)
+    }
+
     /// Lets others go first. The wait grows and differs from writer to writer, so that
     /// those who met once do not meet again.
     pub(super) async fn pause(&self, subject: &str, attempt: u32) {
         let digest = Sha256::digest(format!("{} {} {subject} {attempt}", self.operation, self.who));
         let part = u64::from(u16::from_be_bytes([digest[0], digest[1]]));
-        let base = 250_u64 << attempt.min(6);
+        let base = 100_u64 << attempt.min(4);
         self.clock.wait(base + base * part / 65_536).await;
     }
 
@@ -201,11 +219,12 @@ impl<'a, Store: LedgerStore, Time: Clock> Session<'a, Store, Time> {
         sets: &impl IpSets,
         name: &str,
     ) -> Result<IpSet, ApplyError> {
+        let begun = self.clock.now();
         let mut attempt = 0;
         loop {
             match sets.read(name).await {
                 Ok(set) => return Ok(set),
-                Err(ReadError::Temporary(_)) if attempt < MAX_TROUBLES => {
+                Err(ReadError::Temporary(_)) if attempt < MAX_TROUBLES && !self.is_over(begun) => {
                     self.applied.troubles += 1;
                     self.pause(name, attempt).await;
                     attempt += 1;

@@ -22,6 +22,7 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
     ) -> Result<(), ApplyError> {
         let name = current.name().to_owned();
         let (mut conflicts, mut troubles) = (0, 0);
+        let mut first_trouble = None;
         let mut unsettled = Unsettled::default();
         let mut is_settled = true;
         loop {
@@ -51,17 +52,15 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
                     self.applied.conflicts += 1;
                     conflicts <= MAX_CONFLICTS
                 }
-                WriteError::Busy(_) => {
+                WriteError::Busy(_) | WriteError::Unknown(_) => {
                     troubles += 1;
                     self.applied.troubles += 1;
-                    troubles <= MAX_TROUBLES
-                }
-                WriteError::Unknown(_) => {
-                    troubles += 1;
-                    self.applied.troubles += 1;
-                    is_settled = false;
-                    unsettled.extend(delta);
-                    troubles <= MAX_TROUBLES
+                    if matches!(error, WriteError::Unknown(_)) {
+                        is_settled = false;
+                        unsettled.extend(delta);
+                    }
+                    let begun = *first_trouble.get_or_insert(now);
+                    troubles <= MAX_TROUBLES && !self.is_over(begun)
                 }
                 WriteError::Refused(_) => false,
             };
@@ -174,6 +173,7 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
         intent: &Intent,
         sets: &impl IpSets,
     ) -> Result<(), ApplyError> {
+        let begun = self.clock.now();
         let mut tries = 0;
         let current = loop {
             let current = self.read(sets, &intent.set).await?;
@@ -182,7 +182,8 @@ impl<Store: LedgerStore, Time: Clock> Session<'_, Store, Time> {
             };
             tries += 1;
             self.applied.troubles += 1;
-            if tries > MAX_CONFLICTS + MAX_TROUBLES || matches!(error, WriteError::Refused(_)) {
+            let is_over = tries > MAX_CONFLICTS + MAX_TROUBLES || self.is_over(begun);
+            if is_over || matches!(error, WriteError::Refused(_)) {
                 return Err(ApplyError::Write { set: intent.set.clone(), tries, error });
             }
             self.pause(&intent.set, tries).await;

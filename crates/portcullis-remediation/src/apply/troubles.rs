@@ -29,6 +29,9 @@ struct Busy {
     saved: RefCell<Vec<(String, Option<Timestamp>)>>,
     /// Calls that were made, those that failed included.
     calls: Cell<u32>,
+    /// How long each call takes that fails, and how long all have taken, in milliseconds.
+    takes: u64,
+    taken: Cell<u64>,
     waits: RefCell<Vec<u64>>,
 }
 
@@ -50,6 +53,8 @@ impl Busy {
             writes: RefCell::default(),
             saved: RefCell::default(),
             calls: Cell::new(0),
+            takes: 0,
+            taken: Cell::new(0),
             waits: RefCell::default(),
         }
     }
@@ -78,13 +83,23 @@ impl Busy {
         }
     }
 
+    fn passed(&self) -> u64 {
+        self.waits.borrow().iter().sum::<u64>() + self.taken.get()
+    }
+
+    /// A call fails.
+    fn fail(&self) {
+        self.calls.set(self.calls.get() + 1);
+        self.taken.set(self.taken.get() + self.takes);
+    }
+
     /// Each wait is of the length that its place asks for, bent upwards by at most as much.
     #[track_caller]
     fn waited(&self, times: usize) {
         let waits = self.waits.borrow();
         assert_eq!(waits.len(), times, "{waits:?}");
         for (attempt, wait) in waits.iter().enumerate() {
-            let base = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000][attempt.min(6)];
+            let base = [100, 200, 400, 800, 1_600][attempt.min(4)];
             assert!((base..2 * base).contains(wait), "{waits:?}");
         }
     }
@@ -93,7 +108,7 @@ impl Busy {
 impl IpSets for Busy {
     async fn read(&self, name: &str) -> Result<IpSet, ReadError> {
         if fails(&self.reads) {
-            self.calls.set(self.calls.get() + 1);
+            self.fail();
             return Err(ReadError::Temporary("slow down".to_owned()));
         }
         self.sets.read(name).await
@@ -102,7 +117,10 @@ impl IpSets for Busy {
     async fn write(&self, set: &IpSet) -> Result<(), WriteError> {
         let error = self.writes.borrow_mut().pop();
         match error {
-            Some(error) => Err(error),
+            Some(error) => {
+                self.fail();
+                Err(error)
+            }
             None => self.sets.write(set).await,
         }
     }
@@ -111,7 +129,7 @@ impl IpSets for Busy {
 impl LedgerStore for Busy {
     async fn load(&self) -> Result<Option<(Ledger, Version)>, StoreError> {
         if fails(&self.loads) {
-            self.calls.set(self.calls.get() + 1);
+            self.fail();
             return Err(StoreError("slow down".to_owned()));
         }
         self.store.load().await
@@ -123,7 +141,7 @@ impl LedgerStore for Busy {
         replaces: Option<&Version>,
     ) -> Result<Version, SaveError> {
         if fails(&self.saves) {
-            self.calls.set(self.calls.get() + 1);
+            self.fail();
             return Err(SaveError::Unknown("no answer".to_owned()));
         }
         let lease = ledger.lease().map(|lease| lease.expires);
@@ -149,8 +167,7 @@ impl LedgerStore for Busy {
 
 impl Clock for Busy {
     fn now(&self) -> Timestamp {
-        let waited: u64 = self.waits.borrow().iter().sum();
-        later(now(), waited.cast_signed())
+        later(now(), self.passed().cast_signed())
     }
 
     async fn wait(&self, milliseconds: u64) {
@@ -206,6 +223,30 @@ fn an_account_that_cannot_be_written_waits_in_the_ledger() {
     let text = pin!(busy.store.audit()).poll(&mut Context::from_waker(Waker::noop()));
     let Poll::Ready(Ok(text)) = text else { panic!("memory answers") };
     assert_eq!(text.lines().count(), 1);
+}
+
+/// What never answers is given up on within so many seconds, waits and calls together.
+#[track_caller]
+fn gives_up(takes: u64, prepare: impl Fn(&mut Busy), seconds: std::ops::RangeInclusive<u64>) {
+    let mut busy = Busy::new();
+    busy.takes = takes;
+    prepare(&mut busy);
+    busy.apply().expect_err("no answer, ever");
+    assert!(seconds.contains(&(busy.passed() / 1_000)), "{} ms, {:?}", busy.passed(), busy.waits);
+}
+
+#[test]
+fn whatever_never_answers_is_given_up_on_in_time_however_long_each_call_takes() {
+    let writes = |busy: &mut Busy| {
+        busy.writes.replace((0..100).map(|_| unanswered()).collect());
+    };
+    // At once, after ten seconds each, and after ten tries of its own each.
+    for (takes, seconds) in [(0, 10..=30), (10_000, 30..=45), (16_000, 30..=50)] {
+        gives_up(takes, writes, seconds.clone());
+        gives_up(takes, |busy| busy.loads.set(u32::MAX), seconds.clone());
+        gives_up(takes, |busy| busy.saves.set(u32::MAX), seconds.clone());
+        gives_up(takes, |busy| busy.reads.set(u32::MAX), seconds);
+    }
 }
 
 fn throttled() -> WriteError {
