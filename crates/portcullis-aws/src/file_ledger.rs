@@ -52,7 +52,13 @@ impl FileLedger {
         file.read_to_string(&mut text)?;
         // A crash may have left half a line, which is handed on again.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let stored = text[..whole].lines().count() as u64;
+        let last = text[..whole].lines().next_back().and_then(AuditLine::from_json);
+        let stored = last.map_or(0, |line| line.sequence);
+        if let Some(next) = lines.iter().find(|line| line.sequence > stored)
+            && next.sequence != stored + 1
+        {
+            return Err(io::Error::other(cut_off(stored, next.sequence)));
+        }
         file.set_len(whole as u64)?;
         file.seek(SeekFrom::End(0))?;
         let mut more = String::new();
@@ -63,6 +69,16 @@ impl FileLedger {
         file.write_all(more.as_bytes())?;
         file.sync_all()
     }
+}
+
+/// Lines are missing between the last that is stored and the next to store. To write on
+/// would hide where the account was cut.
+pub(crate) fn cut_off(stored: u64, next: u64) -> String {
+    let at = match stored {
+        0 => "the account is empty".to_owned(),
+        stored => format!("the account ends with line {stored}"),
+    };
+    format!("{at}, and line {next} is the next: lines were taken out; restore it from a copy")
 }
 
 impl LedgerStore for FileLedger {

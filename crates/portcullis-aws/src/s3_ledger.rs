@@ -68,8 +68,19 @@ impl LedgerStore for S3Ledger {
     }
 
     async fn append_audit(&self, lines: &[AuditLine]) -> Result<(), StoreError> {
+        let key_of = |sequence: u64| self.key(&format!("audit/{sequence:012}.json"));
+        // Each line follows one that is stored, or that is stored just now.
+        if let Some(before) = lines.first().map(|line| line.sequence - 1)
+            && before > 0
+            && self.get(&key_of(before)).await?.is_none()
+        {
+            return Err(StoreError(format!(
+                "{}: it is gone: lines were taken out of the account; restore it from a copy",
+                self.place.place(&key_of(before))
+            )));
+        }
         for line in lines {
-            let key = self.key(&format!("audit/{:012}.json", line.sequence));
+            let key = key_of(line.sequence);
             let text = format!("{}\n", line.to_json());
             self.place.store_once(&key, "application/json", text.as_bytes()).await?;
         }

@@ -75,6 +75,24 @@ fn lines_are_stored_once_and_half_a_line_is_replaced() {
 }
 
 #[test]
+fn an_account_that_was_cut_off_is_not_written_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = FileLedger::new(directory.path());
+    let path = directory.path().join("audit.jsonl");
+    let whole: String = lines(3).iter().map(|line| line.to_json() + "\n").collect();
+    let first = whole.lines().next().expect("three lines");
+    for (left, says) in [(format!("{first}\n"), "ends with line 1"), (String::new(), "is empty")] {
+        fs::write(&path, &left).expect("the disk is there");
+        let error = run(store.append_audit(&lines(4)[3..])).expect_err("lines are missing");
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(error.to_string().contains("line 4 is the next"), "{error}");
+        assert_eq!(run(store.audit()), Ok(left));
+    }
+    fs::write(&path, &whole).expect("the disk is there");
+    run(store.append_audit(&lines(4)[3..])).expect("it is whole again");
+}
+
+#[test]
 fn a_crash_before_the_rename_leaves_the_old_ledger() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = FileLedger::new(directory.path());
