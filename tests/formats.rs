@@ -40,6 +40,13 @@ fn other_sources_are_described() {
 }
 
 #[test]
+fn an_envelope_gives_what_stands_in_it() {
+    let text = portcullis(["formats", "check", "cloudwatch"]).run().expect_code(0).text();
+    assert!(text.contains("whatever the records inside give"), "{text}");
+    assert!(!text.contains("Blind") && !text.contains("Problems"), "{text}");
+}
+
+#[test]
 fn problems_of_a_template_are_named() {
     let template = r#"{"ip":"$context.identity.sourceIp","key":"$context.identity.apiKey","m":"$context.error.messageString"}"#;
     let text = portcullis(["formats", "check", template]).run().expect_code(2).text();

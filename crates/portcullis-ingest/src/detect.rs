@@ -6,7 +6,7 @@
 use crate::cut::Piece;
 use crate::format::{LogFormat, PRESETS, Reading};
 use crate::glued::{self, Next, Seam};
-use crate::source::envelope::{self, Envelope};
+use crate::source::envelope;
 use crate::source::{alb, cloudfront, waf};
 use crate::template::Form;
 use crate::variable::Slot;
@@ -101,17 +101,38 @@ fn by_object(text: &[u8], whole: bool) -> Option<LogFormat> {
         return Some(LogFormat::of_source("cloudfront", Reading::CloudFrontJson));
     }
     if let Some(kind) = envelope::kind(text) {
-        return Some(LogFormat::enveloped(kind, inside(kind, text)));
+        return Some(LogFormat::enveloped(kind, inside(text)));
     }
     by_keys(Form::Json, text, whole)
 }
 
+/// Records that are looked at for an envelope when a format is given.
+const LOOKED_INTO: usize = 8;
+
+/// The given format, as the records have it that `text` begins with. A format is that of the
+/// stage, whatever carries its records to S3: where they stand in envelopes, it is theirs
+/// inside. `None`: it is as it was given.
+pub(crate) fn given(format: &LogFormat, text: &[u8]) -> Option<LogFormat> {
+    if let Reading::Envelope(kind, None) = &format.reading {
+        return Some(LogFormat::enveloped(*kind, inside(after_comments(text))));
+    }
+    let mut rest = text;
+    for _ in 0..LOOKED_INTO {
+        rest = after_comments(rest);
+        if let Some(kind) = envelope::kind(rest) {
+            return Some(LogFormat::enveloped(kind, Some(format.clone())));
+        }
+        rest = &rest[memchr::memchr(b'\n', rest)?..];
+    }
+    None
+}
+
 /// The format of the records inside the envelopes that `text` begins with.
-pub(crate) fn inside(kind: Envelope, mut text: &[u8]) -> Option<LogFormat> {
+fn inside(mut text: &[u8]) -> Option<LogFormat> {
     let mut sample = Vec::new();
     for _ in 0..SAMPLE {
         text = frame::after_separators(text);
-        let length = envelope::open(kind, text, &mut |_, inner| {
+        let length = envelope::open(text, &mut |_, inner| {
             sample.extend_from_slice(inner);
             sample.push(b'\n');
         });

@@ -25,7 +25,7 @@ use crate::direct::Memory;
 use crate::format::{LogFormat, Reading};
 use crate::minute::Minute;
 use crate::source::cloudfront::{self, Column};
-use crate::source::envelope::{self, Envelope};
+use crate::source::envelope;
 use crate::source::{alb, waf};
 use crate::tally::Tally;
 use crate::template::{Form, Template};
@@ -179,8 +179,8 @@ impl<'f> Reader<'f> {
                 self.object(cloudfront_object, text, whole, origin, out)
             }
             Some(Reading::Waf) => self.object(waf::request, text, whole, origin, out),
-            Some(Reading::Envelope(kind, inner)) => {
-                self.envelope(*kind, inner.as_deref(), text, whole, origin, out)
+            Some(Reading::Envelope(_, inner)) => {
+                self.envelope(inner.as_deref(), text, whole, origin, out)
             }
             Some(Reading::Template(compiled)) => match compiled.template.form {
                 Form::Json => self.json(compiled, text, whole, origin, out),
@@ -242,7 +242,6 @@ impl<'f> Reader<'f> {
     /// The records inside one envelope.
     fn envelope<S: Sink>(
         &mut self,
-        kind: Envelope,
         format: Option<&'f LogFormat>,
         text: &[u8],
         whole: bool,
@@ -256,7 +255,7 @@ impl<'f> Reader<'f> {
             // Each message is a record of its own.
             Box::new(Self { lines: Some(true), ..Self::new(format) })
         });
-        let length = envelope::open(kind, text, &mut |at, mut record| {
+        let length = envelope::open(text, &mut |at, mut record| {
             let origin = Origin { offset: origin.offset + at as u64, ..origin };
             while !record.is_empty() {
                 let length = inner.step(record, true, origin, out).unwrap_or(record.len());

@@ -170,7 +170,8 @@ fn read(
     report
 }
 
-/// Recognises the format of an object's text, if nobody named it, and begins the report.
+/// Recognises the format of an object's text, or what a named one stands in, and begins the
+/// report.
 pub(crate) fn recognise<'f>(
     window: &mut Window<'_>,
     format: Option<&'f LogFormat>,
@@ -178,10 +179,11 @@ pub(crate) fn recognise<'f>(
 ) -> (Option<&'f LogFormat>, ObjectReport) {
     let mut report = ObjectReport::default();
     window.fill(SAMPLE_BYTES);
-    if format.is_none() {
-        *detected = detect::format(window.text(), window.whole());
-    }
-    let format = format.or(detected.as_ref());
+    *detected = match format {
+        None => detect::format(window.text(), window.whole()),
+        Some(format) => detect::given(format, window.text()),
+    };
+    let format = detected.as_ref().or(format);
     if let Some(format) = format {
         report.format = Some(format.name().to_owned());
         report.fields = format.fields();

@@ -185,3 +185,84 @@ fn a_request_without_time_has_its_objects_and_says_so() {
     let expected = Timestamp::parse_rfc3339(b"2026-01-02T03:04:05Z");
     assert_eq!(times.0, [(expected, true)]);
 }
+
+/// Paths and rejects of an object whose format is that one, or is detected.
+fn read_as(format: Option<&LogFormat>, bytes: &[u8]) -> (Vec<String>, usize) {
+    let mut seen = Seen::default();
+    let report = read_object("object", bytes, format, &ReadOptions::default(), &mut seen);
+    assert_eq!(report.records as usize, seen.paths.len() + seen.rejects.len());
+    (seen.paths, seen.rejects.len())
+}
+
+/// A subscription's record with these messages.
+fn cloudwatch(messages: &[&str]) -> String {
+    let events: Vec<String> =
+        messages.iter().map(|message| format!(r#"{{"id":"1","message":{message:?}}}"#)).collect();
+    let events = events.join(",");
+    format!(r#"{{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[{events}]}}"#)
+}
+
+const CONTROL: &str = r#"{"messageType":"CONTROL_MESSAGE","logGroup":"","logEvents":[{"id":"","message":"CWL CONTROL MESSAGE"}]}"#;
+
+#[test]
+fn records_beside_envelopes_are_read_and_nothing_is_lost() {
+    let (one, two, three) = (record("/1"), record("/2"), record("/3"));
+    let inside = cloudwatch(&[&one]);
+    let check = |text: String, paths: &[&str], rejects: usize| {
+        assert_eq!(
+            read_as(None, text.as_bytes()),
+            (paths.iter().map(|p| (*p).to_owned()).collect(), rejects),
+            "{text}"
+        );
+    };
+    check(format!("{inside}\n{two}\n{three}\n"), &["/1", "/2", "/3"], 0);
+    check(format!("{inside}{two}{three}"), &["/1", "/2", "/3"], 0);
+    check(format!("{CONTROL}\n{two}\n{three}"), &["/2", "/3"], 0);
+    check(format!("{CONTROL}{inside}{CONTROL}{three}"), &["/1", "/3"], 0);
+    check(format!("{inside}\nno record\n{two}"), &["/1", "/2"], 1);
+    check(format!("{inside}\n{{}}\n{two}"), &["/1", "/2"], 1);
+    check(format!("{inside}no record{two}"), &["/1", "/2"], 1);
+}
+
+#[test]
+fn a_named_format_reads_what_stands_in_envelopes_too() {
+    let lines = LogFormat::parse(
+        "$context.identity.sourceIp|$context.httpMethod $context.path|$context.status",
+    )
+    .expect("a template");
+    let (one, two) = ("192.0.2.1|GET /1|200", "192.0.2.1|GET /2|404");
+    let inside = cloudwatch(&[one, two]);
+    let both = (vec!["/1".to_owned(), "/2".to_owned()], 0);
+    assert_eq!(read_as(Some(&lines), inside.as_bytes()), both);
+    assert_eq!(read_as(Some(&lines), format!("{CONTROL}\n{inside}").as_bytes()), both);
+    let mixed = format!("{}\n{two}\n", cloudwatch(&[one]));
+    assert_eq!(read_as(Some(&lines), mixed.as_bytes()), both);
+    assert_eq!(read_as(Some(&lines), format!("{one}\n{two}\n").as_bytes()), both);
+    let preset = LogFormat::preset("cloudwatch").expect("a preset");
+    let records = cloudwatch(&[&record("/1"), &record("/2")]);
+    assert_eq!(read_as(Some(&preset), records.as_bytes()), both);
+    assert_eq!(read_as(Some(&preset), &gzip(format!("{CONTROL}{records}").as_bytes())), both);
+}
+
+#[test]
+fn what_firehose_could_not_deliver_may_be_a_subscriptions_record() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    let inside = cloudwatch(&[&record("/1"), &record("/2")]);
+    let both = (vec!["/1".to_owned(), "/2".to_owned()], 0);
+    for data in [
+        inside.clone().into_bytes(),
+        gzip(inside.as_bytes()),
+        gzip(&gzip(inside.as_bytes())),
+        gzip(format!("{CONTROL}{inside}").as_bytes()),
+        gzip([record("/1"), record("/2")].join("\n").as_bytes()),
+    ] {
+        let error = format!(r#"{{"attemptsMade":1,"rawData":"{}"}}"#, STANDARD.encode(&data));
+        assert_eq!(read_as(None, error.as_bytes()), both);
+    }
+    let damaged = STANDARD.encode(&gzip(inside.as_bytes())[..40]);
+    let error = format!(r#"{{"attemptsMade":1,"rawData":"{damaged}"}}"#);
+    let (paths, rejects) = read_as(None, error.as_bytes());
+    assert!(paths.is_empty() && rejects > 0);
+}

@@ -74,6 +74,15 @@ fn check(format: &LogFormat, rules: &RuleSet, terminal: &Terminal) -> Result<Exi
     let mut text = String::new();
 
     let _ = writeln!(text, "{} {}", painted("Format", HEADING), inert(format.name()));
+    if format.fields().is_empty() {
+        // An envelope says nothing itself.
+        let _ = writeln!(
+            text,
+            "  gives   whatever the records inside give: their format is detected; --format with the \
+             stage's template, or with another preset, names it, and reads the records inside too"
+        );
+        return print(text.as_bytes());
+    }
     let given: Vec<&str> = format.fields().iter().map(Field::name).collect();
     let _ = writeln!(text, "  gives   {}", given.join(", "));
     // What another source logs is not the operator's choice; a template is.
