@@ -20,7 +20,7 @@ use memchr::memchr2;
 
 use crate::RejectReason;
 use crate::template::{Capture, Setting, Template};
-use crate::variable::Slot;
+use crate::variable::{Shape, Slot};
 
 /// Where a value stands in its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -157,6 +157,17 @@ impl Template {
             .iter()
             .zip(pieces)
             .all(|(c, piece)| c.slot == Slot::Other || c.shape.holds(unquoted(piece.of(record))))
+    }
+
+    /// Whether no value that the gateway always writes is empty: it writes `-` for what is
+    /// absent.
+    pub(crate) fn says_who_and_when(&self, pieces: &[Piece]) -> bool {
+        let always =
+            |shape| matches!(shape, Shape::Address | Shape::ClfTime | Shape::Epoch | Shape::Status);
+        self.captures
+            .iter()
+            .zip(pieces)
+            .all(|(c, piece)| !always(c.shape) || piece.start < piece.end)
     }
 
     fn cut_from_left(&self, record: &[u8], pieces: &mut Vec<Piece>) -> bool {

@@ -15,14 +15,13 @@
 mod ends;
 mod templated;
 
-use memchr::memmem;
-
 pub(crate) use ends::{after_separators, first_line, without_typed_end};
-use ends::{line, unread_object_end};
+use ends::{line, line_end, seam, unread_object_end};
 
 use crate::cut::Piece;
 use crate::direct::Memory;
 use crate::format::{LogFormat, Reading};
+use crate::glued;
 use crate::minute::Minute;
 use crate::source::cloudfront::{self, Column};
 use crate::source::envelope;
@@ -205,15 +204,22 @@ impl<'f> Reader<'f> {
     }
 
     /// The first place in `text` where a new record may begin, for skipping over
-    /// one that is too long.
+    /// one that is too long. Where its own beginning merely stands, no record need end: to
+    /// try each of those would cost the whole limit each time.
     pub(crate) fn boundary(&self, text: &[u8]) -> Option<usize> {
-        let line = memchr::memchr(b'\n', text).map(|at| at + 1);
-        let head = match self.format.map(|format| &format.reading) {
-            Some(Reading::Template(compiled)) => compiled.template.head(),
-            _ => b"",
+        let Some(Reading::Template(compiled)) = self.format.map(|format| &format.reading) else {
+            return line_end(text);
         };
-        let seam = if head.len() >= 4 { memmem::find(text, head) } else { None };
-        [line, seam].into_iter().flatten().min()
+        let template = &compiled.template;
+        match template.form {
+            Form::Json => seam(text, b'}', template.head()),
+            Form::Xml => seam(text, b'>', template.head()),
+            Form::Csv | Form::Line => glued::seam_in(template, text)
+                .filter(|_| self.lines == Some(false))
+                .into_iter()
+                .chain(line_end(text))
+                .min(),
+        }
     }
 
     /// A JSON object of a source with a reader of its own.

@@ -5,10 +5,16 @@
 //! request id, a status, an epoch) or fixed text follows it, and the text after it
 //! can begin a record. A number of any length in front of an address cannot be told
 //! from it: such formats have no seam and are refused with the fix.
+//!
+//! A client whose text is not escaped can write what looks like a seam. What it wrote is
+//! seen where the text behind is no record and both together are one, or where other records
+//! of the object are lines of their own. Whoever writes two whole records is not: only
+//! escaping, or a line feed that the operator puts into the format, tells them apart.
 
 use memchr::memmem;
 
 use crate::cut::Piece;
+use crate::frame::{STRUCTURE_SEARCH_BYTES, after_separators};
 use crate::template::Template;
 use crate::variable::Shape;
 use crate::{RejectReason, parse_address};
@@ -72,7 +78,13 @@ pub(crate) fn next(
             break;
         };
         match template.cut(&text[..end], pieces) {
-            Ok(()) if template.shapes_hold(&text[..end], pieces) => return Next::Record(end),
+            Ok(()) if template.shapes_hold(&text[..end], pieces) => {
+                return match behind(template, seam, text, end, whole) {
+                    Behind::Record => Next::Record(end),
+                    Behind::Rest(length) => Next::Reject(end + length, RejectReason::Smuggled),
+                    Behind::Unknown => Next::More,
+                };
+            }
             Ok(()) => first = first.or(Some((end, RejectReason::Value))),
             Err(reason) => first = first.or(Some((end, reason))),
         }
@@ -83,6 +95,65 @@ pub(crate) fn next(
         None if whole => Next::Reject(text.len(), RejectReason::CutOff),
         None => Next::More,
     }
+}
+
+/// The first place in a text behind what seems to be the end of a record, where another may
+/// begin.
+pub(crate) fn seam_in(template: &Template, text: &[u8]) -> Option<usize> {
+    end_after(template, Seam::of(template)?, text, 0, false)
+}
+
+/// Whether a line reads as several records, one behind the other.
+pub(crate) fn are_several(template: &Template, line: &[u8]) -> bool {
+    let Some(seam) = Seam::of(template) else {
+        return false;
+    };
+    let mut pieces = Vec::new();
+    let mut rest = line;
+    while let Next::Record(length) = next(template, seam, rest, true, &mut pieces) {
+        rest = after_separators(&rest[length..]);
+        if rest.is_empty() {
+            return length < line.len();
+        }
+    }
+    false
+}
+
+/// What stands behind a record.
+enum Behind {
+    /// Nothing, or something by itself.
+    Record,
+    /// So many bytes that are no record, but the rest of this one.
+    Rest(usize),
+    /// More text is needed.
+    Unknown,
+}
+
+/// Looks at what stands behind a record that ends at `end`.
+fn behind(template: &Template, seam: Seam, text: &[u8], end: usize, whole: bool) -> Behind {
+    let rest = after_separators(&text[end..]);
+    if rest.is_empty() {
+        return Behind::Record;
+    }
+    let begin = text.len() - rest.len();
+    let Some(length) = end_after(template, seam, rest, 0, whole) else {
+        let may_come = !whole && rest.len() < STRUCTURE_SEARCH_BYTES;
+        return if may_come { Behind::Unknown } else { Behind::Record };
+    };
+    let mut pieces = Vec::new();
+    let next = &rest[..length];
+    let stands_alone = template.cut(next, &mut pieces).is_ok()
+        && template.shapes_hold(next, &pieces)
+        && template.says_who_and_when(&pieces);
+    if stands_alone {
+        return Behind::Record;
+    }
+    let both = &text[..begin + length];
+    let are_one = match template.cut(both, &mut pieces) {
+        Ok(()) => template.shapes_hold(both, &pieces),
+        Err(reason) => reason == RejectReason::Ambiguous,
+    };
+    if are_one { Behind::Rest(begin + length - end) } else { Behind::Record }
 }
 
 /// The first place after `from` where a record may end.
@@ -145,7 +216,7 @@ fn id_length(text: &[u8]) -> Option<usize> {
 
 /// Whether a record may begin here, separators before it aside.
 fn begins_record(template: &Template, text: &[u8], whole: bool) -> bool {
-    let text = crate::frame::after_separators(text);
+    let text = after_separators(text);
     if text.is_empty() {
         return whole;
     }
@@ -191,6 +262,58 @@ mod tests {
             Next::Record(record.len())
         );
         assert_eq!(next(&template, seam, &record.as_bytes()[..20], false, &mut pieces), Next::More);
+    }
+
+    const COMMAS: &str = "$context.identity.sourceIp,$context.requestTime,$context.httpMethod,\
+        $context.path,$context.identity.userAgent,$context.status,$context.requestId";
+
+    fn commas(client: &str, path: &str) -> String {
+        format!("{client},26/Jan/2019:19:45:25 +0000,GET,{path},curl,403,{UUID}")
+    }
+
+    /// The lengths and reasons of what a text is read as.
+    fn all(template: &str, text: &str) -> Vec<(usize, Option<RejectReason>)> {
+        let template = Template::parse(template).expect("a template");
+        let seam = Seam::of(&template).expect("a seam");
+        let (mut rest, mut read, mut pieces) = (text.as_bytes(), Vec::new(), Vec::new());
+        while !rest.is_empty() {
+            let (length, reason) = match next(&template, seam, rest, true, &mut pieces) {
+                Next::Record(length) => (length, None),
+                Next::Reject(length, reason) => (length, Some(reason)),
+                Next::More => panic!("nothing follows {rest:?}"),
+            };
+            read.push((length, reason));
+            rest = &rest[length..];
+        }
+        read
+    }
+
+    #[test]
+    fn a_seam_that_a_client_wrote_is_seen_when_what_follows_is_the_rest_of_the_record() {
+        let honest = commas("192.0.2.1", "/a");
+        let smuggled = Some(RejectReason::Smuggled);
+        for path in [
+            format!("/x,curl,200,{UUID}198.51.100.9"),
+            format!("/x,curl,200,{UUID}198.51.100.9,,,/y"),
+            format!("/x,curl,200,{UUID}\\n 198.51.100.9,,GET,/y"),
+        ] {
+            let forged = commas("192.0.2.7", &path);
+            let text = [&honest[..], &forged, &honest].concat();
+            let expected = [(honest.len(), None), (forged.len(), smuggled), (honest.len(), None)];
+            assert_eq!(all(COMMAS, &text), expected, "{path}");
+        }
+        assert_eq!(all(COMMAS, &honest.repeat(3)), [(honest.len(), None); 3]);
+    }
+
+    #[test]
+    fn a_line_is_several_records_only_when_each_is_whole() {
+        let template = Template::parse(COMMAS).expect("a template");
+        let honest = commas("192.0.2.1", "/a");
+        let are_several = |line: &str| are_several(&template, line.as_bytes());
+        assert!(!are_several(&honest));
+        assert!(are_several(&honest.repeat(2)));
+        assert!(are_several(&honest.repeat(20)));
+        assert!(!are_several(&commas("192.0.2.7", &format!("/x,curl,200,{UUID}198.51.100.9"))));
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl RejectReason {
             Self::Ambiguous => "can be read in two ways that disagree",
             Self::Forged => "a trusted field stands twice with different values: suspected forgery",
             Self::Shifted => "separators inside a value shift the values: suspected forgery",
-            Self::Smuggled => "a value holds the seam between two records: suspected forgery",
+            Self::Smuggled => "the seam between two records stands inside one: suspected forgery",
             Self::TooLong => "longer than the record limit",
             Self::CutOff => "the object ends inside it",
         }

@@ -2,6 +2,7 @@
 
 use super::{Filling, after};
 use crate::cut::Piece;
+use crate::glued;
 use crate::minute::TIME_BYTES;
 use crate::template::{Capture, Form, Template};
 use crate::variable::{MOST_TOKEN_BYTES, Shape, Slot};
@@ -158,6 +159,13 @@ pub(super) fn line<'o>(
         }
     }
     middle(template, left, right, record.get(..end)?, start, pieces)?;
+    // Only a value that holds the text behind it may hold the rest of a record.
+    let next = template.text_after(right - 1);
+    if pieces.last().is_some_and(|last| next.find(last.of(record)).is_some())
+        && glued::are_several(template, record)
+    {
+        return None;
+    }
     for (capture, piece) in captures[left..right].iter().zip(&*pieces) {
         take_typed(capture, piece.of(record), filling)?;
     }

@@ -64,20 +64,12 @@ pub(super) fn unread_object_end(text: &[u8], whole: bool) -> Option<usize> {
     structure.or(line).or(whole.then_some(text.len()))
 }
 
-/// Where the next JSON record may begin: after a line feed, or at the template's own
-/// first text after a closing brace.
-pub(super) fn json_seam(text: &[u8], head: &[u8]) -> Option<usize> {
+/// Where the next record may begin: after a line feed, or at the template's own first text
+/// behind what ends a record.
+pub(super) fn seam(text: &[u8], end: u8, head: &[u8]) -> Option<usize> {
     let line = line_end(text);
-    let mut from = 1;
-    let glued = loop {
-        let Some(found) = text.get(from..).and_then(|rest| memmem::find(rest, head)) else {
-            break None;
-        };
-        let at = from + found;
-        if head.len() >= 2 && text[..at].trim_ascii_end().ends_with(b"}") {
-            break Some(at);
-        }
-        from = at + 1;
-    };
+    let is_seam = |at: &usize| text[..*at].trim_ascii_end().ends_with(&[end]);
+    let glued = || memmem::find_iter(text, head).find(is_seam);
+    let glued = if head.len() >= 2 { glued() } else { None };
     [line, glued].into_iter().flatten().min()
 }

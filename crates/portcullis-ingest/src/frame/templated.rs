@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use memchr::memmem;
 
-use super::ends::{after_separators, json_seam, line, line_end, without_typed_end};
+use super::ends::{after_separators, line, line_end, seam, without_typed_end};
 use super::{Out, Reader, STRUCTURE_SEARCH_BYTES};
 use crate::direct::{Filling, Memory};
 use crate::format::{Compiled, KeyReading};
@@ -70,6 +70,8 @@ impl Reader<'_> {
         let line = line_end(text);
         let reach = match line {
             Some(end) if text[..end].trim_ascii_end().ends_with(b"}") => end,
+            // The last record has nothing behind it that would be lost.
+            None if whole && seam(text, b'}', head).is_none() => text.len(),
             _ => text.len().min(STRUCTURE_SEARCH_BYTES),
         };
         let structural = json::object_end(&text[..reach]);
@@ -97,7 +99,7 @@ impl Reader<'_> {
         }
         // No JSON: values without their quotes, quotes within quotes. Braces and
         // quotes then say little about where the record ends.
-        let seam = json_seam(text, head);
+        let seam = seam(text, b'}', head);
         let mut reason = RejectReason::Shape;
         for end in [structural, seam].into_iter().flatten() {
             let record = text[..end].trim_ascii_end();
@@ -285,6 +287,12 @@ impl Reader<'_> {
         }
         line(text, whole, |line| {
             let line = if template.ends_line { without_typed_end(line) } else { line };
+            // Records of other lines are lines, so either nothing separates these or a client
+            // wrote the seam.
+            if glued::are_several(template, line) {
+                out.reject(RejectReason::Smuggled, line, line.len(), origin);
+                return;
+            }
             if let Err(reason) = self.cut_slowly(template, line, origin, out) {
                 out.reject(reason, line, line.len(), origin);
             }

@@ -116,6 +116,41 @@ fn a_record_over_the_limit_is_one_reject() {
 }
 
 #[test]
+fn beginnings_of_records_without_ends_cost_one_search_and_one_reject() {
+    let format = LogFormat::parse(FORMAT).expect("a template");
+    let head = r#"{"ip":""#;
+    let text = record("/a") + "\n" + &head.repeat(400_000) + "\n" + &record("/b");
+    let mut seen = Seen::default();
+    let options = ReadOptions { record_bytes: 1 << 20, ..ReadOptions::default() };
+    read_object("o", text.as_bytes(), Some(&format), &options, &mut seen);
+    assert_eq!(seen.paths, ["/a", "/b"]);
+    let length = (head.len() * 400_000) as u64;
+    assert_eq!(seen.rejects, [("too-long", record("/a").len() as u64 + 1, length + 1)]);
+}
+
+#[test]
+fn among_lines_of_one_record_a_line_of_several_is_believed_nothing() {
+    let format = "$context.identity.sourceIp \"$context.path\" $context.status $context.requestId";
+    let format = LogFormat::parse(format).expect("a template");
+    let record =
+        |path: &str| format!("192.0.2.1 \"{path}\" 200 3f2504e0-4f89-11d3-9a0c-0305e82c3301");
+    let two = record("/b") + &record("/c");
+    let text = [record("/a"), two.clone(), record("/d")].join("\n");
+    let mut seen = Seen::default();
+    read_object("o", text.as_bytes(), Some(&format), &ReadOptions::default(), &mut seen);
+    assert_eq!(seen.paths, ["/a", "/d"]);
+    assert_eq!(seen.rejects, [("smuggled", record("/a").len() as u64 + 1, two.len() as u64)]);
+}
+
+#[test]
+fn a_long_record_needs_no_line_feed_behind_it() {
+    let path = format!("/{}", "a".repeat(70_000));
+    let text = record("/b") + &record(&path).replace("\"status\"", "\"x\":{},\"status\"");
+    let (seen, _) = read(text.as_bytes(), &ReadOptions::default());
+    assert_eq!(seen.paths, ["/b", &path]);
+}
+
+#[test]
 fn text_over_the_limit_makes_the_object_incomplete() {
     let text = (0..100).map(|n| record(&format!("/{n}")) + "\n").collect::<String>();
     let options = ReadOptions { object_bytes: 1_000, ..ReadOptions::default() };
