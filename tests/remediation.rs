@@ -402,6 +402,11 @@ fn scans_take_their_settings_from_the_configuration_unless_told_otherwise() {
     let ran = run(&["decode", &log]).expect_code(3);
     assert!(ran.stderr.contains("configured by `portcullis.toml`"), "{}", ran.stderr);
     run(&["decode", &log, "--format", "recommended"]).expect_code(0);
+    // Whoever tries rules out reads logs as a scan does.
+    for command in [&["backtest", "builtin", "builtin", &log][..], &["calibrate", &log]] {
+        run(command).expect_code(3);
+        run(&[command, &["--format", "recommended"]].concat()).expect_code(0);
+    }
 }
 
 /// Fifty minutes of vain tries after the block, as the log shows them.

@@ -42,10 +42,13 @@ impl Configuration {
         if let Some(crawlers) = crawlers {
             self.scan.fill_crawlers(crawlers);
         }
-        if let Command::Classify(classify) = command
-            && classify.rules.is_none()
-        {
-            classify.rules.clone_from(&self.scan.rules);
+        let rules = match command {
+            Command::Classify(classify) => Some(&mut classify.rules),
+            Command::Calibrate(calibrate) => Some(&mut calibrate.rules),
+            _ => None,
+        };
+        if let Some(rules) = rules.filter(|rules| rules.is_none()) {
+            rules.clone_from(&self.scan.rules);
         }
         let logs = match command {
             Command::Scan(scan) => Some(&mut scan.logs),
@@ -59,6 +62,8 @@ impl Configuration {
             Command::Review(review) => Some(&mut review.logs),
             #[cfg(feature = "query")]
             Command::Query(query) => Some(&mut query.logs),
+            Command::Backtest(backtest) => Some(&mut backtest.logs),
+            Command::Calibrate(calibrate) => Some(&mut calibrate.logs),
             _ => None,
         };
         if let Some(logs) = logs {
