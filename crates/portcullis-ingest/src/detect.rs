@@ -2,15 +2,26 @@
 //!
 //! JSON and XML tell by their keys. For lines, every known template tries the first
 //! lines, and the one that reads most of them wins; of equals, the first listed.
+//!
+//! An object may begin with something that is no record: the rest of one that was cut, a
+//! page of errors, a line that somebody else wrote. So each form that lines begin in is
+//! tried from where it begins first, and what reads most of the first lines is the format;
+//! of equals, what came first. There are three forms, so hostile text costs at most three
+//! times what one costs, and a look at as many lines as are tried.
 
 use crate::cut::Piece;
 use crate::format::{LogFormat, PRESETS, Reading};
+use crate::frame::{Out, Reader};
 use crate::glued::{self, Next, Seam};
 use crate::source::envelope;
 use crate::source::{alb, cloudfront, waf};
+use crate::tally::Tally;
 use crate::template::Form;
 use crate::variable::Slot;
-use crate::{Origin, RejectReason, combined, frame, json, keyed, value};
+use crate::{
+    ObjectReport, Origin, ReadOptions, Reject, RejectReason, Request, Sink, combined, frame, json,
+    keyed, value,
+};
 
 /// Records that are tried.
 const SAMPLE: usize = 64;
@@ -75,11 +86,77 @@ pub(crate) fn format(text: &[u8], whole: bool) -> Option<LogFormat> {
         }
     }
     let text = after_comments(text);
+    let starts = starts(text);
+    let mut found = starts.iter().filter_map(|start| by_start(start, whole));
+    let Some(mut best) = found.next() else {
+        // Nothing may separate records from what is in front of the first.
+        let object = memchr::memmem::find(text, b"{\"")?;
+        let is_new = starts.iter().all(|start| start[0] != b'{');
+        return if is_new { by_start(&text[object..], whole) } else { None };
+    };
+    let mut most = None;
+    for other in found {
+        let lines = first_lines(text);
+        let (read, has_read) = (reads(&other, lines), most.unwrap_or_else(|| reads(&best, lines)));
+        most = Some(read.max(has_read));
+        if read > has_read {
+            best = other;
+        }
+    }
+    Some(best)
+}
+
+fn by_start(text: &[u8], whole: bool) -> Option<LogFormat> {
     match text.first()? {
         b'{' => by_object(text, whole),
         b'<' => by_keys(Form::Xml, text, whole),
         _ => by_lines(text, whole),
     }
+}
+
+/// The text from where it begins, and from the first of its first lines that begins in each
+/// other form.
+fn starts(text: &[u8]) -> Vec<&[u8]> {
+    let form = |text: &[u8]| text.first().map(|byte| [b'{', b'<'].iter().position(|b| b == byte));
+    let mut starts: Vec<&[u8]> = Vec::new();
+    let mut rest = text;
+    for _ in 0..SAMPLE {
+        rest = after_comments(rest);
+        if !rest.is_empty() && starts.iter().all(|start| form(start) != form(rest)) {
+            starts.push(rest);
+        }
+        match memchr::memchr(b'\n', rest) {
+            Some(end) => rest = &rest[end..],
+            None => break,
+        }
+    }
+    starts
+}
+
+fn first_lines(text: &[u8]) -> &[u8] {
+    let end = memchr::memchr_iter(b'\n', text).nth(SAMPLE - 1);
+    end.map_or(text, |end| &text[..=end])
+}
+
+/// How many records of a text are read in that format.
+fn reads(format: &LogFormat, mut text: &[u8]) -> u64 {
+    struct Nobody;
+    impl Sink for Nobody {
+        fn request(&mut self, _: &Request<'_>) {}
+        fn reject(&mut self, _: &Reject<'_>) {}
+    }
+    let (options, mut report) = (ReadOptions::default(), ObjectReport::default());
+    let mut tally = Tally::new("", &options, &report);
+    let mut reader = Reader::new(Some(format));
+    while !text.is_empty() {
+        let mut out = Out { sink: &mut Nobody, tally: &mut tally };
+        match reader.step(text, true, Origin::default(), &mut out) {
+            Some(length) => text = &text[length..],
+            None => break,
+        }
+    }
+    tally.tell(&mut report);
+    report.requests
 }
 
 fn after_comments(mut text: &[u8]) -> &[u8] {
@@ -94,19 +171,21 @@ fn after_comments(mut text: &[u8]) -> &[u8] {
 
 /// JSON: a source that AWS writes, an envelope, or a template's records.
 fn by_object(text: &[u8], whole: bool) -> Option<LogFormat> {
+    by_source(text).or_else(|| by_keys(Form::Json, text, whole))
+}
+
+/// A source that AWS writes, or an envelope, by the object that `text` begins with.
+fn by_source(text: &[u8]) -> Option<LogFormat> {
     if waf::is_record(text) {
         return LogFormat::preset("aws-waf");
     }
     if cloudfront::is_record(text) {
         return Some(LogFormat::of_source("cloudfront", Reading::CloudFrontJson));
     }
-    if let Some(kind) = envelope::kind(text) {
-        return Some(LogFormat::enveloped(kind, inside(text)));
-    }
-    by_keys(Form::Json, text, whole)
+    envelope::kind(text).map(|kind| LogFormat::enveloped(kind, inside(text)))
 }
 
-/// Records that are looked at for an envelope when a format is given.
+/// Records that are looked at for an envelope, or a source that AWS writes.
 const LOOKED_INTO: usize = 8;
 
 /// The given format, as the records have it that `text` begins with. A format is that of the
@@ -146,8 +225,15 @@ fn inside(mut text: &[u8]) -> Option<LogFormat> {
 }
 
 fn by_keys(form: Form, mut text: &[u8], whole: bool) -> Option<LogFormat> {
-    for _ in 0..SAMPLE {
+    for number in 0..SAMPLE {
         text = after_comments(text);
+        // The first was looked at.
+        if form == Form::Json
+            && (1..LOOKED_INTO).contains(&number)
+            && let Some(format) = by_source(text)
+        {
+            return Some(format);
+        }
         let record_end = match form {
             Form::Json => json::object_end(text),
             _ => crate::xml::leaves(text, &mut |_, _| {}),
@@ -315,6 +401,36 @@ mod tests {
             "192.0.2.1,-,-,26/Jan/2019:19:45:25 +0000,GET,/pets,HTTP/1.1,200,5,id,eid",
             Some("apigw-rest-csv"),
         );
+    }
+
+    #[test]
+    fn a_few_bad_lines_in_front_hide_no_format() {
+        let json = r#"{"ip":"192.0.2.1","status":"200","path":"/a"}"#;
+        let waf = r#"{"timestamp":1576280412771,"webaclId":"a","httpRequest":{"clientIp":"192.0.2.1","uri":"/","httpMethod":"GET","requestId":"a"}}"#;
+        let xml = r#"<request id="a"><ip>192.0.2.1</ip><status>200</status></request>"#;
+        let clf = r#"192.0.2.1 - - [26/Jan/2019:19:45:25 +0000] "GET /a HTTP/1.1" 200 5 "-" "ua""#;
+        let subscribed = r#"{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[]}"#;
+        let records = [
+            (json, "json"),
+            (waf, "aws-waf"),
+            (xml, "xml"),
+            (clf, "combined"),
+            (subscribed, "cloudwatch"),
+        ];
+        for (record, name) in records {
+            let cut = (&record[record.len() / 3..], &record[..record.len() / 2]);
+            for bad in ["GARBAGE LINE", "<html>", "{}", "{", "[]", "\u{0}", cut.0, cut.1] {
+                for count in [1, 3] {
+                    let front = format!("{bad}\n").repeat(count);
+                    check(&format!("{front}{}", format!("{record}\n").repeat(20)), Some(name));
+                }
+            }
+        }
+        // Records of another format do not count when there are fewer.
+        check(&format!("{clf}\n{}", format!("{json}\n").repeat(5)), Some("json"));
+        check(&format!("{json}\n{}", format!("{clf}\n").repeat(5)), Some("combined"));
+        check(&format!("{json}\n{clf}\n"), Some("json"));
+        check(&format!("\"200\"}}{json}{json}"), Some("json"));
     }
 
     #[test]
