@@ -173,6 +173,51 @@ fn canary_blocks_go_to_the_sets_of_the_counting_rule() {
 }
 
 #[test]
+fn a_plan_for_the_sets_that_block_is_refused_where_canaries_are_counted() {
+    for mode in ["suggest", "enforce"] {
+        let world = World::new(mode);
+        world.fake.create_ip_set(REGION, "REGIONAL", "counted-v4", "IPV4");
+        world.fake.create_ip_set(REGION, "REGIONAL", "other-v4", "IPV4");
+        let (plan, hash) = world.plan(&two_attackers(&world.files), AT);
+        let canary = ["--mode", "canary", "--canary-set", "counted-v4"];
+        for (more, sets) in [(&canary[..], "`counted-v4`"), (&["--set", "other-v4"], "`other-v4`")]
+        {
+            let arguments = [&["apply", &plan, "--expect-hash", &hash], more].concat();
+            let ran = world.act(&arguments, AT).expect_code(5);
+            let says = format!("the plan is for `{V4}`, `{V6}`, and the target's sets are {sets}");
+            assert!(ran.stderr.contains(&says), "{}", ran.stderr);
+            assert!(ran.stderr.contains("make a new plan"), "{}", ran.stderr);
+        }
+        for set in [V4, "counted-v4", "other-v4"] {
+            assert!(world.held(set).is_empty(), "{set}");
+        }
+        world.act(&["apply", &plan, "--expect-hash", &hash], AT).expect_code(0);
+    }
+}
+
+#[test]
+fn nothing_is_blocked_by_a_clock_that_s3_says_is_wrong() {
+    let world = World::new("enforce");
+    let text = fs::read_to_string(&world.configuration).expect("it was written");
+    let text = text.replace("ledger = \"ledger\"", "ledger = \"s3://ledgers/prod\"");
+    fs::write(&world.configuration, text).expect("written");
+    let (plan, _) = world.plan(&two_attackers(&world.files), AT);
+    let apply = || world.run(&["apply", &plan]).run();
+    world.fake.tell_date(Some("Sat, 01 Jan 2000 00:00:00 GMT"));
+    let ran = apply().expect_code(4);
+    assert!(ran.stderr.contains("min ahead of that of S3"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("NTP"), "{}", ran.stderr);
+    world.fake.tell_date(Some("Fri, 31 Dec 2100 00:00:00 GMT"));
+    let ran = apply().expect_code(4);
+    assert!(ran.stderr.contains("min behind that of S3"), "{}", ran.stderr);
+    // What leaves a set does so all the same, and with the right time the plan is only old.
+    world.run(&["expire"]).run().expect_code(0);
+    world.fake.tell_date(None);
+    let ran = apply().expect_code(5);
+    assert!(ran.stderr.contains("was good until"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_plan_that_is_not_the_reviewed_one_is_refused_with_5() {
     let world = World::new("enforce");
     let log = two_attackers(&world.files);

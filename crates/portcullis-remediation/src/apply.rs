@@ -30,6 +30,8 @@ mod error;
 mod session;
 mod settle;
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
 
@@ -37,11 +39,12 @@ use crate::audit::{Event, Said};
 use crate::brake::{BrakeLimits, BrakeOverride, Run, brakes};
 use crate::changes::{Change, Changes, Kind};
 use crate::delta::{Done, Situation, Unsettled, delta};
-use crate::ipset::{IpSet, MAX_ADDRESSES};
+use crate::ipset::{Family, IpSet, MAX_ADDRESSES};
 use crate::ledger::Removal;
 use crate::protect::NeverBlock;
 use crate::store::{Clock, IpSets, LedgerStore, StoreError};
 use crate::target::Target;
+use crate::term::{MOST_AHEAD_MS, later};
 
 pub use error::ApplyError;
 use session::Session;
@@ -79,6 +82,9 @@ pub struct Order<'a> {
     pub takes_lease: bool,
     /// Most entries in one set; above [`MAX_ADDRESSES`] it counts as that.
     pub max_addresses: usize,
+    /// The sets that the target lets additions go into. A plan that was made for others, or
+    /// adds to others, is refused; `None` lets it be any.
+    pub sets: Option<&'a [String]>,
 }
 
 impl<'a> Order<'a> {
@@ -96,6 +102,7 @@ impl<'a> Order<'a> {
             allow_moved_base: false,
             takes_lease: false,
             max_addresses: MAX_ADDRESSES,
+            sets: None,
         }
     }
 }
@@ -177,6 +184,18 @@ fn admissible(changes: &Changes, order: &Order<'_>, now: Timestamp) -> Result<()
             found: Box::new(changes.target.clone()),
         });
     }
+    if let Some(sets) = order.sets {
+        let allowed: BTreeSet<&str> = sets.iter().map(String::as_str).collect();
+        let planned = changes.planned_sets();
+        let is_for_others = !changes.base.is_empty() && planned != allowed;
+        if is_for_others || !planned.is_subset(&allowed) {
+            let list = |sets: BTreeSet<&str>| sets.into_iter().map(str::to_owned).collect();
+            return Err(ApplyError::OtherSets { expected: list(allowed), found: list(planned) });
+        }
+    }
+    if changes.kind == Kind::Plan && changes.created_at > later(now, MOST_AHEAD_MS) {
+        return Err(ApplyError::NotYet { created_at: changes.created_at, now });
+    }
     if now >= changes.not_after {
         return Err(ApplyError::Outdated { not_after: changes.not_after, now });
     }
@@ -184,6 +203,16 @@ fn admissible(changes: &Changes, order: &Order<'_>, now: Timestamp) -> Result<()
         Some(released) if !order.is_attended => Err(ApplyError::Unattended(released.clone())),
         _ => Ok(()),
     }
+}
+
+/// The first network that is to enter a set that cannot hold it.
+fn misplaced<'a>(changes: &Changes, current: &'a [IpSet]) -> Option<(IpNet, &'a IpSet)> {
+    changes.changes.iter().filter(|change| !matches!(change, Change::Remove { .. })).find_map(
+        |change| {
+            let set = current.iter().find(|set| set.name() == change.set())?;
+            (Family::of(change.network()) != set.family()).then_some((change.network(), set))
+        },
+    )
 }
 
 async fn run<Store: LedgerStore, Time: Clock>(
@@ -249,6 +278,13 @@ async fn run<Store: LedgerStore, Time: Clock>(
             return Err(ApplyError::BaseMoved { set: name });
         }
         current.push(set);
+    }
+    if let Some((network, set)) = misplaced(changes, &current) {
+        return Err(ApplyError::OtherFamily {
+            network,
+            set: set.name().to_owned(),
+            family: set.family(),
+        });
     }
     let admitted = session.check(changes, order, &current)?;
     session.forgive(changes).await?;

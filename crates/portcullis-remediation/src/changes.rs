@@ -8,7 +8,7 @@
 //! Each change can be checked against the ledger again when it is carried out, so
 //! that carrying it out twice is carrying it out once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
@@ -24,7 +24,7 @@ use crate::target::Target;
 use crate::term::{HOUR_MS, later, rfc3339};
 
 /// How long changes may be carried out after they were made, in milliseconds.
-const VALID_MS: i64 = HOUR_MS;
+pub(crate) const VALID_MS: i64 = HOUR_MS;
 
 /// What the changes come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -249,6 +249,13 @@ impl Changes {
         sets.into_iter().map(|(_, set)| set.to_owned()).collect()
     }
 
+    /// The sets that they were made for, and those that additions and longer stays go into.
+    pub(crate) fn planned_sets(&self) -> BTreeSet<&str> {
+        let stays = self.changes.iter().filter(|change| !matches!(change, Change::Remove { .. }));
+        let base = self.base.iter().map(|base| base.set.as_str());
+        base.chain(stays.map(Change::set)).collect()
+    }
+
     /// The changes as a plan file of their own: indented JSON with its hash.
     pub fn to_json(&self) -> String {
         let mut document = self.document();
@@ -316,6 +323,45 @@ pub enum PlanFileError {
     /// A network that no set can hold.
     #[error("`{0}` has host bits set or is every address")]
     Network(IpNet),
+    /// An operation with a name that no program of ours gives.
+    #[error("the operation `{}` is no name; expected 1 to {longest} letters, digits and signs", .0.escape_debug(), longest = crate::plan_limits::LONGEST_NAME)]
+    Operation(String),
+    /// A plan that could be carried out for longer than plans may.
+    #[error("it is good from {created_at} to {not_after}; a plan is good for {} min", VALID_MS / 60_000)]
+    Validity {
+        /// When it was made.
+        created_at: Timestamp,
+        /// Until when it is good.
+        not_after: Timestamp,
+    },
+    /// A block that is over at once, or lasts longer than blocks may.
+    #[error("{network} would be blocked for {term_ms} ms; expected 1 to {longest_ms} ms")]
+    Term {
+        /// The network.
+        network: IpNet,
+        /// How long, in milliseconds.
+        term_ms: i64,
+        /// How long it may be, in milliseconds.
+        longest_ms: i64,
+    },
+    /// A number of offences that nobody comes to.
+    #[error("{network} has {strikes} strikes; expected 1 to {}", crate::plan_limits::MOST_STRIKES)]
+    Strikes {
+        /// The network.
+        network: IpNet,
+        /// Its offences.
+        strikes: u32,
+    },
+    /// A network and the set that it is to enter are of two families.
+    #[error("{network} cannot be in the set `{}`, which holds {family}", set.escape_debug())]
+    Family {
+        /// The network.
+        network: IpNet,
+        /// The set.
+        set: String,
+        /// What it holds.
+        family: Family,
+    },
 }
 
 /// Changes as they were read from a plan file, and the hash of that file.
@@ -350,10 +396,12 @@ impl ReviewedChanges {
         }
         let changes: Changes = serde_json::from_value(changes).map_err(json)?;
         let mut networks = changes.changes.iter().map(Change::network);
-        match networks.find(|network| network.trunc() != *network || network.prefix_len() == 0) {
-            Some(network) => Err(PlanFileError::Network(network)),
-            None => Ok(Self { changes, plan_sha256: stated }),
+        let is_wide = |network: &IpNet| network.trunc() != *network || network.prefix_len() == 0;
+        if let Some(network) = networks.find(is_wide) {
+            return Err(PlanFileError::Network(network));
         }
+        crate::plan_limits::within(&changes)?;
+        Ok(Self { changes, plan_sha256: stated })
     }
 }
 
@@ -462,5 +510,47 @@ mod tests {
         let mut wide = sample();
         wide.changes = vec![removal(network("198.18.0.1/24"), "s", Removal::Expired)];
         check(&wide.to_json(), "`198.18.0.1/24` has host bits set");
+    }
+
+    /// A plan whose hash was taken anew is still no plan of ours.
+    #[test]
+    fn a_plan_that_promises_what_no_plan_does_is_refused() {
+        #[track_caller]
+        fn check(alter: impl FnOnce(&mut Changes), expected: &str) {
+            let mut forged = sample();
+            alter(&mut forged);
+            let error = ReviewedChanges::from_json(&forged.to_json()).expect_err("refused");
+            assert!(error.to_string().starts_with(expected), "{error}");
+        }
+        fn change(forged: &mut Changes) -> (&mut IpNet, &mut i64, &mut u32) {
+            match &mut forged.changes[0] {
+                Change::Add { network, term_ms, strikes, .. } => (network, term_ms, strikes),
+                other => panic!("{other:?}"),
+            }
+        }
+        let month = 30 * 24 * HOUR_MS;
+        let mut longest = sample();
+        *change(&mut longest).1 = month;
+        ReviewedChanges::from_json(&longest.to_json()).expect("a person may block for a month");
+        for term in [month + 1, 100 * 365 * 24 * HOUR_MS, i64::MAX, 0, -5] {
+            let expected = format!("198.18.0.7/32 would be blocked for {term} ms; expected 1 to");
+            check(|forged| *change(forged).1 = term, &expected);
+        }
+        for strikes in [0, u32::MAX] {
+            let expected = format!("198.18.0.7/32 has {strikes} strikes; expected 1 to 1000000");
+            check(|forged| *change(forged).2 = strikes, &expected);
+        }
+        let good_from = "it is good from 2025-11-04T09:12:00.000Z to ";
+        check(|forged| forged.not_after = later(forged.not_after, 1), good_from);
+        check(|forged| forged.not_after = later(forged.created_at, -1), good_from);
+        let escape = "the operation `x\\u{1b}[31m` is no name";
+        check(|forged| forged.operation = "x\u{1b}[31m".to_owned(), escape);
+        let v4 = SetBase { set: "portcullis-v4".into(), family: Family::V4, sha256: String::new() };
+        let other_family = |forged: &mut Changes| {
+            forged.base.push(v4);
+            *change(forged).0 = network("2001:db8:1:2::/64");
+        };
+        let expected = "2001:db8:1:2::/64 cannot be in the set `portcullis-v4`, which holds IPv4";
+        check(other_family, expected);
     }
 }

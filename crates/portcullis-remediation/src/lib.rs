@@ -37,6 +37,7 @@ mod network_list;
 mod note;
 mod plan;
 mod plan_file;
+mod plan_limits;
 mod policy;
 mod prefix;
 mod promote;

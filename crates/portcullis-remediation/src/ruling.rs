@@ -27,7 +27,8 @@ const SCHEMA_VERSION: u32 = 1;
 
 /// Shortest and longest block that a person may ask for, in seconds: what an entry may
 /// take to work everywhere, and the quiet time after which offences are forgotten.
-const DURATION_SECONDS: std::ops::RangeInclusive<i64> = 5 * MINUTE_MS / 1_000..=30 * DAY_MS / 1_000;
+pub(crate) const DURATION_SECONDS: std::ops::RangeInclusive<i64> =
+    5 * MINUTE_MS / 1_000..=30 * DAY_MS / 1_000;
 
 /// Most characters of a note or a name.
 const MOST_CHARACTERS: usize = 500;

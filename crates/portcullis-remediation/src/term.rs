@@ -17,6 +17,10 @@ pub(crate) const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// One day, in milliseconds.
 pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
 
+/// How far ahead of the clock a time may be that is believed, in milliseconds: clocks
+/// differ, and nobody's is right by the second. What is further ahead is no evidence.
+pub(crate) const MOST_AHEAD_MS: i64 = 5 * MINUTE_MS;
+
 /// Steps of the terms: the first, second and third offence, and all later ones.
 const STEPS: usize = 4;
 
@@ -24,7 +28,7 @@ const STEPS: usize = 4;
 const SHORTEST_MS: i64 = 5 * MINUTE_MS;
 
 /// Longest term of a step, in milliseconds. Only a person blocks for longer.
-const LONGEST_MS: i64 = 7 * DAY_MS;
+pub(crate) const LONGEST_MS: i64 = 7 * DAY_MS;
 
 /// Quiet time after which earlier offences are forgotten, in milliseconds.
 pub(crate) const FORGET_MS: i64 = 30 * DAY_MS;

@@ -24,6 +24,8 @@ pub use facts::{
     Position, Rule, Runs, SetFacts, Stage, Statement, Stream, StreamBucket, WebAcl,
 };
 
+pub use operation::MOST_SKEW_MS;
+
 /// What a check came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {

@@ -29,6 +29,9 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+
+use axum::http::HeaderValue;
+use axum::http::header::DATE;
 use axum::response::Response;
 use tokio::sync::oneshot;
 
@@ -80,6 +83,8 @@ struct World {
     calls_by_action: BTreeMap<String, u64>,
     /// Answers that a test gives, by call.
     replies: BTreeMap<String, (u16, String)>,
+    /// What S3 says the date is, if it is not the machine's.
+    date: Option<String>,
 }
 
 struct Shared {
@@ -187,6 +192,12 @@ impl FakeAws {
     /// Changes when an object was written, in seconds since 1970.
     pub fn date_object(&self, bucket: &str, key: &str, epoch_seconds: u64) {
         locked(&self.shared.world).s3.date(bucket, key, epoch_seconds);
+    }
+
+    /// Lets S3 say that it is this time, in the form that HTTP gives dates; `None` is the
+    /// machine's.
+    pub fn tell_date(&self, date: Option<&str>) {
+        locked(&self.shared.world).date = date.map(str::to_owned);
     }
 
     /// Deletes an object without asking the API.
@@ -400,7 +411,14 @@ fn serve(shared: &Shared, head: &Parts, body: &[u8], shows_old: bool) -> Respons
             };
             world.waf.call(&call)
         }
-        None => world.s3.call(head, body.to_vec(), options.page_size),
+        None => {
+            let mut response = world.s3.call(head, body.to_vec(), options.page_size);
+            if let Some(date) = &world.date {
+                let date = HeaderValue::from_str(date).expect("the test gives a date");
+                response.headers_mut().insert(DATE, date);
+            }
+            response
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Why changes were not carried out.
 
+use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
 
 use crate::brake::{BrakeOverride, Braked};
+use crate::ipset::Family;
 use crate::ledger::{Lease, LedgerStamp};
 use crate::store::{ReadError, StoreError, WriteError};
 use crate::target::Target;
@@ -25,6 +27,35 @@ pub enum ApplyError {
         not_after: Timestamp,
         /// The time now.
         now: Timestamp,
+    },
+    /// The changes are of a time that has not come.
+    #[error("the plan was made at {created_at}, and it is {now}; set the clock right")]
+    NotYet {
+        /// When they were made, by their own words.
+        created_at: Timestamp,
+        /// The time now.
+        now: Timestamp,
+    },
+    /// The changes are for other sets than those of the target.
+    #[error("the plan is for {}, and the target's sets are {}", listed(found), listed(expected))]
+    OtherSets {
+        /// The sets that the target lets additions go into.
+        expected: Vec<String>,
+        /// Those that the changes are for.
+        found: Vec<String>,
+    },
+    /// A network is to enter a set of the other family.
+    #[error(
+        "{network} cannot be in the set {}, which holds {family}",
+        listed(std::slice::from_ref(set))
+    )]
+    OtherFamily {
+        /// The network.
+        network: IpNet,
+        /// The set.
+        set: String,
+        /// What it holds.
+        family: Family,
     },
     /// The changes are for another account, region or scope.
     #[error("the {what} is for {found}, and this is {expected}")]
@@ -93,4 +124,10 @@ pub enum ApplyError {
     /// The ledger cannot be read or saved.
     #[error("failed to keep the ledger: {0}")]
     Store(#[from] StoreError),
+}
+
+/// `` `a`, `b` ``; names come out of files that anybody may have written.
+fn listed(sets: &[String]) -> String {
+    let sets: Vec<_> = sets.iter().map(|set| format!("`{}`", set.escape_debug())).collect();
+    sets.join(", ")
 }

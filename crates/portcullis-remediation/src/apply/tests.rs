@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 
 use super::*;
@@ -123,6 +124,45 @@ fn what_was_not_approved_is_refused() {
     let order = Order { expected_sha256: Some(&hash), ..Order::new(&target, "tests", Some(&list)) };
     let clock = Standing(Cell::new(now()));
     at_once(apply(&changes, &order, &bench.sets, &bench.store, &clock)).expect("it was approved");
+}
+
+/// Sets that block, and one of canaries.
+static NAMES: LazyLock<[String; 3]> =
+    LazyLock::new(|| ["portcullis-v4", "portcullis-v6", "canary-v4"].map(str::to_owned));
+
+#[test]
+fn a_plan_for_other_sets_than_those_of_the_target_is_refused() {
+    let base = ["portcullis-v4", "portcullis-v6"].map(|set| SetBase {
+        set: set.to_owned(),
+        family: if set.ends_with('4') { Family::V4 } else { Family::V6 },
+        sha256: IpSet::new(set, Family::V4).expect("a name").digest(),
+    });
+    let planned = Changes { base: base.to_vec(), ..changes(vec![add(SOURCE)]) };
+    let expected = "the plan is for `portcullis-v4`, `portcullis-v6`, and the target's sets are \
+                    `canary-v4`";
+    refused(&planned, |order| order.sets = Some(&NAMES[2..]), expected);
+    // One set of the two, or one more, is another target too.
+    refused(&planned, |order| order.sets = Some(&NAMES[..1]), "the plan is for ");
+    refused(&planned, |order| order.sets = Some(&NAMES[..]), "the plan is for ");
+    let bench = Bench::new(&ledger());
+    bench.apply(&planned, |order| order.sets = Some(&NAMES[..2])).expect("the target's own sets");
+    assert_eq!(bench.v4(), [SOURCE]);
+    // What was made from no sets may use any of the target's, and no others.
+    let promoted = changes(vec![add(SOURCE)]);
+    refused(&promoted, |order| order.sets = Some(&NAMES[2..]), "the plan is for `portcullis-v4`");
+    let bench = Bench::new(&ledger());
+    bench.apply(&promoted, |order| order.sets = Some(&NAMES[..2])).expect("one of the sets");
+}
+
+#[test]
+fn what_the_set_cannot_hold_or_has_not_come_is_refused_as_what_it_is() {
+    let wrong = changes(vec![add("2001:db8:1:2::/64")]);
+    let expected = "2001:db8:1:2::/64 cannot be in the set `portcullis-v4`, which holds IPv4";
+    refused(&wrong, |_| {}, expected);
+    let at = later(now(), 6 * 60_000);
+    let early =
+        Changes { created_at: at, not_after: later(at, HOUR_MS), ..changes(vec![add(SOURCE)]) };
+    refused(&early, |_| {}, "the plan was made at 2025-11-04T09:18:00.000Z, and it is 2025-11-04");
 }
 
 #[test]

@@ -12,7 +12,7 @@ const MINUTE_MS: i64 = 60_000;
 
 /// Most by which the clock may differ from that of S3. Blocks end by this clock, and
 /// requests are dated by another.
-const MOST_SKEW_MS: i64 = 5 * MINUTE_MS;
+pub const MOST_SKEW_MS: i64 = 5 * MINUTE_MS;
 
 /// Longest time since a good run or a good expiry. A guess: several runs of any schedule that
 /// is worth having.

@@ -39,6 +39,7 @@ pub(super) fn run(
         plan_sha256: Some(&reviewed.plan_sha256),
         expected_sha256: arguments.expect_hash.as_deref(),
         allow_moved_base: arguments.allow_moved_base,
+        into: None,
     };
     let CarriedOut { exit, blocks } = change.carry_out(&reviewed.changes, &word, terminal)?;
     if exit != Exit::Done || !blocks {

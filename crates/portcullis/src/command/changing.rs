@@ -1,11 +1,13 @@
 //! What the commands that change sets share: they differ in what is to be done, and not
 //! in how it is done, refused, shown or tried out.
 
+use portcullis_aws::Inspector;
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
-    Applied, ApplyError, Brake, BrakeLimits, BrakeOverride, Braked, Changes, Clock as _, Done,
-    Ledger, MemoryIpSets, MemoryLedger, NeverBlock, Order, ReadError, apply,
+    Applied, ApplyError, Brake, BrakeLimits, BrakeOverride, Braked, Change as SetChange, Changes,
+    Clock as _, Done, Ledger, MemoryIpSets, MemoryLedger, NeverBlock, Order, ReadError, apply,
 };
+use portcullis_setup::doctor::{Answer, MOST_SKEW_MS};
 
 use super::judgement::Known;
 use super::lists::Lists;
@@ -39,6 +41,8 @@ pub(super) struct Word<'a> {
     pub(super) plan_sha256: Option<&'a str>,
     pub(super) expected_sha256: Option<&'a str>,
     pub(super) allow_moved_base: bool,
+    /// The sets that additions go into, if not those that plans are made for.
+    pub(super) into: Option<&'a [String]>,
 }
 
 impl<'a> Change<'a> {
@@ -174,8 +178,10 @@ impl<'a> Change<'a> {
         copy: Option<&Copied>,
     ) -> Result<(Applied, Ledger), Failure> {
         let remote = &self.remote;
+        self.ask_the_time(changes)?;
         let who = operation::who();
         let order = Order {
+            sets: Some(word.into.unwrap_or(&remote.set_names)),
             limits: self.limits,
             overrides: word.overrides,
             is_attended: word.is_attended,
@@ -196,6 +202,38 @@ impl<'a> Change<'a> {
             None => remote.ledger()?,
         };
         Ok((applied, ledger))
+    }
+
+    /// Refuses to block by a clock that is wrong, as far as the ledger's bucket tells: blocks
+    /// end by it, and what is evidence depends on it. Nothing else is refused: what leaves a
+    /// set must be able to leave it all the same.
+    fn ask_the_time(&self, changes: &Changes) -> Result<(), Failure> {
+        let blocks = |change: &SetChange| !matches!(change, SetChange::Remove { .. });
+        let place = self.remote.ledger_location.strip_prefix("s3://");
+        let bucket = place.and_then(|place| place.split('/').next());
+        let (Some(bucket), Time::Real, true) =
+            (bucket, self.clock, changes.changes.iter().any(blocks))
+        else {
+            return Ok(());
+        };
+        let inspector = Inspector::new(&self.remote.connection, self.remote.target.account());
+        let now = || self.now().epoch_ms();
+        match self.remote.wait(inspector.clock_skew_ms(bucket, now)) {
+            Answer::Known(skew) if skew.abs() > MOST_SKEW_MS => {
+                let (minutes, side) =
+                    (skew.abs() / 60_000, if skew > 0 { "ahead of" } else { "behind" });
+                let detail = format!("this machine's clock is {minutes} min {side} that of S3");
+                let name = &self.remote.name;
+                Err(Failure::because(
+                    format!("carry out {} on `{name}`", changes.operation),
+                    detail,
+                )
+                .hint("set the clock by NTP: blocks end by it; until then nothing is added")
+                .exit_with(Exit::Braked))
+            }
+            // Whether the bucket can be reached at all is told by reading the ledger.
+            _ => Ok(()),
+        }
     }
 
     /// Sets and ledger as they are, to try changes out on.
@@ -266,8 +304,15 @@ fn refused(error: &ApplyError, changes: &Changes, is_attended: bool, name: &str)
             failure.hint(release(braked, is_attended, name)).exit_with(Exit::Braked)
         }
         ApplyError::Unattended(_) => failure.exit_with(Exit::Braked),
+        ApplyError::OtherSets { .. } => failure
+            .hint(
+                "make a new plan: in the mode `canary` plans are for `canary-sets`, in every other \
+                 for `sets`",
+            )
+            .exit_with(Exit::Stale),
         ApplyError::OtherPlan { .. }
         | ApplyError::Outdated { .. }
+        | ApplyError::NotYet { .. }
         | ApplyError::LedgerMoved { .. }
         | ApplyError::OtherTarget { .. } => {
             failure.hint("make a new plan and review that").exit_with(Exit::Stale)

@@ -61,7 +61,12 @@ pub(super) fn run(
     };
     let decided = decide(&findings, &ledger, &canary, &blocking, &probation, now);
     let held = decided.held.iter().map(|(network, held)| (*network, held.to_string())).collect();
-    let word = Word { overrides: &arguments.overrides, is_attended: true, ..Word::default() };
+    let word = Word {
+        overrides: &arguments.overrides,
+        is_attended: true,
+        into: Some(&change.remote.blocking),
+        ..Word::default()
+    };
     let outcome = carry_out(&change, decided, held, &word)?;
     let mut out = Vec::new();
     match manner.output {
