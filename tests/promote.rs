@@ -16,7 +16,7 @@ const ENTRY: &str = "203.0.113.9/32";
 const AFTER: &str = "2025-11-04T11:01:00Z";
 
 /// A target whose attacker is counted since [`AT`], and went on until 10:50, so that its
-/// term was prolonged at 10:40; with the log of all that.
+/// term was prolonged at 10:50; with the log of all that.
 fn counted() -> (World, String) {
     let world = World::new("canary");
     world.fake.create_ip_set(REGION, "REGIONAL", COUNTED, "IPV4");
@@ -26,7 +26,7 @@ fn counted() -> (World, String) {
     let log = world.files.write("a.log", attacks(ATTACKER, 20));
     world.block(&log, AT);
     world.files.write("a.log", attacks(ATTACKER, 20) + &retries(ATTACKER, "-"));
-    world.block(&log, "2025-11-04T10:40:00Z");
+    world.block(&log, "2025-11-04T10:50:00Z");
     assert_eq!(world.held(COUNTED), [ENTRY.to_owned()].into());
     (world, log)
 }

@@ -88,6 +88,41 @@ fn the_mode_decides_what_becomes_of_a_plan() {
     }
 }
 
+/// The same records, at one time after the other.
+#[test]
+fn evidence_ahead_of_the_clock_neither_blocks_nor_prolongs_and_is_named() {
+    let world = world("enforce");
+    put(&world, "1", &(honest("198.51.100.7", 40) + &attacks(ATTACKER, 5)));
+    let plans = world.files.path("plans");
+    let run = |at: &str| {
+        let ran = world.run(&["run", "--at", at, "--plans", &plans, "-o", "json"]).run();
+        summary(&ran.expect_code(0))["targets"][0].clone()
+    };
+    let withheld = || {
+        let plan = std::fs::read_to_string(world.files.path("plans/prod.json")).expect("a plan");
+        let plan: Value = serde_json::from_str(&plan).expect("JSON");
+        plan["withheld"][0]["code"].clone()
+    };
+    for at in ["2015-11-04T09:20:00Z", "2025-11-02T09:20:00Z", "2025-11-04T09:05:00Z"] {
+        assert_eq!(run(at)["planned"], 0, "{at}");
+        assert_eq!(withheld(), "future-evidence", "{at}");
+        assert!(world.held(V4).is_empty());
+    }
+    // The clock is set right, then back by two days: the block ends, and stays ended.
+    assert_eq!(run(AT)["planned"], 1);
+    let ledger = world.files.path("ledger/ledger.json");
+    let text = std::fs::read_to_string(&ledger).expect("kept");
+    let mut kept: Value = serde_json::from_str(&text).expect("JSON");
+    let entry = &mut kept["entries"]["203.0.113.9/32"];
+    entry["added"] = "2025-11-02T08:00:00.000Z".into();
+    entry["expires"] = "2025-11-02T09:00:00.000Z".into();
+    std::fs::write(&ledger, kept.to_string()).expect("written");
+    for _ in 0..2 {
+        assert_eq!(run("2025-11-02T09:20:00Z")["prolonged"], 0);
+        assert!(world.held(V4).is_empty());
+    }
+}
+
 #[test]
 fn blocks_end_even_when_no_log_can_be_read() {
     let world = world("enforce");
@@ -165,8 +200,12 @@ fn one_run_at_a_time_and_the_other_says_who_is_at_work() {
             .spawn()
             .expect("the program starts");
         let held = hold_list(&world, &mut first);
+        // The other one is not in its way at the ledger either.
+        let ledger = || std::fs::read(world.files.path("ledger/ledger.json")).expect("kept");
+        let before = ledger();
         let ran = run(&world, &[]).expect_code(6);
         assert!(ran.stderr.contains("first@test"), "{}", ran.stderr);
+        assert_eq!(ledger(), before);
         drop(held);
         let code = first.wait().expect("it ends").code();
         assert!(matches!(code, Some(0 | 1)), "{code:?}");

@@ -17,7 +17,7 @@ use portcullis_ingest::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ipset::Family;
-use crate::term::HOUR_MS;
+use crate::term::{HOUR_MS, MOST_AHEAD_MS, later};
 
 /// The brakes, in the order in which they are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -117,7 +117,8 @@ pub struct BrakeLimits {
     pub one_origin: u64,
     /// Records that must have been readable, in thousandths of all.
     pub coverage: u64,
-    /// Oldest evidence for an addition, in milliseconds.
+    /// Oldest evidence for an addition, in milliseconds. Ahead of the clock none may be by
+    /// more than 5 minutes.
     pub evidence_age_ms: i64,
     /// Failed runs in a row from which on nothing is changed.
     pub failing_runs: u32,
@@ -277,6 +278,8 @@ pub(crate) fn brakes(run: &Run<'_>, limits: &BrakeLimits) -> Vec<Braked> {
         .map(|(network, _)| *network)
         .find(|network| network.prefix_len() < limits.widest(Family::of(*network)));
     let oldest = run.additions.iter().filter_map(|(network, last)| Some(((*last)?, network))).min();
+    let latest = run.additions.iter().filter_map(|(network, last)| Some(((*last)?, network))).max();
+    let ahead = latest.filter(|(last, _)| *last > later(run.now, MOST_AHEAD_MS));
     let today = run.added_today + adds;
     let changes = adds + run.removals;
     let allowed = |share: u64| (run.entries * share / 1_000).max(limits.floor);
@@ -361,6 +364,13 @@ pub(crate) fn brakes(run: &Run<'_>, limits: &BrakeLimits) -> Vec<Braked> {
                     )
                 }),
             Brake::EvidenceAge => oldest.and_then(|(last, network)| {
+                if let Some((last, network)) = ahead {
+                    return Some(format!(
+                        "the newest evidence against {network} is of {last}, ahead of the clock, \
+                         which says {}",
+                        run.now
+                    ));
+                }
                 let age = run.now.epoch_ms() - last.epoch_ms();
                 (age > limits.evidence_age_ms).then(|| {
                     format!(

@@ -87,6 +87,12 @@ pub enum Withheld {
         /// The oldest evidence that blocks, in hours.
         limit_hours: i64,
     },
+    /// What would speak against it is stamped more than 5 minutes ahead of the clock, and
+    /// the rest is not enough.
+    FutureEvidence {
+        /// The latest time.
+        last: Timestamp,
+    },
     /// Better grounds took all the room.
     SetFull {
         /// Entries that the sets of this family hold together.
@@ -118,6 +124,7 @@ impl Withheld {
             Self::Overridden { .. } => "overridden",
             Self::NothingNew { .. } => "nothing-new",
             Self::OldEvidence { .. } => "old-evidence",
+            Self::FutureEvidence { .. } => "future-evidence",
             Self::SetFull { .. } => "set-full",
         }
     }

@@ -112,6 +112,11 @@ impl fmt::Display for Withheld {
             Self::OldEvidence { last: None, limit_hours } => {
                 write!(f, "the log does not say when a rule fired, limit {limit_hours} h ago")
             }
+            Self::FutureEvidence { last } => write!(
+                f,
+                "a rule fired last {last}, which is over 5 min ahead of the clock; set right \
+                 whichever clock is wrong",
+            ),
             Self::SetFull { limit, rank } => {
                 write!(
                     f,

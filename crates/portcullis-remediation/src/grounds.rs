@@ -2,6 +2,8 @@
 //!
 //! An object that ended early is read again later, and until then nothing found in it
 //! may block anybody: it is set aside here, and the score is what the rest bears out.
+//! What is stamped ahead of the clock is set aside too: a block that it carried would be
+//! renewed by it whenever it ends, although nothing came since.
 //!
 //! Plans are reviewed, attached to tickets and kept by build servers, so nothing that
 //! a client wrote may be in them: no path, no user agent, no query. What remains of
@@ -13,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use portcullis_detection::{
-    Category, Detection, Evidence, Offender, RateFigure, Severity, points, source_points,
+    Category, Evidence, Offender, RateFigure, Severity, points, source_points,
 };
 use portcullis_ingest::Timestamp;
 
@@ -60,31 +62,55 @@ pub struct Grounds {
     pub first: Option<Timestamp>,
     /// When the last was made, if the log says so.
     pub last: Option<Timestamp>,
+    /// When one of the rules fired last, if the log says so.
+    pub fired: Option<Timestamp>,
+    /// The latest time of what was set aside because it is ahead of the clock.
+    pub ahead: Option<Timestamp>,
 }
 
 impl Grounds {
-    /// What speaks against `offender`, without what was found in incomplete objects.
-    pub fn new(offender: &Offender, is_incomplete: impl Fn(&str) -> bool) -> Self {
+    /// What speaks against `offender`, without what was found in incomplete objects, and
+    /// without what is stamped later than `latest`.
+    pub fn new(
+        offender: &Offender,
+        is_incomplete: impl Fn(&str) -> bool,
+        latest: Timestamp,
+    ) -> Self {
         let mut score = 0_u32;
         let mut all_complete = true;
         let mut severity = None;
         let mut categories = BTreeSet::new();
         let mut rules = Vec::with_capacity(offender.detections.len());
+        let (mut fired, mut ahead) = (None, None);
         for detection in &offender.detections {
-            let evidence = complete_evidence(detection, &is_incomplete);
-            let is_whole = evidence.len() == detection.evidence.len();
+            let is_ahead = detection.last.is_some_and(|last| last > latest);
+            if is_ahead {
+                ahead = ahead.max(detection.last);
+            }
+            let counts = |evidence: &&Evidence| {
+                // Of a rule that fired ahead of the clock too, times must be known.
+                let is_in_time = !is_ahead || evidence.time.is_some_and(|time| time <= latest);
+                is_in_time && !is_incomplete(&evidence.object)
+            };
+            let counted: Vec<&Evidence> = detection.evidence.iter().filter(counts).collect();
+            let is_whole = !is_ahead && counted.len() == detection.evidence.len();
             all_complete &= is_whole;
             // A window half of which is in doubt bears nothing out.
-            if evidence.is_empty() || (detection.rate.is_some() && !is_whole) {
+            if counted.is_empty() || (detection.rate.is_some() && !is_whole) {
                 all_complete = false;
                 continue;
             }
-            // How many of the requests lie in complete objects is not known, only that
-            // the records pointed to do.
+            fired = fired.max(if is_ahead {
+                counted.iter().filter_map(|evidence| evidence.time).max()
+            } else {
+                detection.last
+            });
+            // How many of the requests count is not known, only that the records pointed
+            // to do.
             let (requests, added_points) = if is_whole {
                 (detection.requests, detection.points)
             } else {
-                let known = evidence.len() as u64;
+                let known = counted.len() as u64;
                 let once = points(detection.severity, detection.confidence);
                 (known, source_points(once, known))
             };
@@ -96,7 +122,7 @@ impl Grounds {
                 points: added_points,
                 requests,
                 rate: detection.rate,
-                evidence,
+                evidence: counted.into_iter().map(pointer).collect(),
             });
         }
         rules.sort_by(|left, right| {
@@ -111,21 +137,14 @@ impl Grounds {
             flagged_requests: offender.flagged_requests,
             first: offender.first,
             last: offender.last,
+            fired,
+            ahead,
         }
     }
 }
 
-/// Pointers to the evidence of `detection` that lies in complete objects.
-fn complete_evidence(
-    detection: &Detection,
-    is_incomplete: &impl Fn(&str) -> bool,
-) -> Vec<EvidencePointer> {
-    let complete = detection.evidence.iter().filter(|evidence| !is_incomplete(&evidence.object));
-    let pointer = |evidence: &Evidence| EvidencePointer {
-        object: Arc::clone(&evidence.object),
-        offset: evidence.offset,
-    };
-    complete.map(pointer).collect()
+fn pointer(evidence: &Evidence) -> EvidencePointer {
+    EvidencePointer { object: Arc::clone(&evidence.object), offset: evidence.offset }
 }
 
 /// How many rules are named where a person reads; the rest are counted.

@@ -90,7 +90,7 @@ impl<'a> News<'a> {
             };
             let set = current.get(&entry.set);
             let is_there = set.is_some_and(|set| set.addresses().contains(&network));
-            let last = last_fired(offender, grounds);
+            let last = grounds.fired;
             let since = later(entry.since(), PROPAGATION_MS);
             let is_new = is_there && news.is_later(last, since);
             if is_new && !news.is_old(grounds, last) && renewed.insert(network) {
@@ -176,17 +176,12 @@ impl<'a> News<'a> {
     }
 
     /// Why an offender that deserves a block is not blocked now.
-    pub(crate) fn withheld(
-        &self,
-        offender: &Offender,
-        grounds: &Grounds,
-        source: IpNet,
-    ) -> Option<Withheld> {
+    pub(crate) fn withheld(&self, grounds: &Grounds, source: IpNet) -> Option<Withheld> {
         let ledger = self.holdings.ledger;
         if let Some(decision) = ledger.override_of(source, self.now) {
             return Some(Withheld::Overridden { until: decision.until });
         }
-        let last = last_fired(offender, grounds);
+        let last = grounds.fired;
         // Ours by the ledger and not in its set, or about to leave it.
         if let Some((network, entry)) = ledger.entry_around(source) {
             let leaves = self.due.iter().any(|change| change.network() == network);
@@ -242,8 +237,6 @@ impl<'a> News<'a> {
         changes.digests = Digests::default();
         changes.changes.clone_from(&self.due);
         let mut places: BTreeMap<IpNet, usize> = BTreeMap::new();
-        let offenders: BTreeMap<IpNet, &Offender> =
-            findings.offenders.iter().map(|offender| (offender.source.trunc(), offender)).collect();
         let mut added: Vec<(&str, IpNet, Vec<&Decision>)> = Vec::new();
         for decision in decisions {
             let Outcome::Add { set, entry } = &decision.outcome else {
@@ -259,9 +252,7 @@ impl<'a> News<'a> {
             let strikes_of = |member: &&Decision| ledger.strikes(member.source, self.now);
             let strikes = members.iter().map(strikes_of).max().unwrap_or_default();
             let strikes = strikes.saturating_add(1);
-            let last_of =
-                |member: &&Decision| last_fired(offenders.get(&member.source)?, &member.grounds);
-            let last = members.iter().filter_map(last_of).max();
+            let last = members.iter().filter_map(|member| member.grounds.fired).max();
             let sources = || members.iter().map(|member| member.source);
             Change::Add {
                 set: set.to_owned(),
@@ -286,13 +277,6 @@ fn cause(members: &[&Decision], last: Option<Timestamp>) -> Cause {
             format!("{} offenders, the worst is {}: {}", members.len(), worst.source, cause.reason);
     }
     cause
-}
-
-/// When one of the rules fired last that complete objects bear out.
-pub(crate) fn last_fired(offender: &Offender, grounds: &Grounds) -> Option<Timestamp> {
-    let counts = |rule: &str| grounds.rules.iter().any(|ground| *ground.rule == *rule);
-    let detections = offender.detections.iter().filter(|detection| counts(&detection.rule));
-    detections.filter_map(|detection| detection.last).max()
 }
 
 fn limit_hours(grounds: &Grounds) -> i64 {

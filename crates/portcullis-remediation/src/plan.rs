@@ -28,7 +28,7 @@ use crate::collateral::{Collateral, blast_radius, collateral};
 use crate::decision::{Conflict, Decision, Outcome, Withheld};
 use crate::fit::{Candidate, fit};
 use crate::grounds::Grounds;
-use crate::holdings::{Holdings, News, last_fired};
+use crate::holdings::{Holdings, News};
 use crate::ipset::{Family, IpSet, MAX_ADDRESSES, Sets};
 use crate::merge::Merging;
 use crate::note::{Note, notes};
@@ -36,6 +36,7 @@ use crate::policy::BlockPolicy;
 use crate::protect::NeverBlock;
 use crate::ruling::{Ruled, Ruling, Rulings, Undecided};
 use crate::suggest::{Suggestion, suggestions};
+use crate::term::{MOST_AHEAD_MS, later};
 use crate::worth::worth;
 
 /// What the IP sets should hold, and why.
@@ -99,11 +100,13 @@ pub fn plan_reviewed(
     now: Timestamp,
 ) -> Plan {
     let incomplete = &findings.coverage.incomplete;
+    // Without a ledger nothing is carried out, and logs of any time may be looked at.
+    let latest = holdings.map_or(Timestamp::MAX, |_| later(now, MOST_AHEAD_MS));
     let mut suspects: Vec<Suspect<'_>> = Vec::new();
     for (offenders, is_watched) in [(&findings.offenders, false), (&findings.watched, true)] {
         suspects.extend(offenders.iter().map(|offender| Suspect {
             offender,
-            grounds: Grounds::new(offender, |object| incomplete.contains_key(object)),
+            grounds: Grounds::new(offender, |object| incomplete.contains_key(object), latest),
             is_watched,
         }));
     }
@@ -125,7 +128,7 @@ pub fn plan_reviewed(
             let source = suspect.offender.source.trunc();
             let memory = || {
                 let news = news.as_ref()?;
-                news.withheld(suspect.offender, &suspect.grounds, source).map(Outcome::Withheld)
+                news.withheld(&suspect.grounds, source).map(Outcome::Withheld)
             };
             let outcome = protect(source, never_block)
                 .map(Outcome::Withheld)
@@ -235,7 +238,7 @@ struct Suspect<'findings> {
 
 impl Suspect<'_> {
     fn candidate(&self, now: Timestamp) -> Candidate {
-        let last = last_fired(self.offender, &self.grounds).or(self.grounds.last);
+        let last = self.grounds.fired.or(self.grounds.last);
         let worth = worth(self.grounds.score, last, now);
         Candidate { source: self.offender.source.trunc(), worth }
     }
@@ -266,7 +269,7 @@ fn judge(suspect: &Suspect<'_>, policy: &BlockPolicy, rulings: &Rulings) -> Opti
         Some(Ruled::Reject) => return Some(Withheld::Rejected),
         Some(Ruled::Pardon) => return Some(Withheld::Pardoned),
         Some(Ruled::Approve) => {
-            return grounds.severity.is_none().then_some(Withheld::IncompleteEvidence);
+            return grounds.severity.is_none().then(|| unsupported(grounds));
         }
         None if rulings.undecided == Undecided::LeftAlone => return Some(Withheld::Undecided),
         None => {}
@@ -274,13 +277,19 @@ fn judge(suspect: &Suspect<'_>, policy: &BlockPolicy, rulings: &Rulings) -> Opti
     let BlockPolicy { min_score, min_severity, shared_good_requests, shared_principals, .. } =
         *policy;
     let Some(severity) = grounds.severity else {
-        return Some(Withheld::IncompleteEvidence);
+        return Some(unsupported(grounds));
     };
-    if severity < min_severity {
-        return Some(Withheld::BelowSeverity { severity, limit: min_severity });
-    }
-    if grounds.score < min_score {
-        return Some(Withheld::BelowBlockScore { score: grounds.score, limit: min_score });
+    let too_little = if severity < min_severity {
+        Some(Withheld::BelowSeverity { severity, limit: min_severity })
+    } else if grounds.score < min_score {
+        Some(Withheld::BelowBlockScore { score: grounds.score, limit: min_score })
+    } else {
+        None
+    };
+    if too_little.is_some() {
+        // With what was set aside it might be enough: that is why it is not.
+        let ahead = grounds.ahead.map(|last| Withheld::FutureEvidence { last });
+        return ahead.or(too_little);
     }
     let Offender { good_requests, principals, .. } = **offender;
     if good_requests >= shared_good_requests || principals >= shared_principals {
@@ -293,6 +302,11 @@ fn judge(suspect: &Suspect<'_>, policy: &BlockPolicy, rulings: &Rulings) -> Opti
     }
     is_watched
         .then_some(Withheld::Watched { flagged_requests: offender.flagged_requests, good_requests })
+}
+
+/// Why nothing is left that speaks against a source.
+fn unsupported(grounds: &Grounds) -> Withheld {
+    grounds.ahead.map_or(Withheld::IncompleteEvidence, |last| Withheld::FutureEvidence { last })
 }
 
 /// Is there room? The sets with what is put into them, and the outcome for each source:

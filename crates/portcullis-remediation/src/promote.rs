@@ -23,7 +23,7 @@ use crate::brake::Figures;
 use crate::changes::{Change, Changes, Kind};
 use crate::ipset::{Family, MAX_ADDRESSES, Sets};
 use crate::ledger::{Cause, Entry, Ledger, Removal};
-use crate::term::{HOUR_MS, Terms, later};
+use crate::term::{HOUR_MS, MOST_AHEAD_MS, Terms, later};
 
 /// What a canary has to stand before it blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +148,7 @@ pub fn promote(
             term_ms: probation.terms.term_ms(entry.strikes, operations[1], *network),
             strikes: entry.strikes,
             cause: Cause {
-                last: fired_last(*network, findings).max(entry.cause.last),
+                last: fired_last(*network, findings, now).max(entry.cause.last),
                 ..entry.cause.clone()
             },
         });
@@ -172,7 +172,10 @@ fn held(
     let inside = || sources.clone().filter(|offender| network.contains(&offender.source));
     let requests: u64 = inside().map(|offender| offender.requests).sum();
     // What it did before it was in the set is why it is there, and shows nothing new.
-    let came_back = inside().any(|offender| offender.last.is_none_or(|last| last > entry.added));
+    // What is ahead of the clock was made nobody knows when.
+    let since = entry.added..=later(now, MOST_AHEAD_MS);
+    let is_since = |last| last != entry.added && since.contains(&last);
+    let came_back = inside().any(|offender| offender.last.is_none_or(is_since));
     if requests == 0 || !came_back {
         return Some(Held::Quiet);
     }
@@ -185,11 +188,13 @@ fn held(
     too_many.then_some(Held::GoodRequests { good_requests, requests })
 }
 
-/// When a rule fired last for a source inside the network.
-fn fired_last(network: IpNet, findings: &Findings) -> Option<Timestamp> {
+/// When a rule fired last for a source inside the network, as far as the clock bears it out.
+fn fired_last(network: IpNet, findings: &Findings, now: Timestamp) -> Option<Timestamp> {
+    let latest = later(now, MOST_AHEAD_MS);
     let sources = findings.offenders.iter().chain(&findings.watched);
     let inside = sources.filter(|offender| network.contains(&offender.source));
-    inside.flat_map(|offender| &offender.detections).filter_map(|detection| detection.last).max()
+    let detections = inside.flat_map(|offender| &offender.detections);
+    detections.filter_map(|detection| detection.last).filter(|last| *last <= latest).max()
 }
 
 #[cfg(test)]
@@ -274,9 +279,11 @@ mod tests {
         );
         check(back(40, 0), 60, 1, Some("no set that blocks has room for it"));
         let before = later(now(), -60 * MINUTE_MS);
-        for (last, expected) in
-            [(before, Some("nothing came from it since, in these logs")), (later(before, 1), None)]
-        {
+        for (last, expected) in [
+            (before, Some("nothing came from it since, in these logs")),
+            (later(before, 1), None),
+            (later(now(), 6 * MINUTE_MS), Some("nothing came from it since, in these logs")),
+        ] {
             let back = back(40, 0).into_iter();
             check(back.map(|o| Offender { last: Some(last), ..o }).collect(), 60, 10, expected);
         }

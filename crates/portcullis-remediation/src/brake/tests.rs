@@ -156,3 +156,18 @@ fn a_brake_is_released_by_its_name_and_a_reason() {
     refused("halt= ", "brake halt is not released");
     refused("everything=please", "`everything` is no brake; the brakes are halt, failing-runs");
 }
+
+#[test]
+fn evidence_ahead_of_the_clock_stops_the_run() {
+    let figures = Figures::default();
+    let seen = |minutes: i64| {
+        let mut additions = additions(2);
+        additions[1].1 = Some(later(now(), minutes * 60_000));
+        additions
+    };
+    check(&quiet(&seen(5), &figures), &[]);
+    let expected = "brake evidence-age: the newest evidence against 198.18.0.1/32 is of \
+                    2025-11-04T09:18:00.000Z, ahead of the clock, which says \
+                    2025-11-04T09:12:00.000Z";
+    check(&quiet(&seen(6), &figures), &[expected]);
+}

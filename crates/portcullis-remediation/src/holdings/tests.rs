@@ -1,3 +1,4 @@
+use portcullis_detection::{Key, Measure, RateFigure};
 use proptest::prelude::*;
 
 use super::*;
@@ -165,6 +166,54 @@ fn old_evidence_blocks_nobody() {
     let mut undated = offender(SOURCE);
     undated.detections = vec![detection("probe/dotfiles", "an-object", &[0])];
     withheld(undated, &ledger(), "old-evidence");
+}
+
+#[test]
+fn evidence_ahead_of_the_clock_blocks_nobody_and_prolongs_nothing() {
+    let days = 24 * 60;
+    check(seen(SOURCE, -5), &sets(&[]), &ledger(), &["add 198.18.0.1/32 strike 1 for 1 h"]);
+    for minutes in [6, 60, 2 * days, 3_650 * days] {
+        let ahead = || seen(SOURCE, -minutes);
+        withheld(ahead(), &ledger(), "future-evidence");
+        // A block of ours ends at its time, and the same records do not begin another.
+        check(ahead(), &sets(&[SOURCE]), &owned(SOURCE, 30, 30), &[]);
+        let over = owned(SOURCE, 60, 0);
+        check(ahead(), &sets(&[SOURCE]), &over, &["remove 198.18.0.1/32 Expired"]);
+        let mut after = over.clone();
+        after.end(network(SOURCE), Removal::Expired, now());
+        withheld(ahead(), &after, "future-evidence");
+    }
+}
+
+#[test]
+fn what_is_not_ahead_of_the_clock_counts_by_itself() {
+    // Two of its requests are known to be of now, and of a rate no part is.
+    let with_times = |minutes: [i64; 2]| {
+        let mut offender = seen(SOURCE, -60);
+        for (evidence, ago) in offender.detections[0].evidence.iter_mut().zip(minutes) {
+            evidence.time = Some(later(now(), -ago * MINUTE_MS));
+        }
+        offender
+    };
+    let plan_of = |offender| plan(vec![offender], &sets(&[]), &ledger(), BlockedRequests::LeftOut);
+    let plan = plan_of(with_times([9, 7]));
+    let grounds = &plan.decisions()[0].grounds;
+    assert_eq!(grounds.rules[0].requests, 2);
+    assert_eq!(grounds.fired, Some(later(now(), -7 * MINUTE_MS)));
+    assert_eq!(grounds.ahead, Some(later(now(), HOUR_MS)));
+    assert_eq!(lines(&plan), ["add 198.18.0.1/32 strike 1 for 1 h"]);
+    let one = plan_of(with_times([9, -60]));
+    assert_eq!(one.decisions()[0].grounds.rules[0].requests, 1);
+    let mut rate = with_times([9, 7]);
+    rate.detections[0].rate = Some(RateFigure {
+        by: Key::Client,
+        measure: Measure::Count,
+        peak: 400,
+        threshold: 300,
+        window_seconds: 60,
+        bursts: 1,
+    });
+    withheld(rate, &ledger(), "future-evidence");
 }
 
 #[test]

@@ -207,6 +207,7 @@ pub(super) const fn reason(withheld: &Withheld) -> &'static str {
         Withheld::Overridden { .. } => "a person took them out",
         Withheld::NothingNew { .. } => "nothing new since their last block",
         Withheld::OldEvidence { .. } => "evidence too old",
+        Withheld::FutureEvidence { .. } => "evidence ahead of the clock",
         Withheld::SetFull { .. } => "no room in the sets",
     }
 }
