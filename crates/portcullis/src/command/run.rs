@@ -54,12 +54,16 @@ pub(super) fn once(
     let heartbeat = Beside::open(&Heartbeat::place(state), &logs.access)?;
     let manner = watched.manner();
     let mut round = Round::begin(watched, &manner, configuration, terminal)?;
-    if !watched.no_expire && round.expire() {
+    // Whoever holds the lock takes out what is over. Another run that did so too would be in
+    // its way at the ledger, and both would end with nothing done.
+    let lock = take_lock(state, &logs);
+    let is_left_to_others = lock.as_ref().is_err_and(|failure| failure.exit() == Exit::Locked);
+    if !watched.no_expire && !is_left_to_others && round.expire() {
         // It is written once more at the end, where a failure to do so is one.
         let _ = heartbeat.beat(|heartbeat| heartbeat.expired(SystemClock.now()));
     }
     let mut last_good = None;
-    match take_lock(state, &logs) {
+    match lock {
         Ok(_lock) => {
             let _ = heartbeat.beat(|heartbeat| heartbeat.begin(SystemClock.now()));
             if let Err(failure) = analyse(&mut round, watched, &logs, stop, global, terminal) {
