@@ -26,9 +26,10 @@ impl Scan<'_> {
     /// Asks for the names of hosts that say to be crawlers, of clients that stand out without
     /// an answer.
     fn settle_claims(&mut self) {
+        let noise = self.sketch.noise();
         let stands_out = |key: &SourceKey, source: &Source| {
             let address = source.open_claim()?;
-            let remembered = self.sketch.estimate(sketch_key(key));
+            let remembered = self.sketch.estimate(&noise, sketch_key(key));
             let judged = source.clone().judge(*key, self.rules, &self.objects.names, remembered);
             (judged.standing() != Standing::Quiet).then_some((judged.score(), *key, address))
         };
@@ -80,7 +81,7 @@ impl Scan<'_> {
         }
         let source = key.and_then(|key| Some((key, self.sources.get(&key)?.clone())));
         let account = source.map(|(key, source)| {
-            let remembered = self.sketch.estimate(sketch_key(&key));
+            let remembered = self.sketch.estimate(&self.sketch.noise(), sketch_key(&key));
             let names = &self.objects.names;
             let judged = source.judge(key, self.rules, names, remembered);
             judged.account(key, self.rules, names, timeline)
@@ -114,12 +115,13 @@ impl Scan<'_> {
         self.settle_claims();
         let forgeries = self.forgeries.finish();
         let mut findings = Findings { coverage: self.coverage, forgeries, ..Findings::default() };
+        let noise = self.sketch.noise();
         for (key, source) in self.sources.drain() {
             findings.requests_of_sources += source.requests();
             if source.is_plainly_quiet(self.rules) {
                 continue;
             }
-            let remembered = self.sketch.estimate(sketch_key(&key));
+            let remembered = self.sketch.estimate(&noise, sketch_key(&key));
             let judged = source.judge(key, self.rules, &self.objects.names, remembered);
             let list = match judged.standing() {
                 Standing::Offender => &mut findings.offenders,
@@ -129,7 +131,7 @@ impl Scan<'_> {
             list.extend(judged.offender(key));
         }
         for (key, group) in self.groups.drain() {
-            let forgotten = self.sketch.estimate(sketch_key(&key)).counted;
+            let forgotten = self.sketch.estimate(&noise, sketch_key(&key)).counted;
             let names = &self.objects.names;
             let grounds = Grounds::of_rates(self.rules, key.by, &group.counts, forgotten, names);
             findings.suspects.extend(group.suspect(&key, self.rules.rates(), grounds));

@@ -23,7 +23,8 @@ use crate::timeline::Timeline;
 impl Source {
     /// What the source comes to. Its counts must be in order.
     ///
-    /// What is remembered of its forgotten requests speaks for it.
+    /// What is remembered of its forgotten requests speaks for it, as far as they can be
+    /// nobody else's.
     pub(crate) fn judge(
         mut self,
         key: SourceKey,

@@ -274,6 +274,9 @@ fn whoever_attacks_is_found_though_calm_clients_are_forgotten() {
     let [found] = &limited.offenders[..] else { panic!("{:?}", limited.offenders) };
     assert_eq!(found.source, offender.source);
     assert_eq!(found.flagged_requests, offender.flagged_requests);
+    // What calm clients did well is not the attacker's.
+    assert_eq!((found.good_requests, offender.good_requests), (0, 0));
+    assert_eq!(found.requests, offender.requests);
     let signatures = |offender: &Offender| -> Vec<Detection> {
         offender.detections.iter().filter(|one| one.rate.is_none()).cloned().collect()
     };
