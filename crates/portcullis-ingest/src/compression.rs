@@ -45,10 +45,12 @@ pub(crate) fn text<'r>(input: impl Read + 'r) -> io::Result<(Box<dyn Read + 'r>,
             Some(Layer::SnappyFramed) => Box::new(snap::read::FrameDecoder::new(text)),
             Some(Layer::SnappyHadoop) => Box::new(HadoopBlocks::new(text)),
             Some(Layer::Zip) => Box::new(ZipEntries::open(whole(text)?)?),
+            Some(Layer::Bzip2) => return Err(unsupported(BZIP2)),
+            Some(Layer::Xz) => return Err(unsupported(XZ)),
             Some(Layer::Parquet) => return Ok((parquet_rows(whole(text)?)?, true)),
         };
     }
-    Err(io::Error::other("compressed more than four times over"))
+    Err(unsupported("compressed more than four times over: unpack it once, and read that"))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,16 @@ enum Layer {
     SnappyHadoop,
     Zip,
     Parquet,
+    Bzip2,
+    Xz,
+}
+
+const BZIP2: &str = "bzip2, which is not read: unpack it with bunzip2, or pack it as gzip or zstd";
+const XZ: &str = "xz, which is not read: unpack it with unxz, or pack it as gzip or zstd";
+
+/// Nothing is wrong with the object: it is of a kind that is not read.
+fn unsupported(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, what)
 }
 
 impl Layer {
@@ -73,6 +85,10 @@ impl Layer {
             Some(Self::Zip)
         } else if head.starts_with(b"PAR1") {
             Some(Self::Parquet)
+        } else if head.starts_with(b"BZh") && head.get(4..10) == Some(b"1AY&SY".as_slice()) {
+            Some(Self::Bzip2)
+        } else if head.starts_with(b"\xfd7zXZ\x00") {
+            Some(Self::Xz)
         } else if snappy::is_hadoop_block(head) {
             Some(Self::SnappyHadoop)
         } else {

@@ -101,6 +101,12 @@ pub enum Incomplete {
         /// What the decompressor said.
         message: String,
     },
+    /// The object is packed in a way that is not read.
+    #[error("cannot be read: it is {message}")]
+    Unsupported {
+        /// What it is, and what to do.
+        message: String,
+    },
     /// The source failed.
     #[error("reading failed after {text_bytes} bytes of text: {message}")]
     Read {

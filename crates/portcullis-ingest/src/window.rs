@@ -33,8 +33,10 @@ impl<'r> Window<'r> {
             Ok((text, compressed)) => (text, compressed, None),
             Err(error) => (Box::new(io::empty()) as Box<dyn Read>, true, Some(error)),
         };
-        let incomplete = failure
-            .map(|error| Incomplete::Compression { text_bytes: 0, message: error.to_string() });
+        let incomplete = failure.map(|error| match error.kind() {
+            io::ErrorKind::Unsupported => Incomplete::Unsupported { message: error.to_string() },
+            _ => Incomplete::Compression { text_bytes: 0, message: error.to_string() },
+        });
         Self {
             input,
             compressed,

@@ -301,3 +301,21 @@ fn what_firehose_could_not_deliver_may_be_a_subscriptions_record() {
     let (paths, rejects) = read_as(None, error.as_bytes());
     assert!(paths.is_empty() && rejects > 0);
 }
+
+#[test]
+fn what_is_packed_in_a_way_that_is_not_read_is_called_by_its_name() {
+    let mut packed = record("/a").into_bytes();
+    for _ in 0..5 {
+        packed = gzip(&packed);
+    }
+    for (bytes, told) in [
+        (b"BZh91AY&SY\x00\x00".as_slice(), "cannot be read: it is bzip2"),
+        (b"\xfd7zXZ\x00\x00\x04", "cannot be read: it is xz"),
+        (&packed, "cannot be read: it is compressed more than four times over"),
+    ] {
+        let (seen, report) = read(bytes, &ReadOptions::default());
+        assert!(seen.paths.is_empty() && seen.rejects.is_empty());
+        let reason = report.incomplete.expect("a reason").to_string();
+        assert!(reason.starts_with(told) && reason.contains("unpack it"), "{reason}");
+    }
+}
