@@ -70,7 +70,7 @@ impl LedgerStore for S3Ledger {
     async fn append_audit(&self, lines: &[AuditLine]) -> Result<(), StoreError> {
         let key_of = |sequence: u64| self.key(&format!("audit/{sequence:012}.json"));
         // Each line follows one that is stored, or that is stored just now.
-        if let Some(before) = lines.first().map(|line| line.sequence - 1)
+        if let Some(before) = lines.first().map(|line| line.sequence.saturating_sub(1))
             && before > 0
             && self.get(&key_of(before)).await?.is_none()
         {
