@@ -151,10 +151,10 @@ impl<'a> Change<'a> {
             matches!(error, ApplyError::Read { error: ReadError::Missing(_), .. })
         };
         let hint = if applied.unreached.iter().any(is_gone) {
-            "the other sets were dealt with; make the one that is gone again, empty, and the next \
+            "what could be reached was dealt with; make the set that is gone again, empty, and the next \
              expire notes that nothing of ours is in it"
         } else {
-            "the other sets were dealt with; any later run goes on with this one"
+            "what could be reached was dealt with; any later run goes on with the rest"
         };
         Some(Failure::because(action, errors.join("\n")).hint(hint))
     }

@@ -57,6 +57,9 @@ impl Report<'_> {
     /// Whether there was something to do, and none of it may be done.
     fn is_refused(&self) -> bool {
         let done = &self.applied.done;
+        if done.is_empty() {
+            return !self.applied.unreached.is_empty();
+        }
         let is_refused = |done: &Done| {
             matches!(
                 done,
@@ -66,7 +69,7 @@ impl Report<'_> {
                     | Done::SetFull { .. }
             )
         };
-        !done.is_empty() && done.iter().all(|(_, done)| is_refused(done))
+        done.iter().all(|(_, done)| is_refused(done))
     }
 
     fn ended<'a>(&self, change: &'a Change, done: &Done) -> Ended<'a> {
@@ -140,7 +143,7 @@ pub fn human(report: &Report<'_>, terminal: &Terminal, out: &mut impl io::Write)
         let ended = report.ended(change, done);
         *counts.entry((ended.set, ended.code)).or_default() += 1;
     }
-    if counts.is_empty() {
+    if counts.is_empty() && applied.unreached.is_empty() {
         writeln!(out, "  nothing to do")?;
     }
     for ((set, code), count) in counts {
