@@ -95,6 +95,33 @@ fn the_same_plan_is_the_same_bytes_and_the_same_operation() {
 }
 
 #[test]
+fn a_plan_says_by_which_rules_it_was_made() {
+    let world = World::new("enforce");
+    let log = two_attackers(&world.files);
+    let rules = |more: &[&str]| {
+        let plan = ["plan", &log, "--target", "prod", "--at", AT, "-o", "json"];
+        let plan = world.run(&[&plan[..], more].concat()).run().expect_code(0).json();
+        plan["changes"]["digests"]["rules_sha256"].as_str().map(str::to_owned)
+    };
+    let builtin = rules(&[]).expect("the rules are known");
+    assert_eq!((builtin.len(), rules(&[]).as_ref()), (64, Some(&builtin)));
+    let some = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules/traversal");
+    let of_others = rules(&["--rules", some]).expect("these are known too");
+    assert_ne!(of_others, builtin);
+    // Findings may have been made by others.
+    let scan = portcullis(["scan", &log, "--for-plan", "-o", "json"]).run().expect_code(0);
+    let findings = world.files.write("findings.json", &scan.stdout);
+    assert_eq!(
+        world
+            .run(&["plan", "--findings", &findings, "--target", "prod", "--at", AT, "-o", "json"])
+            .run()
+            .expect_code(0)
+            .json()["changes"]["digests"]["rules_sha256"],
+        Value::Null
+    );
+}
+
+#[test]
 fn rollback_undoes_one_operation_and_release_all_the_rest() {
     let world = World::new("enforce");
     let first = world.block(&two_attackers(&world.files), AT);

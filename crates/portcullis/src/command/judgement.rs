@@ -9,6 +9,7 @@ use portcullis_remediation::Assets;
 use super::enrichment::Files;
 use super::{inert, load_rules, read_option_file};
 use crate::args::{CrawlerOptions, Judgement};
+use crate::digest::sha256;
 use crate::failure::Failure;
 use crate::names::Names;
 
@@ -27,6 +28,8 @@ pub(super) struct Known {
     pub(super) assets: Assets,
     /// SHA-256 of the files; `None` when there are none.
     pub(super) sha256: Option<String>,
+    /// SHA-256 of the rules; `None` where nobody knows by which sources were judged.
+    pub(super) rules_sha256: Option<String>,
 }
 
 impl Judge {
@@ -34,12 +37,22 @@ impl Judge {
     pub(super) fn load(given: &Judgement) -> Result<Self, Failure> {
         let rules =
             load_rules(given.rules.as_deref())?.with_crawlers(load_crawlers(&given.crawlers)?);
+        let rules_sha256 = Some(hash_of(&rules));
         let Some(files) = Files::read(&given.enrichment)? else {
-            return Ok(Self { rules, known: Known::default() });
+            return Ok(Self { rules, known: Known { rules_sha256, ..Known::default() } });
         };
-        let known = Known { assets: files.assets().clone(), sha256: Some(files.sha256()) };
+        let known =
+            Known { assets: files.assets().clone(), sha256: Some(files.sha256()), rules_sha256 };
         Ok(Self { rules: rules.with_backgrounds(Arc::new(files)), known })
     }
+}
+
+/// The hash of what the rules say, each after its name and length.
+fn hash_of(rules: &RuleSet) -> String {
+    let said = rules.rules().iter().map(|rule| (rule.id(), rule.source()));
+    sha256(said.fold(String::new(), |text, (id, source)| {
+        text + &format!("{id} {}\n{source}\n", source.len())
+    }))
 }
 
 /// The crawlers that can be told from others.

@@ -20,6 +20,8 @@ pub(super) struct Lists {
     pub(super) sha256: String,
     /// Of the files that say more of addresses.
     pub(super) enrichment_sha256: Option<String>,
+    /// Of the rules.
+    pub(super) rules_sha256: Option<String>,
     assets: Assets,
 }
 
@@ -61,6 +63,7 @@ impl Lists {
             never_block: never_block.with_assets(&assets),
             sha256: sha256(&all),
             enrichment_sha256: None,
+            rules_sha256: None,
             assets,
         })
     }
@@ -83,6 +86,7 @@ impl Lists {
             never_block: never_block.with_assets(&assets),
             sha256,
             enrichment_sha256: known.sha256.clone(),
+            rules_sha256: known.rules_sha256.clone(),
             assets,
         }
     }

@@ -42,7 +42,11 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let now = time_of(arguments.at.as_deref())?;
-    let Judge { rules, known } = Judge::load(&arguments.judgement)?;
+    let Judge { rules, mut known } = Judge::load(&arguments.judgement)?;
+    if arguments.findings.is_some() {
+        // They were judged elsewhere, by rules that may be others.
+        known.rules_sha256 = None;
+    }
     let lists = Lists::read(Some(&arguments.protected), configuration)?.knowing(&known);
     let base = match &arguments.target.target {
         Some(_) => {
@@ -169,9 +173,9 @@ impl Base {
             _ => BlockedRequests::MayCount,
         };
         let digests = Digests {
+            rules_sha256: lists.rules_sha256.clone(),
             never_block_sha256: Some(lists.sha256.clone()),
             configuration_sha256: lists.digest_with(configuration),
-            ..Digests::default()
         };
         let named = |operation: &str| {
             plan(Some(&Holdings { ledger, operation, blocked_requests }))
