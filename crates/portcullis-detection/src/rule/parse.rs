@@ -113,7 +113,9 @@ impl<'t> Reader<'t> {
             self.check_id(id, span.clone(), seen);
         }
         let kind = self.kind(table);
-        let examples = self.examples(table, matches!(kind, Some(RuleKind::Rate(_))));
+        // A rate with a mistake in it still has the examples of a rate.
+        let is_rate = table.contains_key("rate") && !table.contains_key("signature");
+        let examples = self.examples(table, is_rate);
         Some(Rule {
             id: id?.0.into(),
             title: title?.0.into(),

@@ -256,3 +256,14 @@ fn the_rules_compiled_in_have_no_error_and_their_expressions_compile() {
     let checked = RuleSet::load(RuleSet::builtin_files()).expect("rules without an error");
     assert_eq!(checked.digest(), RuleSet::builtin().digest());
 }
+
+#[test]
+fn a_rate_with_one_mistake_has_one_error() {
+    let text = include_str!("../../../../rules/rate/error-share.toml");
+    let wrong = text.replacen("by = \"client\"", "by = \"klient\"", 1);
+    assert_ne!(wrong, text);
+    let files = [("rate/error-share.toml".to_owned(), wrong)];
+    let errors = RuleSet::load(files).expect_err("there is no such key").errors().to_vec();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].to_string().contains("klient"), "{}", errors[0]);
+}
