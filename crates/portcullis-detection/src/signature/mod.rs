@@ -73,6 +73,9 @@ pub(crate) const FIELDS: [Field; 7] = [
     Field::Method,
 ];
 
+/// Where headers stand in [`FIELDS`].
+const HEADERS: usize = 5;
+
 /// What text of unknown make-up may be.
 const UNKNOWN: [Subject; 3] = [Subject::Path, Subject::Query, Subject::UserAgent];
 
@@ -129,6 +132,12 @@ impl<'r> Classifier<'r> {
                 continue;
             }
             self.field(FIELDS[memo], memo, text, request);
+        }
+        if let Some(forwarded) = request.forwarded_for
+            && !forwarded.bytes().iter().all(|byte| is_of_an_address(*byte))
+        {
+            // A header that is a field of its own, as most clients do not send it.
+            self.field(Field::Headers, HEADERS, forwarded.bytes(), request);
         }
         self.verdict.total(self.rules.rules());
         &self.verdict
@@ -324,6 +333,11 @@ fn confirmed(
         return None;
     }
     Some(span)
+}
+
+/// Whether a list of addresses, ports and names of hosts may hold it.
+const fn is_of_an_address(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b',' | b' ' | b'-' | b'_')
 }
 
 const fn without_line_break(byte: u8) -> u8 {
