@@ -311,7 +311,7 @@ impl World {
             kind: Kind::Plan,
             target: Target::new(ACCOUNT, REGION, Scope::Regional),
             created_at: now,
-            not_after: Timestamp::MAX,
+            not_after: timestamp(self.now_ms + 3_600_000),
             ledger: None,
             base: Vec::new(),
             changes: changes.collect(),
