@@ -14,9 +14,10 @@
 //! shares a cell with others has theirs too, and with a memory that is far too small that is
 //! hundreds of requests for everybody. So a client gets what its cells hold above what the
 //! cells of others hold, of which 95 in 100 set the measure: an attacker gets nothing, and a
-//! shared address with thousands of good requests nearly all of them. Which sources are forgotten depends on what came
-//! first; so after the limit was reached, and only then, the order of objects and the
-//! number of threads may show in the result.
+//! shared address with thousands of good requests nearly all of them.
+//!
+//! Which sources are forgotten depends on what came first; so after the limit was reached,
+//! and only then, the order of objects and the number of threads may show in the result.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher as _;
