@@ -279,14 +279,16 @@ impl World {
         } else {
             let network = if self.below(4) == 0 {
                 // One that we may want too. Once it is ours, to add it changes nothing;
-                // while one of us is at it and may not hear the answer, nobody can tell
-                // afterwards who put it in.
+                // while one of us is at it, or gave up without having heard the answer,
+                // nobody can tell afterwards who put it in.
                 let candidate = candidate(self, before.family());
                 let is_ours =
                     ledger.as_ref().is_some_and(|ledger| ledger.entries().contains_key(&candidate));
                 let Faults { lost_answer, lost_request, delayed, kill, .. } = self.faults.get();
                 let is_told = lost_answer + lost_request + delayed + kill == 0;
-                let is_quiet = ledger.as_ref().is_none_or(|ledger| ledger.lease().is_none())
+                let is_settled =
+                    |ledger: &Ledger| ledger.lease().is_none() && ledger.intent().is_none();
+                let is_quiet = ledger.as_ref().is_none_or(is_settled)
                     && self.on_their_way.borrow().is_empty()
                     && self.saves_on_their_way.borrow().is_empty();
                 if is_ours || !(is_told || is_quiet) {
