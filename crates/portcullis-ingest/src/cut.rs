@@ -159,6 +159,14 @@ impl Template {
             .all(|(c, piece)| c.slot == Slot::Other || c.shape.holds(unquoted(piece.of(record))))
     }
 
+    /// Whether `record` reads as one whole record, in one way or in several.
+    pub(crate) fn may_be_one(&self, record: &[u8], pieces: &mut Vec<Piece>) -> bool {
+        match self.cut(record, pieces) {
+            Ok(()) => self.shapes_hold(record, pieces),
+            Err(reason) => reason == RejectReason::Ambiguous,
+        }
+    }
+
     /// Whether no value that the gateway always writes is empty: it writes `-` for what is
     /// absent.
     pub(crate) fn says_who_and_when(&self, pieces: &[Piece]) -> bool {

@@ -108,12 +108,12 @@ pub(crate) fn are_several(template: &Template, line: &[u8]) -> bool {
     let Some(seam) = Seam::of(template) else {
         return false;
     };
-    let mut pieces = Vec::new();
-    let mut rest = line;
+    let (mut rest, mut records, mut pieces) = (line, 0, Vec::new());
     while let Next::Record(length) = next(template, seam, rest, true, &mut pieces) {
+        records += 1;
         rest = after_separators(&rest[length..]);
         if rest.is_empty() {
-            return length < line.len();
+            return records > 1;
         }
     }
     false
@@ -148,11 +148,7 @@ fn behind(template: &Template, seam: Seam, text: &[u8], end: usize, whole: bool)
     if stands_alone {
         return Behind::Record;
     }
-    let both = &text[..begin + length];
-    let are_one = match template.cut(both, &mut pieces) {
-        Ok(()) => template.shapes_hold(both, &pieces),
-        Err(reason) => reason == RejectReason::Ambiguous,
-    };
+    let are_one = template.may_be_one(&text[..begin + length], &mut pieces);
     if are_one { Behind::Rest(begin + length - end) } else { Behind::Record }
 }
 
@@ -311,6 +307,7 @@ mod tests {
         let honest = commas("192.0.2.1", "/a");
         let are_several = |line: &str| are_several(&template, line.as_bytes());
         assert!(!are_several(&honest));
+        assert!(!are_several(&format!("{honest} \\n")), "what separates is no record");
         assert!(are_several(&honest.repeat(2)));
         assert!(are_several(&honest.repeat(20)));
         assert!(!are_several(&commas("192.0.2.7", &format!("/x,curl,200,{UUID}198.51.100.9"))));

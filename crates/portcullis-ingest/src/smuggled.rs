@@ -56,12 +56,7 @@ pub(crate) fn smuggled<S: Sink>(
     // What reads as one with the first record behind it does so with all of them.
     let record = &text[..end];
     let mut pieces = Vec::new();
-    let is_one = end > alone
-        && match template.cut(record, &mut pieces) {
-            Ok(()) => template.shapes_hold(record, &pieces),
-            Err(reason) => reason == RejectReason::Ambiguous,
-        };
-    if is_one {
+    if end > alone && template.may_be_one(record, &mut pieces) {
         out.reject(RejectReason::Smuggled, record, end, origin);
         return ControlFlow::Break(Some(end));
     }

@@ -136,7 +136,7 @@ impl<'r> Classifier<'r> {
         if let Some(forwarded) = request.forwarded_for
             && !forwarded.bytes().iter().all(|byte| is_of_an_address(*byte))
         {
-            // A header that is a field of its own, as most clients do not send it.
+            // Addresses alone are nothing to search; anything else is a header like others.
             self.field(Field::Headers, HEADERS, forwarded.bytes(), request);
         }
         self.verdict.total(self.rules.rules());
