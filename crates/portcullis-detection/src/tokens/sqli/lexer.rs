@@ -165,6 +165,40 @@ impl<'t> Lexer<'t> {
     }
 }
 
+/// Whether a word stands in the text that `wanted` accepts, or two bytes in a row of which
+/// `twice` accepts the one: a quick look that reads no tokens, and finds more than words do
+/// that are read as such.
+pub(super) fn may_hold(
+    text: &[u8],
+    wanted: impl Fn(&[u8]) -> bool,
+    twice: impl Fn(u8) -> bool,
+) -> bool {
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        if !is_word(byte) {
+            if twice(byte) && text.get(at + 1) == Some(&byte) {
+                return true;
+            }
+            at += 1;
+            continue;
+        }
+        let rest = &text[at..];
+        let length = rest.iter().position(|byte| !is_word(*byte)).unwrap_or(rest.len());
+        let word = match (&rest[..length], rest.get(length)) {
+            ([word @ .., 0xc2], Some(0xa0)) => word,
+            (word, _) => word,
+        };
+        // A number may end anywhere in it, and a word begins.
+        let longest = if byte.is_ascii_digit() { word.len().min(32) } else { 0 };
+        let behind = (1..longest).any(|length| wanted(&word[word.len() - length..]));
+        if wanted(word) || behind {
+            return true;
+        }
+        at += length;
+    }
+    false
+}
+
 const fn is_word(byte: u8) -> bool {
     WORD_BYTES[byte as usize]
 }

@@ -5,12 +5,18 @@
 
 use std::ops::Range;
 
-use super::lexer::{Kind, Lexer, Token, span};
-use super::words::{FUNCTIONS, OBJECTS, ONLY_SQL};
+use super::lexer::{self, Kind, Lexer, Token, span};
+use super::words::{FUNCTIONS, OBJECTS, ONLY_SQL, may_begin};
 use super::{MOST_AHEAD, cuts_off};
 
 /// The first structure in the text.
 pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
+    // Words and signs that a structure begins with.
+    let sign_twice = |byte| matches!(byte, b'|' | b'&' | b'@' | b':');
+    if lexer::may_hold(text, may_begin, sign_twice) { first(text) } else { None }
+}
+
+fn first(text: &[u8]) -> Option<Range<usize>> {
     let mut lexer = Lexer::blind_to_texts(text);
     let mut before = Token { kind: Kind::Semicolon, text: b"", start: 0 };
     let mut before_that = before;
@@ -425,4 +431,40 @@ fn ahead<'t>(lexer: &mut Lexer<'t>, wanted: impl Fn(&Token<'t>) -> bool) -> Opti
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What structures are made of, and what may stand around it.
+    const PARTS: &str = r#"
+        union select case when then order by group having into outfile procedure analyse where
+        insert values update set delete from drop table truncate if exists alter add create in
+        exec master xp_cmdshell declare waitfor delay shutdown with nowait load data infile call
+        grant all to copy program sleep benchmark char nchar chr concat ascii substr mid ord iif
+        and or xor || && @@version @@global.x @x '1'::int text :: 1 0x41 0xfe 1e5 .5 ( ) , ; = <>
+        * + - -- # /* */ /*!50000 ' " ` $ . a n utl_http .request information_schema .tables
+        mysql .user load_file version like null sys .fn_sqlvarbasetostr % ! ~ ?
+    "#;
+
+    fn part() -> impl Strategy<Value = &'static str> {
+        let others = [" ", " ", "\n", "\u{a0}", "\u{e9}"];
+        let parts: Vec<_> = PARTS.split_whitespace().chain(others).collect();
+        proptest::sample::select(parts)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn the_quick_look_leaves_no_structure_out(
+            parts in proptest::collection::vec(part(), 0..12),
+        ) {
+            let text = parts.concat();
+            prop_assert_eq!(find(text.as_bytes()), first(text.as_bytes()), "{}", text);
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Words of SQL that lists decide about.
 
+use crate::tokens::Lengths;
+
 /// Functions of SQL dialects that an operand may call. Sorted.
 pub(super) const FUNCTIONS: &[&[u8]] = &[
     b"ascii",
@@ -126,6 +128,64 @@ pub(super) const ONLY_SQL: &[&[u8]] = &[
     b"xmltype",
 ];
 
+/// Words that structures begin with, besides functions; of names with a dot, what stands
+/// before it. Sorted.
+const BEGINNINGS: &[&[u8]] = &[
+    b"all_tables",
+    b"alter",
+    b"and",
+    b"call",
+    b"case",
+    b"copy",
+    b"create",
+    b"dbms_lock",
+    b"dbms_pipe",
+    b"dbms_utility",
+    b"declare",
+    b"delete",
+    b"drop",
+    b"exec",
+    b"execute",
+    b"grant",
+    b"group",
+    b"having",
+    b"information_schema",
+    b"insert",
+    b"into",
+    b"load",
+    b"master",
+    b"mysql",
+    b"nchar",
+    b"or",
+    b"order",
+    b"pg_catalog",
+    b"procedure",
+    b"replace",
+    b"select",
+    b"shutdown",
+    b"sqlite_master",
+    b"sys",
+    b"syscolumns",
+    b"sysobjects",
+    b"truncate",
+    b"union",
+    b"update",
+    b"utl_http",
+    b"utl_inaddr",
+    b"waitfor",
+    b"where",
+    b"xor",
+];
+
+/// Which first byte and length any of the words has that structures begin with.
+const LENGTHS: Lengths = Lengths::of(&[BEGINNINGS, FUNCTIONS, ONLY_SQL]);
+
+/// Whether structures may begin with it.
+pub(super) fn may_begin(word: &[u8]) -> bool {
+    let is_in = |words: &[&[u8]]| words.binary_search(&word).is_ok();
+    LENGTHS.has(word) && (is_in(BEGINNINGS) || is_in(FUNCTIONS) || is_in(ONLY_SQL))
+}
+
 /// What statements create and drop.
 pub(super) const OBJECTS: &[&str] = &[
     "table",
@@ -153,5 +213,14 @@ mod tests {
     fn tables_are_sorted_for_the_search() {
         assert!(FUNCTIONS.is_sorted());
         assert!(ONLY_SQL.is_sorted());
+        assert!(BEGINNINGS.is_sorted());
+    }
+
+    #[test]
+    fn names_with_dots_may_begin_by_what_stands_before_the_dot() {
+        for name in FUNCTIONS.iter().chain(ONLY_SQL) {
+            let first = name.split(|byte| *byte == b'.').next();
+            assert!(first.is_some_and(may_begin), "{}", name.escape_ascii());
+        }
     }
 }
