@@ -36,8 +36,9 @@ pub struct Coverage {
     /// Objects with records whose format shows neither what AWS WAF decided nor the
     /// gateway's answer, so that requests that AWS WAF blocked cannot be told.
     pub objects_blind_to_blocks: u64,
-    /// Fields that were not looked at in full: longer than [`crate::MAX_TEXT_BYTES`], or a
-    /// query of so many names or values that the last were searched together.
+    /// Fields that were not looked at in full: longer than [`crate::MAX_TEXT_BYTES`], a query
+    /// of so many names or values that the last were searched together, or of a request that
+    /// so many rules had fired on that no more were looked for.
     pub truncated_fields: u64,
     /// Records that could not be read, in the order of [`RejectReason::ALL`].
     pub rejects: [u64; RejectReason::ALL.len()],

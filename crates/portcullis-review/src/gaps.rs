@@ -80,7 +80,7 @@ pub fn gaps(coverage: &Coverage) -> Vec<String> {
     }
     if coverage.truncated_fields > 0 {
         gaps.push(format!(
-            "{} too long, or of too many parts, to be looked at in full",
+            "{} too long, of too many parts, or of too many attacks, to be looked at in full",
             counted(coverage.truncated_fields, "field", "fields")
         ));
     }

