@@ -1,5 +1,7 @@
 //! Commands that attacks run, and how clear it is that a name is one.
 
+use crate::tokens::Lengths;
+
 /// How clear it is that a name is a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clarity {
@@ -155,7 +157,20 @@ pub(super) const COMMANDS: &[(&[u8], Clarity)] = {
     ]
 };
 
+const LENGTHS: Lengths = {
+    let mut names: [&[u8]; COMMANDS.len()] = [b""; COMMANDS.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = COMMANDS[at].0;
+        at += 1;
+    }
+    Lengths::of(&[&names])
+};
+
 pub(super) fn lookup(name: &[u8]) -> Option<Clarity> {
+    if !LENGTHS.has(name) {
+        return None;
+    }
     let place = COMMANDS.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
     Some(COMMANDS[place].1)
 }

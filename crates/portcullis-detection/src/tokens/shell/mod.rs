@@ -13,10 +13,13 @@ mod commands;
 
 use std::ops::Range;
 
+use super::Lengths;
 use commands::{Clarity, lookup};
 
 /// What may stand before a command and run it.
 const PREFIXES: &[&[u8]] = &[b"exec", b"sudo", b"nohup", b"time", b"command", b"do", b"then", b"!"];
+
+const PREFIX_LENGTHS: Lengths = Lengths::of(&[PREFIXES]);
 
 /// The first part that reads as a command.
 pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
@@ -106,18 +109,21 @@ fn joins_names(text: &[u8], at: usize, before: Before) -> bool {
 
 /// Whether a command stands at `at`; where it ends.
 fn command(text: &[u8], mut at: usize, before: Before) -> Option<usize> {
+    let mut length = 0;
     for _ in 0..3 {
         at += text[at..]
             .iter()
             .take_while(|byte| matches!(byte, b' ' | b'\t' | b'(' | b'{' | b'\'' | b'"' | b'@'))
             .count();
         let word_end = at + word_length(&text[at..]);
-        if !PREFIXES.contains(&&text[at..word_end]) {
+        length = word_end - at;
+        let word = &text[at..word_end];
+        if !(PREFIX_LENGTHS.has(word) && PREFIXES.contains(&word)) {
             break;
         }
         at = word_end;
+        length = word_length(&text[at..]);
     }
-    let length = word_length(&text[at..]);
     let word = &text[at..at + length];
     let rest = &text[at + length..];
     if length == 0 || !is_boundary(rest) {

@@ -268,6 +268,9 @@ const HANDLERS: &[&[u8]] = &[
 ];
 
 fn is_known_handler(name: &[u8]) -> bool {
+    if !name.starts_with(b"on") {
+        return false;
+    }
     match HANDLERS.binary_search(&name) {
         Ok(_) => true,
         // Only the entry before the place can be a beginning of the name.
