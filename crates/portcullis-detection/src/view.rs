@@ -16,7 +16,7 @@ mod pairs;
 use crate::level::named;
 
 pub(crate) use decoding::{Plus, decode, needs_decoding};
-pub(crate) use folding::{fold, needs_folding};
+pub(crate) use folding::{fold, needs_folding, without_line_comments};
 
 named! {
     /// One way to read a text.

@@ -66,6 +66,8 @@ pub(super) struct Pass {
 #[derive(Default)]
 pub(super) struct Views {
     decoded: Vec<u8>,
+    /// The decoded without comments up to the end of a line.
+    uncommented: Vec<u8>,
     folded: Vec<u8>,
     path: Vec<u8>,
     spare: Vec<u8>,
@@ -90,8 +92,12 @@ impl Views {
         self.has_decoded = false;
         let encoded = view::needs_decoding(text, plus);
         self.distinct = if encoded { ViewSet::of(View::Decoded) } else { ViewSet::EMPTY };
+        let mut has_line_comments = false;
         if encoded {
             self.compute(text, View::Decoded);
+            // While they have an end.
+            has_line_comments = wanted.contains(View::Folded)
+                && view::without_line_comments(&self.decoded, &mut self.uncommented);
             if matches!(subject, Subject::Values | Subject::Names) {
                 // Rules count on one value being one line.
                 for byte in &mut self.decoded {
@@ -102,7 +108,7 @@ impl Views {
             }
         }
         let base = if encoded { &self.decoded[..] } else { text };
-        if wanted.contains(View::Folded) && view::needs_folding(base) {
+        if wanted.contains(View::Folded) && (has_line_comments || view::needs_folding(base)) {
             self.distinct = self.distinct.union(ViewSet::of(View::Folded));
         }
         if wanted.contains(View::Path) && view::needs_path(base) {
@@ -121,7 +127,9 @@ impl Views {
             if self.distinct.contains(view) {
                 self.compute(text, View::Decoded);
                 let seen_so = if view == View::Folded {
-                    view::fold(&self.decoded, &mut self.folded, &mut self.spare);
+                    let unfolded =
+                        if has_line_comments { &self.uncommented } else { &self.decoded };
+                    view::fold(unfolded, &mut self.folded, &mut self.spare);
                     &self.folded
                 } else {
                     view::path(&self.decoded, &mut self.path);

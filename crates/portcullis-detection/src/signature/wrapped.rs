@@ -21,7 +21,8 @@ const LEAST_LETTERS: usize = 12;
 /// How often base64 may stand in base64.
 pub(super) const MOST_DEPTH: usize = 2;
 
-/// Of how many bytes one may be no text, so that a length byte or a NUL hides nothing.
+/// Of how many bytes one may be no text, and of fewer too, so that a length byte or a NUL
+/// hides nothing.
 const TEXT_TO_NOISE: usize = 16;
 
 impl Classifier<'_> {
@@ -58,8 +59,9 @@ impl Classifier<'_> {
 }
 
 /// Writes the text that a whole value stands for to `out`, if it is base64 of text. Knows
-/// both alphabets, padding or none, and percent-encoded signs; in a query, `+` may have
-/// been meant so or be a space.
+/// both alphabets, padding or none, letters that are percent-encoded, and white space, which
+/// decoders pass over; in a query, `+` may have been meant so or be a space, and is one before
+/// all letters.
 fn unwrap(value: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     if value.len() < LEAST_LETTERS {
@@ -67,12 +69,15 @@ fn unwrap(value: &[u8], out: &mut Vec<u8>) -> bool {
     }
     let mut bits = 0_u32;
     let mut letters = 0_usize;
-    let mut noise = 0;
+    let mut noise = Noise::default();
     let mut padding = 0;
     let mut at = 0;
     while at < value.len() {
         let (byte, length) = plain(&value[at..]);
         at += length;
+        if byte.is_ascii_whitespace() || (byte == b'+' && length == 1 && letters == 0) {
+            continue;
+        }
         if byte == b'=' && padding < 2 {
             padding += 1;
             continue;
@@ -87,10 +92,10 @@ fn unwrap(value: &[u8], out: &mut Vec<u8>) -> bool {
         }
         for shift in [16, 8, 0] {
             let byte = (bits >> shift) as u8;
-            noise += usize::from(!is_text(byte));
+            noise.add(byte);
             out.push(byte);
         }
-        if noise > out.len() / TEXT_TO_NOISE {
+        if noise.bytes > (out.len() / TEXT_TO_NOISE).max(1) {
             return false;
         }
     }
@@ -102,15 +107,15 @@ fn unwrap(value: &[u8], out: &mut Vec<u8>) -> bool {
     letters >= LEAST_LETTERS
 }
 
-/// The first byte of a value, and how many bytes it is written as.
+/// The first byte that a value stands for, and how many bytes it is written as.
 fn plain(value: &[u8]) -> (u8, usize) {
-    match *value {
-        [b'%', b'2', b'b' | b'B', ..] => (b'+', 3),
-        [b'%', b'2', b'f' | b'F', ..] => (b'/', 3),
-        [b'%', b'3', b'd' | b'D', ..] => (b'=', 3),
-        [byte, ..] => (byte, 1),
-        [] => (0, 1),
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    if let [b'%', high, low, ..] = *value
+        && let (Some(high), Some(low)) = (digit(high), digit(low))
+    {
+        return ((high << 4 | low) as u8, 3);
     }
+    (value.first().copied().unwrap_or_default(), 1)
 }
 
 /// What a letter of either alphabet stands for.
@@ -126,9 +131,29 @@ const fn sextet(byte: u8) -> Option<u32> {
     Some(value as u32)
 }
 
-/// Whether a byte is one of text in ASCII.
-const fn is_text(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')
+/// Counts the bytes that are not of text in UTF-8.
+#[derive(Default)]
+struct Noise {
+    bytes: usize,
+    /// How many bytes the character at hand still needs.
+    continued: u32,
+}
+
+impl Noise {
+    const fn add(&mut self, byte: u8) {
+        let is_next = byte & 0xc0 == 0x80;
+        let is_text = match byte {
+            _ if is_next != (self.continued > 0) => false,
+            0x80..0xc0 | 0xc2..0xf5 | b' '..=b'~' | b'\t' | b'\n' | b'\r' => true,
+            _ => false,
+        };
+        self.bytes += !is_text as usize;
+        self.continued = match byte {
+            0x80..0xc0 => self.continued.saturating_sub(1),
+            0xc2..0xf5 => byte.leading_ones() - 1,
+            _ => 0,
+        };
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +178,17 @@ mod tests {
         check("Pz8_Pj4-Pz8_Pj4-", Some("???>>>???>>>"));
         check("Pz8%2FPj4%2bPz8%2fPj4%2B", Some("???>>>???>>>"));
         check("YScgb3IgJzEnPScx", Some("a' or '1'='1"));
+    }
+
+    #[test]
+    fn what_decoders_pass_over_hides_no_text() {
+        check("%50HNjcmlwdD5hbGVydCgxKQ%3D%3D", Some("<script>alert(1)"));
+        check("PHNjcmlwdD5h%0d%0abGVydCgxKQ==%0A", Some("<script>alert(1)"));
+        check("+%20PHNjcmlwdD5hbGVydCgxKQ==", Some("<script>alert(1)"));
+        check("ADxzY3JpcHQ+YWxlcnQoMSk=", Some("\0<script>alert(1)"));
+        check("77u/PHNjcmlwdD5hbGVydCgxKQ==", Some("\u{feff}<script>alert(1)"));
+        check("0J/RgNC40LLQtdGCIDxzY3JpcHQ+", Some("Привет <script>"));
+        check("5L2g5aW9PHNjcmlwdD4=", Some("你好<script>"));
     }
 
     #[test]

@@ -85,6 +85,21 @@ fn escapes_of_script_strings_are_undone() {
 }
 
 #[test]
+fn sql_comments_up_to_the_end_of_a_line_are_a_space_if_they_hold_a_word_at_most() {
+    let check = |text: &str, expected: &str| {
+        let mut out = Vec::new();
+        let changed = without_line_comments(text.as_bytes(), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), expected, "{text}");
+        assert_eq!(changed, text != expected, "{text}");
+    };
+    check("1#\nunion#\nselect", "1 union select");
+    check("1--abc_1\r\nor-- \n1=1", "1 or 1=1");
+    check("1 --\nunion -- x\nselect 1", "1  union  select 1");
+    check("# ' or 1=1\nfoo-bar\nx", "# ' or 1=1\nfoo-bar\nx");
+    check("a#b--c", "a#b--c");
+}
+
+#[test]
 fn sql_comments_and_white_space_fold_to_a_space() {
     check_folded("union/**/all/*x*/select", "union all select");
     check_folded("1/*!50000union*/select", "1 union select");

@@ -216,6 +216,21 @@ fn of_very_many_parameters_the_last_are_searched_together_and_counted() {
 }
 
 #[test]
+fn comments_up_to_the_end_of_a_line_hide_no_statement() {
+    for query in [
+        "id=1%23%0AUNION%23%0ASELECT%23%0A1,2,3",
+        "id=-1--xk%0AUNION--pq%0AALL--z%0ASELECT--%0Ausername,password--%0AFROM--%0Ausers",
+        "id=1--a%0D%0Aor--a%0D%0A1=1",
+        "id=1;--a%0adrop--a%0atable--a%0ausers",
+    ] {
+        assert!(judged("/", query).flagged(), "{query}");
+    }
+    for query in ["note=%23+Shopping%0Amilk+--%0Abread", "text=one+%23two%0Athree+--four%0Afive"] {
+        assert!(judged("/", query).hits().is_empty(), "{query}");
+    }
+}
+
+#[test]
 fn what_is_beyond_doubt_is_searched_no_further_and_counted() {
     const ATTACKS: [&str; 10] = [
         "1' union all select null,version()-- -",
