@@ -141,9 +141,9 @@ struct Noise {
 
 impl Noise {
     const fn add(&mut self, byte: u8) {
-        let is_next = byte & 0xc0 == 0x80;
+        let continues = byte & 0xc0 == 0x80;
         let is_text = match byte {
-            _ if is_next != (self.continued > 0) => false,
+            _ if continues != (self.continued > 0) => false,
             0x80..0xc0 | 0xc2..0xf5 | b' '..=b'~' | b'\t' | b'\n' | b'\r' => true,
             _ => false,
         };

@@ -184,9 +184,11 @@ pub(super) fn may_hold(
         }
         let rest = &text[at..];
         let length = rest.iter().position(|byte| !is_word(*byte)).unwrap_or(rest.len());
-        let word = match (&rest[..length], rest.get(length)) {
-            ([word @ .., 0xc2], Some(0xa0)) => word,
-            (word, _) => word,
+        let word = &rest[..length];
+        // The first byte of a no-break space looks like one of a word.
+        let word = match rest.get(length) {
+            Some(0xa0) => word.strip_suffix(b"\xc2").unwrap_or(word),
+            _ => word,
         };
         // A number may end anywhere in it, and a word begins.
         let longest = if byte.is_ascii_digit() { word.len().min(32) } else { 0 };
