@@ -17,7 +17,8 @@
 //! shared address with thousands of good requests nearly all of them.
 //!
 //! Which sources are forgotten depends on what came first; so after the limit was reached,
-//! and only then, the order of objects and the number of threads may show in the result.
+//! and only then, the order of objects and the threads may show in the result. With one
+//! thread it is the same each time.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher as _;

@@ -53,7 +53,8 @@ pub fn gaps(coverage: &Coverage) -> Vec<String> {
         let most = forgotten.missing.values().max().copied().unwrap_or(0);
         gaps.push(format!(
             "memory was full, and clients that did nothing remarkable were forgotten {} times, \
-             with {}: a rate's window may hold up to {} fewer than there were; raise --memory",
+             with {}: a rate's window may hold up to {} fewer than there were, and with several \
+             threads another run may forget others; raise --memory",
             count(forgotten.times),
             counted(forgotten.requests, "request", "requests"),
             counted(most, "request", "requests"),

@@ -8,8 +8,11 @@
 //!
 //! Who is calm, and what is remembered of the forgotten, is decided in `memory`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use super::Scan;
 use crate::account::Watch;
@@ -100,6 +103,8 @@ impl Scan<'_> {
         }
     }
 
+    /// Bytes of the tables. Nothing was ever taken out of them, see [`rebuild`], so that how
+    /// large they are depends on how many they hold, and when memory is full on the requests.
     fn table_bytes(&self) -> usize {
         self.sources.capacity() * (size_of::<(SourceKey, Box<Source>)>() + 1)
             + self.groups.capacity() * (size_of::<(GroupKey, Group)>() + 1)
@@ -150,6 +155,18 @@ impl Scan<'_> {
             let id = Arc::clone(self.rules.rules()[rule].shared_id());
             *forgotten.missing.entry(id).or_default() += requests;
         }
+        rebuild(&mut self.sources);
+        rebuild(&mut self.groups);
         self.kept_bytes = self.counted_bytes();
     }
+}
+
+/// Makes a table anew that something was taken out of. Which of the places that were left can
+/// be used again depends on the table's seed, which is random, because clients choose their
+/// addresses; and so would the room that is left, when memory is full next, and who is
+/// forgotten then.
+fn rebuild<K: Eq + Hash, V>(table: &mut HashMap<K, V, RandomState>) {
+    let kept = std::mem::take(table);
+    table.reserve(kept.len());
+    table.extend(kept);
 }

@@ -285,6 +285,30 @@ fn whoever_attacks_is_found_though_calm_clients_are_forgotten() {
 }
 
 #[test]
+fn what_is_forgotten_depends_on_the_requests_and_not_on_the_seed_of_a_table() {
+    let builtin = RuleSet::builtin();
+    let scanned = || {
+        let mut scan = Scan::new(&builtin);
+        scan.limit_memory(1 << 19);
+        // Some come back again and again, so that a table loses and takes in by turns.
+        for (number, calm) in calm_clients(4_000).enumerate() {
+            observe(&mut scan, &calm);
+            if number % 3 == 0 {
+                let one_of_few = Ipv4Addr::from(0xc633_6400 + number as u32 % 977);
+                observe(&mut scan, &Sent { client: Some(IpAddr::V4(one_of_few)), ..calm });
+            }
+        }
+        assert!(scan.coverage().forgotten.times > 1_000, "{:?}", scan.coverage().forgotten);
+        scan.into_bytes()
+    };
+    // Each table has a seed of its own.
+    let first = scanned();
+    for _ in 0..4 {
+        assert!(scanned() == first);
+    }
+}
+
+#[test]
 fn no_window_lacks_more_requests_than_is_said() {
     let builtin = RuleSet::builtin();
     // A flood of which the beginning may be forgotten, in between many calm clients.
