@@ -37,6 +37,12 @@
 //! them, tokens, JSON, filters of twelve languages. First sight of the sets: 37 of 838, 29 of
 //! 902 and 15 of 423 flagged; 537 of 618, 437 of 567 and 269 of 320 found. Most of what was
 //! missed is an exploit or a console told by its path alone.
+//!
+//! The files named `fifth` stand for four more sets, mostly of paths: 4,195 attacks and 2,279
+//! honest requests. Of those, the rules of before found 2,197 and flagged 75; at first sight of
+//! each set, mended on the sets before, 2,282 were found and 77 flagged. Names of shells and what
+//! products do not have generalise (of the last set 49, then 74 of 106 shells), bare paths of
+//! exploits hardly do (165, then 171 of 327): those are lists.
 
 use std::collections::BTreeMap;
 use std::path::Path;
