@@ -37,7 +37,7 @@ impl Reader<'_> {
                 }
                 Form::Csv | Form::Line | Form::Xml => 0,
             },
-            Some(Reading::Combined) => {
+            Some(Reading::Combined(_)) => {
                 self.several(text, origin, out, |reader, text, origin, request| {
                     let (line, length) = first_line(text)?;
                     *request = combined::plain::request(line, origin, &mut reader.minute)?;

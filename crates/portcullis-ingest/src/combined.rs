@@ -6,9 +6,15 @@
 //! more, requests that are no HTTP at all. The common format (without the last two
 //! fields) is accepted too.
 //!
+//! Virtual host and user are what a client sends, and nothing in them is escaped but quotes.
+//! A line in which they leave two places for the client, or two for the time, is refused. A
+//! user is no principal: servers log the name that a client says, whoever asked for one.
+//!
 //! Source: Apache HTTP Server, "Log Files"; nginx, `ngx_http_log_module`.
 
 pub(crate) mod plain;
+
+use std::net::IpAddr;
 
 use crate::cut::string_end;
 use crate::draft::split_target;
@@ -29,30 +35,112 @@ pub(crate) fn fields() -> FieldSet {
         F::Referer,
         F::Protocol,
         F::ResponseBytes,
-        F::Principal,
     ]
     .into_iter()
     .collect()
 }
 
+/// What the lines of an object begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Front {
+    /// The client, or a virtual host.
+    Unknown,
+    Client,
+    /// A virtual host, which a client may choose by its `Host` header.
+    Host,
+}
+
+impl Front {
+    /// What lines begin with that have the address of a client in only one place.
+    pub(crate) fn of<'l>(lines: impl Iterator<Item = &'l [u8]>) -> Self {
+        let mut known = Self::Unknown;
+        for line in lines {
+            match read(line, Self::Unknown) {
+                Ok(Line { front, .. }) if known == Self::Unknown => known = front,
+                Ok(Line { front, .. }) if known != front => return Self::Unknown,
+                _ => {}
+            }
+        }
+        known
+    }
+}
+
+/// The fields of a line, as they are written there.
+struct Line<'o> {
+    front: Front,
+    client: IpAddr,
+    time: Timestamp,
+    request: &'o [u8],
+    status: Option<u16>,
+    response_bytes: Option<u64>,
+    referer: Option<&'o [u8]>,
+    user_agent: Option<&'o [u8]>,
+}
+
 /// Reads one line, whatever is in it; [`plain`] is quicker.
 pub(crate) fn request<'o>(
     line: &'o [u8],
+    front: Front,
     scratch: &'o mut Vec<u8>,
     origin: Origin<'o>,
 ) -> Result<Request<'o>, RejectReason> {
+    Ok(build(&read(line, front)?, scratch, origin))
+}
+
+/// Most times in a line that may be the request's. Each quoted field can end in one.
+const MOST_TIMES: usize = 16;
+
+/// The one way to read a line. A user is a client's text and may hold brackets, so every
+/// time in brackets is tried that a quoted field follows.
+fn read(line: &[u8], front: Front) -> Result<Line<'_>, RejectReason> {
     let line = unwrapped(line);
+    let mut found = Err(RejectReason::Shape);
+    let mut tried = 0;
+    for bracket in memchr::memmem::find_iter(line, b" [") {
+        let Some((time, rest)) = time_and_rest(&line[bracket + 2..]) else {
+            if tried == 0 {
+                found = Err(RejectReason::Value);
+            }
+            continue;
+        };
+        if tried == MOST_TIMES {
+            return Err(RejectReason::Ambiguous);
+        }
+        tried += 1;
+        match (behind_time(&line[..bracket], front, time, rest), &found) {
+            (Ok(_), Ok(_)) | (Err(RejectReason::Ambiguous), _) => {
+                return Err(RejectReason::Ambiguous);
+            }
+            (Ok(line), Err(_)) => found = Ok(line),
+            (Err(reason), Err(_)) if tried == 1 => found = Err(reason),
+            (Err(_), _) => {}
+        }
+    }
+    found
+}
+
+/// The time that a bracket holds, and what stands behind the next quote.
+fn time_and_rest(text: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let close = memchr::memchr(b']', &text[..text.len().min(MOST_TIME_BYTES)])?;
+    let rest = text[close..].strip_prefix(b"] \"")?;
+    Some((value::parse_time(&text[..close])?, rest))
+}
+
+/// Bytes in which a time and its bracket end.
+const MOST_TIME_BYTES: usize = 64;
+
+/// Reads a line whose time ends behind `before`; `rest` begins with the request.
+fn behind_time<'o>(
+    before: &[u8],
+    front: Front,
+    time: Timestamp,
+    rest: &'o [u8],
+) -> Result<Line<'o>, RejectReason> {
     let shape = RejectReason::Shape;
-    let bracket = memchr::memmem::find(line, b" [").ok_or(shape)?;
-    let (client, user) = client_and_user(&line[..bracket])?;
-    let rest = &line[bracket + 2..];
-    let close = memchr::memchr(b']', rest).ok_or(shape)?;
-    let time = value::parse_time(&rest[..close]).ok_or(RejectReason::Value)?;
-    let rest = rest[close + 1..].strip_prefix(b" \"").ok_or(shape)?;
-    let (target, rest) = request_field(rest).ok_or(shape)?;
+    let (request, rest) = request_field(rest).ok_or(shape)?;
     let mut parts = rest.strip_prefix(b" ").ok_or(shape)?.splitn(3, |byte| *byte == b' ');
     let status = parse_status(parts.next().ok_or(shape)?)?;
-    let bytes = match parts.next().ok_or(shape)? {
+    let response_bytes = match parts.next().ok_or(shape)? {
         b"-" => None,
         digits => parse_whole(digits)?,
     };
@@ -69,52 +157,40 @@ pub(crate) fn request<'o>(
             (Some(&quoted[..end]), Some(&agent[..agent_end]))
         }
     };
-    Ok(build(client, time, user, target, status, bytes, [referer, user_agent], scratch, origin))
+    let (front, client) = client(before, front)?;
+    Ok(Line { front, client, time, request, status, response_bytes, referer, user_agent })
 }
 
-#[expect(clippy::too_many_arguments, reason = "one line's fields, used once")]
-fn build<'o>(
-    client: std::net::IpAddr,
-    time: Timestamp,
-    user: &'o [u8],
-    request: &'o [u8],
-    status: Option<u16>,
-    response_bytes: Option<u64>,
-    texts: [Option<&'o [u8]>; 2],
-    scratch: &'o mut Vec<u8>,
-    origin: Origin<'o>,
-) -> Request<'o> {
+fn build<'o>(line: &Line<'o>, scratch: &'o mut Vec<u8>, origin: Origin<'o>) -> Request<'o> {
     scratch.clear();
-    let mut ranges = [None, None, None];
-    for (range, text) in ranges.iter_mut().zip([Some(request), texts[0], texts[1]]) {
-        if let Some(text) = text
-            && memchr::memchr(b'\\', text).is_some()
-        {
+    let mut unescaped = |text: &'o [u8]| {
+        memchr::memchr(b'\\', text).map(|_| {
             let start = scratch.len();
             unescape_backslashes(text, scratch);
-            *range = Some(start..scratch.len());
-        }
-    }
+            start..scratch.len()
+        })
+    };
+    let request_range = unescaped(line.request);
+    let referer_range = line.referer.and_then(&mut unescaped);
+    let agent_range = line.user_agent.and_then(&mut unescaped);
     let scratch: &'o [u8] = scratch;
-    let [request_range, referer_range, agent_range] = ranges;
     let plain = |range: Option<std::ops::Range<usize>>, text: &'o [u8]| {
         range.map_or(text, |range| &scratch[range])
     };
     let present = |text: &'o [u8]| (!text.is_empty() && text != b"-").then(|| Untrusted::new(text));
-    let (method, target, protocol) = split_request(plain(request_range, request));
+    let (method, target, protocol) = split_request(plain(request_range, line.request));
     let (path, query) = split_target(target);
     Request {
-        time: Some(time),
-        client: Some(client),
+        time: Some(line.time),
+        client: Some(line.client),
         method: method.and_then(present),
         path: path.and_then(present),
         query: query.map(Untrusted::new),
-        status,
-        user_agent: texts[1].map(|t| plain(agent_range, t)).and_then(present),
-        referer: texts[0].map(|t| plain(referer_range, t)).and_then(present),
+        status: line.status,
+        user_agent: line.user_agent.map(|text| plain(agent_range, text)).and_then(present),
+        referer: line.referer.map(|text| plain(referer_range, text)).and_then(present),
         protocol: protocol.map(Untrusted::new),
-        response_bytes,
-        principal: present(user),
+        response_bytes: line.response_bytes,
         origin,
         ..Request::default()
     }
@@ -128,18 +204,28 @@ fn unwrapped(line: &[u8]) -> &[u8] {
     }
 }
 
-/// `client ident user`, with an optional virtual host in front.
-fn client_and_user(text: &[u8]) -> Result<(std::net::IpAddr, &[u8]), RejectReason> {
-    let mut words = text.splitn(3, |byte| *byte == b' ');
-    let first = words.next().ok_or(RejectReason::Shape)?;
-    let second = words.next().ok_or(RejectReason::Shape)?;
-    let rest = words.next().ok_or(RejectReason::Shape)?;
-    if let Some(client) = parse_address(first) {
-        return Ok((client, rest));
+/// The client in `client ident user`, with an optional virtual host in front.
+///
+/// Host and user are a client's text, and either may hold an address: the client is the
+/// only one that an ident and a user follow, or stands where the object's lines have it.
+fn client(text: &[u8], front: Front) -> Result<(Front, IpAddr), RejectReason> {
+    const BEHIND: usize = 2;
+    let words = memchr::memchr_iter(b' ', text).count() + 1;
+    let candidates = words.checked_sub(BEHIND).filter(|count| *count > 0);
+    let candidates = candidates.ok_or(RejectReason::Shape)?;
+    let mut addresses = text
+        .split(|byte| *byte == b' ')
+        .take(candidates)
+        .enumerate()
+        .filter_map(|(place, word)| Some((place, parse_address(word)?)));
+    match (addresses.next(), addresses.next(), addresses.next()) {
+        (Some((0, client)), None, _) => Ok((Front::Client, client)),
+        (Some((0, client)), Some(_), _) if front == Front::Client => Ok((front, client)),
+        (Some((0, _)), Some((1, client)), None) if front == Front::Host => Ok((front, client)),
+        (Some((1, client)), None, _) => Ok((Front::Host, client)),
+        (Some(_), Some(_), _) => Err(RejectReason::Ambiguous),
+        _ => Err(RejectReason::Value),
     }
-    let client = parse_address(second).ok_or(RejectReason::Value)?;
-    let user = rest.splitn(2, |byte| *byte == b' ').nth(1).ok_or(RejectReason::Shape)?;
-    Ok((client, user))
 }
 
 /// The request field and what follows it. Its quotes may be raw: the field ends at
@@ -207,7 +293,8 @@ mod tests {
     #[track_caller]
     fn check(line: &str, expected: &str) {
         let mut scratch = Vec::new();
-        let shown = match request(line.as_bytes(), &mut scratch, Origin::default()) {
+        let shown = match request(line.as_bytes(), Front::Unknown, &mut scratch, Origin::default())
+        {
             Ok(r) => format!(
                 "{:?} {:?} {:?} {:?} {:?}",
                 r.method, r.path, r.query, r.status, r.user_agent

@@ -9,6 +9,7 @@
 //! of equals, what came first. There are three forms, so hostile text costs at most three
 //! times what one costs, and a look at as many lines as are tried.
 
+use crate::combined::Front;
 use crate::cut::Piece;
 use crate::format::{LogFormat, PRESETS, Reading};
 use crate::frame::{Out, Reader};
@@ -195,15 +196,30 @@ pub(crate) fn given(format: &LogFormat, text: &[u8]) -> Option<LogFormat> {
     if let Reading::Envelope(kind, None) = &format.reading {
         return Some(LogFormat::enveloped(*kind, inside(after_comments(text))));
     }
-    let mut rest = text;
+    if let Some(kind) = envelope_around(text) {
+        return Some(LogFormat::enveloped(kind, Some(format.clone())));
+    }
+    let is_combined = matches!(format.reading, Reading::Combined(_));
+    is_combined.then(|| combined_log(&sample_lines(text, false)))
+}
+
+/// The kind of envelope that one of the first records is.
+fn envelope_around(mut text: &[u8]) -> Option<envelope::Envelope> {
     for _ in 0..LOOKED_INTO {
-        rest = after_comments(rest);
-        if let Some(kind) = envelope::kind(rest) {
-            return Some(LogFormat::enveloped(kind, Some(format.clone())));
+        text = after_comments(text);
+        let kind = envelope::kind(text);
+        if kind.is_some() {
+            return kind;
         }
-        rest = &rest[memchr::memchr(b'\n', rest)?..];
+        text = &text[memchr::memchr(b'\n', text)?..];
     }
     None
+}
+
+/// The combined format, as these lines have it.
+fn combined_log(lines: &[&[u8]]) -> LogFormat {
+    let lines = lines.iter().map(|line| frame::after_separators(trimmed(line)));
+    LogFormat::of_source("combined", Reading::Combined(Front::of(lines)))
 }
 
 /// The format of the records inside the envelopes that `text` begins with.
@@ -266,7 +282,6 @@ fn by_lines(text: &[u8], whole: bool) -> Option<LogFormat> {
     }
     let mut best: Option<(usize, LogFormat)> = None;
     let presets = PRESETS.iter().filter_map(|p| p.template.map(|t| (p.name, t)));
-    let combined = LogFormat::preset("combined").expect("a preset");
     let templates = presets.chain(VARIANTS).flat_map(|(name, text)| {
         let format = LogFormat::named(name, text).expect("known templates compile");
         let concrete = text.contains(RESOURCE).then(|| {
@@ -275,7 +290,7 @@ fn by_lines(text: &[u8], whole: bool) -> Option<LogFormat> {
         });
         std::iter::once(format).chain(concrete)
     });
-    for format in std::iter::once(combined).chain(templates) {
+    for format in std::iter::once(combined_log(&lines)).chain(templates) {
         let read = score(&format, text, whole, &lines);
         if read > best.as_ref().map_or(0, |(most, _)| *most) {
             best = Some((read, format));
@@ -300,11 +315,15 @@ fn sample_lines(text: &[u8], whole: bool) -> Vec<&[u8]> {
 /// is of the kind that the format says.
 fn score(format: &LogFormat, text: &[u8], whole: bool, lines: &[&[u8]]) -> usize {
     let mut scratch = Vec::new();
-    let Reading::Template(compiled) = &format.reading else {
-        let read = |line: &&&[u8]| {
-            combined::request(trimmed(line), &mut scratch, Origin::default()).is_ok()
-        };
-        return 2 * lines.iter().filter(read).count();
+    let compiled = match &format.reading {
+        Reading::Template(compiled) => compiled,
+        Reading::Combined(front) => {
+            let read = |line: &&&[u8]| {
+                combined::request(trimmed(line), *front, &mut scratch, Origin::default()).is_ok()
+            };
+            return 2 * lines.iter().filter(read).count();
+        }
+        _ => return 0,
     };
     let template = &compiled.template;
     if !matches!(template.form, Form::Csv | Form::Line) {

@@ -3,6 +3,7 @@
 //! Sources: API Gateway guide, "Set up logging" (the REST console's examples) and
 //! "HTTP API logging" (the HTTP console's), joined to one line each.
 
+use crate::combined::Front;
 use crate::keyed::Keys;
 use crate::source::envelope::Envelope;
 use crate::source::{alb, cloudfront, waf};
@@ -154,7 +155,7 @@ pub struct LogFormat {
 #[derive(Debug, Clone)]
 pub(crate) enum Reading {
     Template(Box<Compiled>),
-    Combined,
+    Combined(Front),
     Waf,
     Alb,
     CloudFrontLines,
@@ -200,7 +201,7 @@ impl LogFormat {
             return Some(compiled.expect("presets compile: a test compiles each"));
         }
         let reading = match name {
-            "combined" => Reading::Combined,
+            "combined" => Reading::Combined(Front::Unknown),
             "aws-waf" => Reading::Waf,
             "alb" => Reading::Alb,
             "cloudfront" => Reading::CloudFrontLines,
@@ -261,7 +262,7 @@ impl LogFormat {
     /// The fields its records give.
     pub fn fields(&self) -> FieldSet {
         match &self.reading {
-            Reading::Combined => combined::fields(),
+            Reading::Combined(_) => combined::fields(),
             Reading::Waf => waf::fields(),
             Reading::Alb => alb::fields(),
             Reading::CloudFrontLines | Reading::CloudFrontJson => cloudfront::fields(),

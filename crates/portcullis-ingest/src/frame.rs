@@ -162,8 +162,9 @@ impl<'f> Reader<'f> {
             None => line(text, whole, |line| {
                 out.reject(RejectReason::Shape, line, line.len(), origin);
             }),
-            Some(Reading::Combined) => line(text, whole, |line| {
-                out.take(line, origin, &combined::request(line, &mut self.scratch, origin));
+            Some(Reading::Combined(front)) => line(text, whole, |line| {
+                let request = combined::request(line, *front, &mut self.scratch, origin);
+                out.take(line, origin, &request);
             }),
             Some(Reading::Alb) => line(text, whole, |line| {
                 out.take(line, origin, &alb::request(line, &mut self.scratch, origin));
@@ -203,7 +204,7 @@ impl<'f> Reader<'f> {
                     && self.lines != Some(false)
             }
             Some(Reading::Waf | Reading::CloudFrontJson | Reading::Envelope(..)) => false,
-            Some(Reading::Combined | Reading::Alb | Reading::CloudFrontLines) | None => true,
+            Some(Reading::Combined(_) | Reading::Alb | Reading::CloudFrontLines) | None => true,
         };
         by_line && memchr::memchr(b'\n', text).is_none()
     }

@@ -114,7 +114,7 @@ pub fn read_object_in_parts<W: Send>(
 /// itself. Headers of CloudFront, say, tell of the lines behind them.
 fn is_cut(format: &LogFormat, sample: &[u8]) -> bool {
     match &format.reading {
-        Reading::Combined | Reading::Alb => true,
+        Reading::Combined(_) | Reading::Alb => true,
         Reading::Template(compiled) => {
             matches!(compiled.template.form, Form::Csv | Form::Line) && Reader::finds_lines(sample)
         }

@@ -21,16 +21,16 @@ pub(crate) fn request<'o>(
 ) -> Option<Request<'o>> {
     let first = memchr::memchr(b' ', line)?;
     let client = parse_address(&line[..first])?;
-    let (user, rest) = match &line[first..] {
-        [b' ', b'-', b' ', b'-', b' ', b'[', rest @ ..] => (&b"-"[..], rest),
-        rest => user(rest)?,
+    let rest = match &line[first..] {
+        [b' ', b'-', b' ', b'-', b' ', b'[', rest @ ..] => rest,
+        rest => after_user(rest)?,
     };
     let time = minute.time(rest.get(..TIME_BYTES)?)?;
-    let rest = rest[TIME_BYTES..].strip_prefix(b"] \"")?;
-    let end = plain_end(rest)?;
-    let (method, target, protocol) = split_http(&rest[..end]);
+    let request = rest[TIME_BYTES..].strip_prefix(b"] \"")?;
+    let end = plain_end(request)?;
+    let (method, target, protocol) = split_http(&request[..end]);
     let (path, query) = split_target(target);
-    let [b' ', a, b, c, b' ', rest @ ..] = &rest[end + 1..] else { return None };
+    let [b' ', a, b, c, b' ', rest @ ..] = &request[end + 1..] else { return None };
     let status = parse_status(&[*a, *b, *c]).ok()?;
     let (response_bytes, rest) = length(rest)?;
     let (referer, user_agent) = if rest.is_empty() {
@@ -41,7 +41,7 @@ pub(crate) fn request<'o>(
         let agent = referer[end + 1..].strip_prefix(b" \"")?;
         let agent_end = plain_end(agent)?;
         let rest = &agent[agent_end + 1..];
-        if !rest.is_empty() && !further_fields(rest) {
+        if !rest.is_empty() && (may_hold_a_time(request) || !further_fields(rest)) {
             return None;
         }
         (present(&referer[..end]), present(&agent[..agent_end]))
@@ -57,21 +57,24 @@ pub(crate) fn request<'o>(
         referer,
         protocol: protocol.map(Untrusted::new),
         response_bytes,
-        principal: present(user),
         origin,
         ..Request::default()
     })
 }
 
-/// The user, and what follows ` [`, of what follows the address. The first ` [` of the line
-/// is the one that counts, and it must leave room for two words.
-fn user(text: &[u8]) -> Option<(&[u8], &[u8])> {
+/// What follows ` [`, of what follows the address: two words. Of more, another may be the
+/// client.
+fn after_user(text: &[u8]) -> Option<&[u8]> {
     let identity = text.strip_prefix(b" ").filter(|text| text.first() != Some(&b'['))?;
-    let rest = &identity[memchr::memchr(b' ', identity)? + 1..];
-    // What begins with the bracket has no user; another bracket is not plain.
-    let bracket = memchr::memchr(b'[', rest)?;
-    let user = rest[..bracket].strip_suffix(b" ")?;
-    Some((user, &rest[bracket + 1..]))
+    let user = &identity[memchr::memchr(b' ', identity)? + 1..];
+    let end = memchr::memchr(b' ', user).filter(|_| user[0] != b'[')?;
+    user[end..].strip_prefix(b" [")
+}
+
+/// Whether a quoted field may follow a time behind the first field of `text`. Only where
+/// there are further fields may what begins so be read as a request.
+fn may_hold_a_time(text: &[u8]) -> bool {
+    memchr::memchr_iter(b']', text).any(|at| text[at..].starts_with(b"] \""))
 }
 
 /// Where the quoted field ends whose text this is; `None` when it holds an escape.
@@ -134,15 +137,18 @@ fn present(text: &[u8]) -> Option<Untrusted<'_>> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::Front;
     use super::*;
 
     /// Checks a line that is read here, and says whether it is.
     fn check(line: &[u8], minute: &mut Minute) -> bool {
         let origin = Origin::default();
         let Some(plain) = request(line, origin, minute) else { return false };
-        let mut scratch = Vec::new();
-        let known = super::super::request(line, &mut scratch, origin);
-        assert_eq!(known, Ok(plain), "{}", String::from_utf8_lossy(line));
+        for front in [Front::Unknown, Front::Client, Front::Host] {
+            let mut scratch = Vec::new();
+            let known = super::super::request(line, front, &mut scratch, origin);
+            assert_eq!(known, Ok(plain), "{}", String::from_utf8_lossy(line));
+        }
         true
     }
 
@@ -189,6 +195,7 @@ mod tests {
             "203.0.113.9",
             "::1",
             "26/Jan/2019:19:45:61 +0330",
+            " [26/Jan/2019:19:45:25 +0330] \"",
             "1720635321",
             "\t",
             "x y",
@@ -203,14 +210,16 @@ mod tests {
 
         #[test]
         fn what_is_read_here_is_what_the_long_way_reads(
-            client in part(&["192.0.2.1", "2001:db8::1", "198.18.0.7:443", "h 192.0.2.1"]),
-            users in part(&["- -", "- bob", "- a b", "-  -", "x [y", "-"]),
+            client in part(&["192.0.2.1", "2001:db8::1", "198.18.0.7:443", "h 192.0.2.1", "198.18.0.7 192.0.2.1"]),
+            users in part(&["- -", "- bob", "- a b", "-  -", "x [y", "-", "198.18.0.7 -", "- 198.18.0.7 - -"]),
             time in part(&["26/Jan/2019:19:45:25 +0330", "26/Jan/2019:19:45:60 +0330", "1720635321"]),
             request in part(&["GET /a HTTP/1.1", "GET /a?b=c HTTP/2.0", "GET HTTP/1.1", "POST /a b HTTP/2",
                 "get / HTTP/1.0", "GET  HTTP/1.1", "G /a HTTP/ .1", "-", "OPTIONSTOOLONG / HTTP/1.1", ""]),
             status in part(&["200", "404", "000", "0"]),
             bytes in part(&["5", "-", "123456", "-5"]),
-            texts in part(&[" \"-\" \"ua\"", "", " ", " \"http://a/\" \"a b\" \"x\" y", " \"a\" \"b\" z \"", " \"a\""]),
+            texts in part(&[" \"-\" \"ua\"", "", " ", " \"http://a/\" \"a b\" \"x\" y", " \"a\" \"b\" z \"", " \"a\"",
+                " \"a\" \"b\" [26/Jan/2019:19:45:25 +0330] \"GET / HTTP/1.1\" 200 5 \"-\" \"ua\"",
+                " \"a\" \"b [26/Jan/2019:19:45:25 +0330] \" \"c\""]),
         ) {
             let line = format!("{client} {users} [{time}] \"{request}\" {status} {bytes}{texts}");
             let mut minute = Minute::default();
