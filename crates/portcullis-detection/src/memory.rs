@@ -55,6 +55,9 @@ pub struct Forgotten {
     /// By rule: how many requests, or different things, fewer than there were any window of
     /// a client may hold.
     pub missing: BTreeMap<Arc<str>, u64>,
+    /// By rule: how many different things fewer than there were any window of a client or
+    /// group may hold, because it had so many that they are told apart only in part.
+    pub not_told_apart: BTreeMap<Arc<str>, u64>,
     /// Most bytes that what must be kept took, when that was more than the limit; else 0.
     pub over_limit_bytes: u64,
 }
@@ -72,7 +75,7 @@ impl Forgotten {
         }
         for rule in rules.rates().tell_apart(by) {
             let id = Arc::clone(rules.rules()[rule].shared_id());
-            *self.missing.entry(id).or_default() += folded;
+            *self.not_told_apart.entry(id).or_default() += folded;
         }
     }
 
@@ -83,16 +86,21 @@ impl Forgotten {
         for (rule, requests) in other.missing {
             *self.missing.entry(rule).or_default() += requests;
         }
+        for (rule, things) in other.not_told_apart {
+            *self.not_told_apart.entry(rule).or_default() += things;
+        }
         self.over_limit_bytes = self.over_limit_bytes.max(other.over_limit_bytes);
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.number(self.times);
         writer.number(self.requests);
-        writer.length(self.missing.len());
-        for (rule, requests) in &self.missing {
-            writer.bytes(rule.as_bytes());
-            writer.number(*requests);
+        for by_rule in [&self.missing, &self.not_told_apart] {
+            writer.length(by_rule.len());
+            for (rule, number) in by_rule {
+                writer.bytes(rule.as_bytes());
+                writer.number(*number);
+            }
         }
         writer.number(self.over_limit_bytes);
     }
@@ -100,9 +108,11 @@ impl Forgotten {
     pub(crate) fn read(reader: &mut Reader<'_>, rules: &RuleSet) -> Result<Self, StateError> {
         let mut forgotten =
             Self { times: reader.count()?, requests: reader.count()?, ..Self::default() };
-        for _ in 0..reader.length()? {
-            let rule = rules.rule(reader.text()?).ok_or(StateError::Value("a rule"))?;
-            forgotten.missing.insert(Arc::clone(rule.shared_id()), reader.count()?);
+        for by_rule in [&mut forgotten.missing, &mut forgotten.not_told_apart] {
+            for _ in 0..reader.length()? {
+                let rule = rules.rule(reader.text()?).ok_or(StateError::Value("a rule"))?;
+                by_rule.insert(Arc::clone(rule.shared_id()), reader.count()?);
+            }
         }
         forgotten.over_limit_bytes = reader.count()?;
         Ok(forgotten)

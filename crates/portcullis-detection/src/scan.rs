@@ -26,7 +26,7 @@ use crate::forgery::Forgeries;
 use crate::journal::Journal;
 use crate::memory::{DEFAULT_BYTES, Sketch};
 use crate::overview::Gathering;
-use crate::rate::{Group, GroupKey, Growth, Key, is_blocked};
+use crate::rate::{Group, GroupKey, Growth, Key, Room, is_blocked};
 use crate::rule::RuleSet;
 use crate::signature::{Classifier, Verdict};
 use crate::source::{Source, SourceKey, is_good};
@@ -47,6 +47,8 @@ pub struct Scan<'r> {
     pub(crate) forgeries: Forgeries,
     /// Bytes that may be kept of clients.
     memory: usize,
+    /// Entries of one source or group beyond which fewer things are told apart.
+    pub(crate) most_entries: usize,
     /// At least the bytes that are, but for the tables.
     pub(crate) kept_bytes: usize,
     /// What must be kept above the limit, so that it is not looked through all the time.
@@ -73,6 +75,7 @@ impl<'r> Scan<'r> {
             coverage: Coverage::default(),
             forgeries: Forgeries::default(),
             memory: DEFAULT_BYTES,
+            most_entries: rules.rates().most_entries(DEFAULT_BYTES),
             kept_bytes: 0,
             cannot_forget: 0,
             sketch: Sketch::default(),
@@ -132,6 +135,7 @@ impl<'r> Scan<'r> {
         let object = self.objects.number(request.origin.object);
         let names = &self.objects.names;
         let rates = self.rules.rates();
+        let room = Room { rates, objects: names, most_entries: self.most_entries };
         let mut in_groups = Growth::default();
         rates.observe_groups(request, object, |by, value, entry| {
             let key = GroupKey { by, value: value.into() };
@@ -142,7 +146,7 @@ impl<'r> Scan<'r> {
                     entry.insert(Group::default())
                 }
             };
-            let growth = group.observe(rates, entry, request.client, names);
+            let growth = group.observe(entry, request.client, room);
             in_groups += growth;
             self.coverage.forgotten.note_folded(self.rules, by, growth.folded);
         });
@@ -177,6 +181,7 @@ impl<'r> Scan<'r> {
     /// Takes in what was noted of requests, by a scan whose objects are numbered by
     /// `renumbered`.
     fn take_in(&mut self, journal: &Journal, renumbered: &[u32]) {
+        let rates = self.rules.rates();
         for several in journal.several() {
             // Nothing stands between one look and the next, so that memory answers all at
             // once, and what the looks bring is there when it is wanted.
@@ -186,9 +191,10 @@ impl<'r> Scan<'r> {
             for (noted, entries) in several.each() {
                 let source = source_of(&mut self.sources, noted.key, &mut self.kept_bytes);
                 growth.bytes += source.observe(noted);
+                let objects = &self.objects.names;
+                let room = Room { rates, objects, most_entries: self.most_entries };
                 for entry in entries {
-                    let entry = entry.renumbered(renumbered);
-                    growth += source.counts.add(entry, &self.objects.names);
+                    growth += source.counts.add(entry.renumbered(renumbered), room);
                 }
             }
             self.kept_bytes += growth.bytes;
@@ -237,6 +243,7 @@ impl<'r> Scan<'r> {
         self.take_in(&other.journal, &renumbered);
         self.spare = other.journal.emptied();
         // Most clients of a large log are in few of its objects.
+        let (rates, most_entries) = (self.rules.rates(), self.most_entries);
         for (key, mut theirs) in other.sources {
             match self.sources.entry(key) {
                 Entry::Vacant(place) => {
@@ -244,7 +251,8 @@ impl<'r> Scan<'r> {
                     place.insert(theirs);
                 }
                 Entry::Occupied(mut mine) => {
-                    let folded = mine.get_mut().merge(*theirs, &renumbered, &self.objects.names);
+                    let room = Room { rates, objects: &self.objects.names, most_entries };
+                    let folded = mine.get_mut().merge(*theirs, &renumbered, room);
                     self.note_folded(Key::Client, folded);
                 }
             }
@@ -257,7 +265,8 @@ impl<'r> Scan<'r> {
                     place.insert(theirs);
                 }
                 Entry::Occupied(mut mine) => {
-                    let folded = mine.get_mut().merge(theirs, &renumbered, &self.objects.names);
+                    let room = Room { rates, objects: &self.objects.names, most_entries };
+                    let folded = mine.get_mut().merge(theirs, &renumbered, room);
                     self.note_folded(by, folded);
                 }
             }

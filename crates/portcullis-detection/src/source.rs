@@ -22,7 +22,7 @@ use crate::crawler::Claim;
 use crate::journal::Noted;
 use crate::memory::Remembered;
 use crate::outcome::Outcomes;
-use crate::rate::{Counts, Key, RatePlan, is_blocked};
+use crate::rate::{Counts, Key, RatePlan, Room, is_blocked};
 use crate::rule::{Rule, RuleKind, RuleSet};
 use crate::signature::Verdict;
 use crate::standing::LEAST_OBSERVED_RULES;
@@ -201,7 +201,7 @@ impl Source {
     }
 
     /// Adds what another scan gathered of it; see [`Counts::merge`].
-    pub(crate) fn merge(&mut self, other: Self, renumbered: &[u32], objects: &[Arc<str>]) -> u64 {
+    pub(crate) fn merge(&mut self, other: Self, renumbered: &[u32], room: Room<'_>) -> u64 {
         self.requests += other.requests;
         self.good += other.good;
         self.span.merge(other.span);
@@ -211,7 +211,7 @@ impl Source {
             (mine @ None, theirs) => *mine = theirs,
             (Some(_), None) => {}
         }
-        self.counts.merge(other.counts, renumbered, objects)
+        self.counts.merge(other.counts, renumbered, room)
     }
 
     /// Writes a source.

@@ -60,6 +60,13 @@ pub fn gaps(coverage: &Coverage) -> Vec<String> {
             counted(most, "request", "requests"),
         ));
     }
+    if let Some(most) = forgotten.not_told_apart.values().max() {
+        gaps.push(format!(
+            "a client asked for so many different things that {} of them are told apart no longer: \
+             older windows may hold fewer than there were, but for the fullest of each rule",
+            count(*most)
+        ));
+    }
     if forgotten.over_limit_bytes > 0 {
         gaps.push(format!(
             "what is known of clients that must not be forgotten took {}, more than --memory gives",

@@ -130,6 +130,11 @@ pub fn coverage(object: &mut Object<'_>, coverage: &Coverage, joined: Option<Joi
                     object.number(rule, *requests);
                 }
             });
+            object.object("not_told_apart_at_most", |object| {
+                for (rule, things) in &forgotten.not_told_apart {
+                    object.number(rule, *things);
+                }
+            });
             object.number("over_limit_bytes", forgotten.over_limit_bytes);
         });
     }

@@ -5,16 +5,15 @@
 //! counts, and the panes of a series are made of the entries when somebody asks for them.
 //! Requests that count alike in one second share an entry.
 //!
-//! One client that asks for millions of paths must not fill the memory alone. From
-//! [`MOST_ENTRIES`] on, only a part of what is told apart is: that whose hashes end with
-//! enough zeros. The others still count as requests. So distinct things may be fewer than
-//! there were, never more, and the number that is no longer told apart is given to whoever
-//! states it.
+//! One client that asks for millions of paths must not fill the memory alone. When there are
+//! too many entries, only a part of what is told apart is: see [`super::thinning`]. The others
+//! still count as requests. So distinct things may be fewer than there were, never more, and
+//! the number that is no longer told apart is given to whoever states it.
 
 use std::sync::Arc;
 
 use super::pane::{Pane, merge_equal};
-use super::{Key, RatePlan};
+use super::{Key, RatePlan, thinning};
 use crate::rule::RuleSet;
 use crate::state::{Reader, StateError, Writer};
 
@@ -22,9 +21,15 @@ use crate::state::{Reader, StateError, Writer};
 /// before this many, so that ordering costs little for each request.
 const LEAST_UNSORTED: usize = 64;
 
-/// Most entries of one source or group in which things are told apart, 10 MiB. A guess:
-/// five different paths a second for half a day.
-const MOST_ENTRIES: usize = 1 << 18;
+/// What counts are kept by: the same for all sources and groups of a scan.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room<'s> {
+    pub(crate) rates: &'s RatePlan,
+    /// Names of objects, as the scan numbers them.
+    pub(crate) objects: &'s [Arc<str>],
+    /// Entries of one source or group beyond which fewer things are told apart.
+    pub(crate) most_entries: usize,
+}
 
 /// Requests of one second that count in the same series, and in which nothing differs that
 /// these tell apart.
@@ -56,9 +61,28 @@ impl Entry {
         (self.bank, self.second, self.series, self.unclear, if self.sums { 0 } else { self.key })
     }
 
-    /// Whether its thing is not told apart where hashes must end with so many zeros.
-    const fn is_folded_at(&self, zeros: u32) -> bool {
-        zeros > 0 && !self.sums && self.key != 0 && self.key.trailing_zeros() < zeros
+    /// Whether its thing is told apart from others.
+    pub(super) const fn tells_apart(&self) -> bool {
+        !self.sums && self.key != 0
+    }
+
+    /// Whether the two would be one, if nothing were told apart.
+    pub(super) fn is_of_one_kind_and_second(&self, other: &Self) -> bool {
+        let rank = |entry: &Self| (entry.bank, entry.second, entry.series, entry.unclear);
+        rank(self) == rank(other)
+    }
+
+    /// What it is in a series with panes of that width.
+    pub(super) fn pane(&self, width: i64, tells_apart: bool) -> Pane {
+        Pane {
+            second: self.second.div_euclid(width) * width,
+            key: if tells_apart { self.key } else { 0 },
+            unclear: self.unclear,
+            object: self.object,
+            offset: self.offset,
+            count: self.count,
+            bytes: if self.sums { self.key } else { 0 },
+        }
     }
 
     /// The same entry for a scan that numbers objects otherwise; `renumbered` has its number
@@ -103,23 +127,16 @@ pub(crate) struct Counts {
     entries: Vec<Entry>,
     /// How many entries are in order, from the first.
     sorted: u32,
-    /// With how many zeros the hashes end that are told apart. The upper bits of an object's
-    /// are its route's.
-    zeros: u32,
 }
 
 impl Counts {
     /// Adds one.
-    pub(crate) fn add(&mut self, mut entry: Entry, objects: &[Arc<str>]) -> Growth {
+    pub(crate) fn add(&mut self, entry: Entry, room: Room<'_>) -> Growth {
         let mut growth = Growth::default();
-        if entry.is_folded_at(self.zeros) {
-            entry.key = 0;
-            growth.folded = 1;
-        }
         let before = self.entries.capacity();
         match self.entries.last_mut() {
             Some(last) if last.rank() == entry.rank() => {
-                last.absorb(&entry, objects);
+                last.absorb(&entry, room.objects);
                 return growth;
             }
             Some(_) => {}
@@ -128,8 +145,8 @@ impl Counts {
         }
         self.entries.push(entry);
         if self.is_worth_ordering() {
-            self.order(objects);
-            growth.folded += self.stay_below(MOST_ENTRIES, objects);
+            self.order(room.objects);
+            growth.folded = self.stay_below(room.most_entries, room);
         }
         let grown = self.entries.capacity().saturating_sub(before);
         Growth { bytes: grown * size_of::<Entry>(), ..growth }
@@ -137,28 +154,18 @@ impl Counts {
 
     /// Adds what another scan counted, whose objects are numbered by `renumbered`. Gives the
     /// number of entries whose things are no longer told apart.
-    pub(crate) fn merge(
-        &mut self,
-        mut other: Self,
-        renumbered: &[u32],
-        objects: &[Arc<str>],
-    ) -> u64 {
+    pub(crate) fn merge(&mut self, mut other: Self, renumbered: &[u32], room: Room<'_>) -> u64 {
         other.renumber(renumbered);
-        if self.entries.is_empty() && self.zeros == 0 {
+        if self.entries.is_empty() {
             *self = other;
             return 0;
         }
-        let zeros = self.zeros.max(other.zeros);
         self.entries.append(&mut other.entries);
-        let mut folded = 0;
-        if zeros > 0 {
-            folded = self.fold(zeros);
+        if !self.is_worth_ordering() {
+            return 0;
         }
-        if self.is_worth_ordering() || self.entries.len() > MOST_ENTRIES {
-            self.order(objects);
-            folded += self.stay_below(MOST_ENTRIES, objects);
-        }
-        folded
+        self.order(room.objects);
+        self.stay_below(room.most_entries, room)
     }
 
     /// Numbers the objects as another scan does.
@@ -195,34 +202,26 @@ impl Counts {
         self.sorted = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
     }
 
-    /// Tells fewer things apart until there are no more entries than that, or nothing is
-    /// told apart any more. Gives the number of entries whose things are not told apart any
-    /// more.
-    pub(crate) fn stay_below(&mut self, most: usize, objects: &[Arc<str>]) -> u64 {
-        let mut folded = 0;
+    /// Tells fewer things apart when there are more entries than that. Gives the number of
+    /// entries whose things are not told apart any more.
+    pub(crate) fn stay_below(&mut self, most: usize, room: Room<'_>) -> u64 {
         if self.entries.len() > most {
-            self.order(objects);
+            self.order(room.objects);
         }
-        while self.entries.len() > most && self.zeros < u64::BITS {
-            folded += self.fold(self.zeros + 1);
-            self.order(objects);
+        if self.entries.len() <= most {
+            return 0;
+        }
+        let mut folded = 0;
+        let is_folded = thinning::folded(&self.entries, room.rates, most);
+        for (entry, _) in self.entries.iter_mut().zip(is_folded).filter(|(_, folded)| *folded) {
+            entry.key = 0;
+            folded += 1;
         }
         if folded > 0 {
+            self.sorted = 0;
+            self.order(room.objects);
             self.entries.shrink_to_fit();
         }
-        folded
-    }
-
-    fn fold(&mut self, zeros: u32) -> u64 {
-        self.zeros = zeros;
-        let mut folded = 0;
-        for entry in &mut self.entries {
-            if entry.is_folded_at(zeros) {
-                entry.key = 0;
-                folded += 1;
-            }
-        }
-        self.sorted = 0;
         folded
     }
 
@@ -248,15 +247,8 @@ impl Counts {
         let width = i64::from(planned.counted.pane_seconds);
         let of_series =
             |entry: &&Entry| entry.bank == planned.bank && entry.series & planned.bit != 0;
-        let pane = |entry: &Entry| Pane {
-            second: entry.second.div_euclid(width) * width,
-            key: if planned.counted.apart.is_some() { entry.key } else { 0 },
-            unclear: entry.unclear,
-            object: entry.object,
-            offset: entry.offset,
-            count: entry.count,
-            bytes: if entry.sums { entry.key } else { 0 },
-        };
+        let tells_apart = planned.counted.apart.is_some();
+        let pane = |entry: &Entry| entry.pane(width, tells_apart);
         let mut panes: Vec<Pane> = self.entries.iter().filter(of_series).map(pane).collect();
         merge_equal(&mut panes, objects);
         panes

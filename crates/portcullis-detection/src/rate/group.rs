@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use super::{Counts, Entry, Growth, Key, RatePlan};
+use super::{Counts, Entry, Growth, Key, RatePlan, Room};
 use crate::rule::RuleSet;
 use crate::source::{Grounds, SourceKey};
 use crate::state::{Reader, StateError, Writer};
@@ -61,17 +61,16 @@ impl Group {
     /// Counts a request.
     pub(crate) fn observe(
         &mut self,
-        plan: &RatePlan,
         entry: Entry,
         client: Option<IpAddr>,
-        objects: &[Arc<str>],
+        room: Room<'_>,
     ) -> Growth {
         if let Some(client) = client {
-            for series in plan.series_of(&entry) {
+            for series in room.rates.series_of(&entry) {
                 self.clients(series).add(SourceKey::of(client), 1);
             }
         }
-        self.counts.add(entry, objects)
+        self.counts.add(entry, room)
     }
 
     /// Bytes that the group takes.
@@ -90,8 +89,8 @@ impl Group {
     }
 
     /// Adds what another scan gathered of it; see [`Counts::merge`].
-    pub(crate) fn merge(&mut self, other: Self, renumbered: &[u32], objects: &[Arc<str>]) -> u64 {
-        let folded = self.counts.merge(other.counts, renumbered, objects);
+    pub(crate) fn merge(&mut self, other: Self, renumbered: &[u32], room: Room<'_>) -> u64 {
+        let folded = self.counts.merge(other.counts, renumbered, room);
         for (series, theirs) in other.clients {
             let mine = self.clients(series);
             for ((_, source), requests) in theirs.kept {

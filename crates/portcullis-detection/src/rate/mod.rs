@@ -21,6 +21,7 @@ mod counts;
 mod group;
 mod key;
 mod pane;
+mod thinning;
 mod window;
 
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use portcullis_ingest::{Request, WafAction};
 
 use bank::Bank;
-pub(crate) use counts::{Counts, Entry, Growth};
+pub(crate) use counts::{Counts, Entry, Growth, Room};
 pub(crate) use group::{Group, GroupKey};
 use key::Apart;
 pub(crate) use key::hash;
@@ -142,11 +143,18 @@ const MOST_PLACES: usize = 1_000;
 
 impl RatePlan {
     pub(crate) fn new(rules: &[Rule]) -> Self {
+        let rate = |rule: &'_ Rule| match rule.kind() {
+            RuleKind::Rate(rate) => Some(Rate::clone(rate)),
+            RuleKind::Signature(_) => None,
+        };
+        let rates = rules.iter().enumerate().filter_map(|(index, rule)| Some((index, rate(rule)?)));
+        Self::of_rates(rates)
+    }
+
+    /// What rules count, each with its index.
+    fn of_rates(rates: impl Iterator<Item = (usize, Rate)>) -> Self {
         let mut plan = Self::default();
-        for (index, rule) in rules.iter().enumerate() {
-            let RuleKind::Rate(rate) = rule.kind() else {
-                continue;
-            };
+        for (index, rate) in rates {
             let counted = plan.series(Counted {
                 by: rate.by(),
                 conditions: rate.conditions().clone(),
@@ -163,7 +171,6 @@ impl RatePlan {
                     sums_bytes: false,
                 })
             });
-            let rate = Rate::clone(rate);
             let least = least_requests(&rate);
             plan.rules.push(PlannedRate { rule: index, rate, counted, all, least });
         }

@@ -257,6 +257,10 @@ fn plan() -> RatePlan {
     plan
 }
 
+fn room(plan: &RatePlan) -> Room<'_> {
+    Room { rates: plan, objects: &[], most_entries: plan.most_entries(0) }
+}
+
 /// The panes of a series by their definition.
 fn naive_panes(counted: &Counted, requests: &[Request<'_>], objects: &[Arc<str>]) -> Vec<Pane> {
     let panes = requests.iter().filter(|request| counted.conditions.hold(request));
@@ -318,17 +322,18 @@ proptest! {
     ) {
         let plan = plan();
         let objects: Vec<Arc<str>> = ["b", "c", "a"].map(Arc::from).to_vec();
+        let room = Room { objects: &objects, ..room(&plan) };
         let counted = |requests: &[Request<'_>]| {
             let mut counts = Counts::default();
             for request in requests {
                 let object = request.origin.object.parse().expect("a number");
-                plan.observe_client(request, object, |entry| _ = counts.add(entry, &objects));
+                plan.observe_client(request, object, |entry| _ = counts.add(entry, room));
             }
             counts
         };
         let (left, right) = requests.split_at(split.index(requests.len() + 1));
         let mut merged = counted(left);
-        merged.merge(counted(right), &[0, 1, 2], &objects);
+        merged.merge(counted(right), &[0, 1, 2], room);
         let whole = counted(&requests);
         for (series, planned) in plan.series.iter().enumerate() {
             let expected = naive_panes(&planned.counted, &requests, &objects);
@@ -346,16 +351,18 @@ proptest! {
         let folded = |requests: &mut dyn Iterator<Item = &Request<'static>>| {
             let mut counts = Counts::default();
             for request in requests {
-                plan.observe_client(request, 0, |entry| _ = counts.add(entry, &[]));
+                plan.observe_client(request, 0, |entry| _ = counts.add(entry, room(&plan)));
             }
             let totals = counts.totals(&plan);
-            let before: Vec<usize> =
-                (0..plan.series.len()).map(|series| counts.panes(&plan, series, &[]).len()).collect();
-            counts.stay_below(most, &[]);
+            let panes_now = |counts: &Counts| -> Vec<Vec<Pane>> {
+                (0..plan.series.len()).map(|series| counts.panes(&plan, series, &[])).collect()
+            };
+            let things = |panes: &Vec<Pane>| panes.iter().filter(|pane| pane.key != 0).count();
+            let before = panes_now(&counts);
+            counts.stay_below(most, room(&plan));
             assert_eq!(counts.totals(&plan), totals);
-            let panes: Vec<Vec<Pane>> =
-                (0..plan.series.len()).map(|series| counts.panes(&plan, series, &[])).collect();
-            assert!(panes.iter().zip(before).all(|(panes, before)| panes.len() <= before));
+            let panes = panes_now(&counts);
+            assert!(panes.iter().zip(&before).all(|(panes, before)| things(panes) <= things(before)));
             panes
         };
         prop_assert_eq!(folded(&mut requests.iter()), folded(&mut requests.iter().rev()));
@@ -375,7 +382,7 @@ fn millions_of_paths_of_one_client_are_told_apart_only_in_part() {
             status: Some(404),
             ..Request::default()
         };
-        plan.observe_client(&request, 0, |entry| folded += counts.add(entry, &[]).folded);
+        plan.observe_client(&request, 0, |entry| folded += counts.add(entry, room(&plan)).folded);
     }
     assert!(folded > 0);
     assert!(counts.bytes() <= 64 << 20, "{}", counts.bytes());
@@ -384,4 +391,114 @@ fn millions_of_paths_of_one_client_are_told_apart_only_in_part() {
     let paths = panes.iter().filter(|pane| pane.key != 0).count();
     assert!((10_000..=1_200_000).contains(&paths), "{paths}");
     assert_eq!(panes.iter().map(|pane| u64::from(pane.count)).sum::<u64>(), 1_200_000);
+}
+
+/// Rules that tell things apart, with low thresholds, of short windows and a long one.
+fn scans() -> RatePlan {
+    let of = |measure, statuses: Option<u16>, threshold, window_seconds| {
+        let statuses = statuses.map(|status| {
+            let mut set = StatusSet::EMPTY;
+            set.set(status..=status, true);
+            set
+        });
+        let conditions = Conditions { statuses, ..Conditions::default() };
+        Rate { conditions, ..rate(measure, threshold, 1, window_seconds) }
+    };
+    let rates = [
+        of(Measure::DistinctPaths, Some(404), 5, 20),
+        of(Measure::DistinctPaths, None, 14, 60),
+        of(Measure::DistinctPaths, Some(404), 7, 7_200),
+        of(Measure::DistinctObjects, None, 9, 30),
+        of(Measure::DistinctAgents, Some(403), 4, 40),
+    ];
+    RatePlan::of_rates(rates.into_iter().enumerate())
+}
+
+/// One request of a client: seconds since the one before, what it asks for, how it is
+/// answered, and whether AWS WAF may have answered.
+type Asked = (i64, u8, u16, bool);
+
+/// What each rule measured on requests that come in the order of time, and what is no longer
+/// told apart when there may be so many entries.
+fn measured(
+    plan: &RatePlan,
+    asked: &[Asked],
+    most_entries: usize,
+) -> (Vec<(u64, bool, bool)>, u64) {
+    let room = Room { most_entries, ..room(plan) };
+    let (mut counts, mut second, mut folded) = (Counts::default(), 0, 0);
+    for (gap, thing, status, unknown) in asked {
+        second += gap;
+        let path = format!("/{}/{thing}", if thing % 2 == 0 { "a" } else { "b" });
+        let request = Request {
+            time: Timestamp::from_epoch_ms(second * 1_000),
+            status: Some(*status),
+            waf_is_unknown: *unknown,
+            path: Some(Untrusted::new(path.as_bytes())),
+            user_agent: Some(Untrusted::new(path.as_bytes())),
+            ..Request::default()
+        };
+        plan.observe_client(&request, 0, |entry| folded += counts.add(entry, room).folded);
+    }
+    let objects: &[Arc<str>] = &["o".into()];
+    let mut found: Vec<_> =
+        plan.peaks(&counts, 0, objects).map(|peak| (peak.value, false, false)).collect();
+    for bursts in plan.bursts(Key::Client, &counts, 0, objects) {
+        (found[bursts.rule].1, found[bursts.rule].2) = (true, bursts.clear);
+    }
+    (found, folded)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn whatever_else_a_client_asked_for_a_rule_fires_on_it_when_it_would(
+        runs in proptest::collection::vec(
+            (
+                (1..100_u32, 0..3_i64, 0..200_u8, any::<bool>()),
+                // What counts for more rules than one is rare.
+                prop_oneof![8 => Just(200_u16), 1 => Just(403), 1 => Just(404)],
+            ),
+            60..140,
+        ),
+    ) {
+        let plan = scans();
+        let asked: Vec<Asked> = runs
+            .iter()
+            .flat_map(|((length, gap, first, unknown), status)| {
+                let length = if *status == 200 { *length } else { length % 8 };
+                (0..length).map(move |number| {
+                    (*gap, first.wrapping_add(number as u8), *status, *unknown)
+                })
+            })
+            .collect();
+        let (exact, none) = measured(&plan, &asked, usize::MAX);
+        let (thinned, _) = measured(&plan, &asked, plan.needed_entries());
+        prop_assert_eq!(none, 0);
+        for (exact, thinned) in exact.iter().zip(&thinned) {
+            prop_assert_eq!((exact.1, exact.2), (thinned.1, thinned.2));
+            prop_assert!(thinned.0 <= exact.0);
+        }
+    }
+}
+
+#[test]
+fn a_scan_among_thousands_of_other_requests_is_measured_in_full() {
+    let plan = scans();
+    // A path that is missing every ten minutes, and 15 others a second in between.
+    let asked: Vec<Asked> = (0..108_000_u32)
+        .map(|number| {
+            let gap = i64::from(number % 15 == 0);
+            if number % 9_000 == 0 {
+                (gap, (number / 9_000) as u8, 404, false)
+            } else {
+                (gap, number as u8, 200, false)
+            }
+        })
+        .collect();
+    let (found, folded) = measured(&plan, &asked, plan.needed_entries());
+    assert!(folded > 10_000, "{folded}");
+    let (exact, _) = measured(&plan, &asked, usize::MAX);
+    assert_eq!(exact[2], (12, true, true));
+    assert_eq!(found[2], exact[2]);
 }

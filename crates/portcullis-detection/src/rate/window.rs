@@ -92,6 +92,30 @@ pub(crate) fn bursts<'p>(
     (bursts, peak)
 }
 
+/// Where the window with the highest value begins, of ordered panes; the latest of several.
+pub(super) fn begin_of_fullest<'p>(
+    rate: &Rate,
+    counted: impl Iterator<Item = &'p Pane> + Clone,
+) -> i64 {
+    let length = i64::from(rate.panes() * rate.pane_seconds());
+    let mut window = Window::new(rate.measure());
+    let (mut most, mut begin) = (0, 0);
+    let mut head = counted.clone().peekable();
+    let mut tail = counted.peekable();
+    while let Some(start) = tail.peek().map(|pane| pane.second) {
+        while let Some(pane) = head.next_if(|pane| pane.second - start < length) {
+            window.enter(pane);
+        }
+        if window.value() >= most {
+            (most, begin) = (window.value(), start);
+        }
+        while let Some(pane) = tail.next_if(|pane| pane.second == start) {
+            window.leave(pane);
+        }
+    }
+    begin
+}
+
 /// The most requests that a window holds.
 pub(crate) fn fullest(rate: &Rate, counted: &[Pane]) -> u64 {
     let length = i64::from(rate.panes() * rate.pane_seconds());

@@ -17,7 +17,7 @@ use foldhash::fast::RandomState;
 use super::Scan;
 use crate::account::Watch;
 use crate::memory::{Remembered, calm, sketch_key};
-use crate::rate::{Group, GroupKey, Key};
+use crate::rate::{Group, GroupKey, Key, Room};
 use crate::source::{Source, SourceKey};
 
 /// When memory is short, clients of more entries than the first are cut first, and of more
@@ -45,6 +45,7 @@ impl Scan<'_> {
             self.memory = bytes - bytes / 2;
             gathering.limit_memory(bytes / 2);
         }
+        self.most_entries = self.rules.rates().most_entries(self.memory);
         self.stay_within_memory();
     }
 
@@ -88,14 +89,15 @@ impl Scan<'_> {
     fn tell_less_apart(&mut self) {
         let mut most = LARGE_ENTRIES;
         while self.kept_bytes + self.table_bytes() > self.memory && most >= FEW_ENTRIES {
-            let names = &self.objects.names;
+            let (rates, objects) = (self.rules.rates(), &self.objects.names);
+            let room = Room { rates, objects, most_entries: self.most_entries };
             let forgotten = &mut self.coverage.forgotten;
             for source in self.sources.values_mut() {
-                let folded = source.counts.stay_below(most, names);
+                let folded = source.counts.stay_below(most, room);
                 forgotten.note_folded(self.rules, Key::Client, folded);
             }
             for (key, group) in &mut self.groups {
-                let folded = group.counts.stay_below(most, names);
+                let folded = group.counts.stay_below(most, room);
                 forgotten.note_folded(self.rules, key.by, folded);
             }
             self.kept_bytes = self.counted_bytes();

@@ -19,13 +19,13 @@ pub(crate) use bytes::{Reader, Writer};
 use crate::coverage::Coverage;
 use crate::forgery::Forgeries;
 use crate::memory::Sketch;
-use crate::rate::{Group, GroupKey, Key};
+use crate::rate::{Group, GroupKey, Key, Room};
 use crate::rule::RuleSet;
 use crate::scan::Scan;
 use crate::source::{Source, SourceKey};
 
 /// Version of the bytes. Another one is refused.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 /// What begins the bytes of a whole scan.
 const MAGIC: &[u8] = b"portcullis scan\n";
@@ -207,9 +207,11 @@ impl<'r> Scan<'r> {
                 let group = Group::read(reader, by, self.rules)?;
                 reader.finish()?;
                 let renumbered = self.renumbered(reader.objects());
+                let (rates, most_entries) = (self.rules.rates(), self.most_entries);
                 let mine = self.groups.entry(GroupKey { by, value: value.into() }).or_default();
                 self.kept_bytes += group.bytes();
-                let folded = mine.merge(group, &renumbered, &self.objects.names);
+                let room = Room { rates, objects: &self.objects.names, most_entries };
+                let folded = mine.merge(group, &renumbered, room);
                 self.note_folded(by, folded);
                 self.stay_within_memory();
             }
@@ -222,9 +224,11 @@ impl<'r> Scan<'r> {
         let source = Source::read(reader, self.rules)?;
         reader.finish()?;
         let renumbered = self.renumbered(reader.objects());
+        let (rates, most_entries) = (self.rules.rates(), self.most_entries);
         let mine = self.sources.entry(key).or_default();
         self.kept_bytes += source.bytes();
-        let folded = mine.merge(source, &renumbered, &self.objects.names);
+        let room = Room { rates, objects: &self.objects.names, most_entries };
+        let folded = mine.merge(source, &renumbered, room);
         self.note_folded(Key::Client, folded);
         self.stay_within_memory();
         Ok(())

@@ -55,6 +55,8 @@ struct ForgottenJson {
     times: u64,
     requests: u64,
     missing_requests_at_most: BTreeMap<String, u64>,
+    #[serde(default)]
+    not_told_apart_at_most: BTreeMap<String, u64>,
     over_limit_bytes: u64,
 }
 
@@ -95,11 +97,17 @@ impl CoverageJson {
             let missing = missing.into_iter().map(field).collect::<Read<_>>()?;
             coverage.blind.insert(rule.into(), BlindRule { missing, objects });
         }
-        let ForgottenJson { times, requests, missing_requests_at_most, over_limit_bytes } =
-            self.forgotten;
-        let missing = missing_requests_at_most;
-        let missing = missing.into_iter().map(|(rule, requests)| (rule.into(), requests)).collect();
-        coverage.forgotten = Forgotten { times, requests, missing, over_limit_bytes };
+        let by_rule = |numbers: BTreeMap<String, u64>| {
+            numbers.into_iter().map(|(rule, number)| (rule.into(), number)).collect()
+        };
+        let forgotten = self.forgotten;
+        coverage.forgotten = Forgotten {
+            times: forgotten.times,
+            requests: forgotten.requests,
+            missing: by_rule(forgotten.missing_requests_at_most),
+            not_told_apart: by_rule(forgotten.not_told_apart_at_most),
+            over_limit_bytes: forgotten.over_limit_bytes,
+        };
         Ok(coverage)
     }
 }
