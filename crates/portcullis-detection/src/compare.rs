@@ -228,7 +228,7 @@ impl Seen {
     fn difference(&self, pair: &Pair<'_>, pairs: &Pairs<'_>) -> RuleDifference {
         let detection = |tally: &Tally, side: usize, rule: Option<(usize, &Rule)>| {
             let (index, _) = rule.filter(|_| tally.requests > 0)?;
-            Some(tally.detection(pairs.rules[side], index))
+            Some(tally.clone().detection(pairs.rules[side], index))
         };
         let rule = pair.rule();
         RuleDifference {

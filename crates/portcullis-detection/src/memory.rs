@@ -58,6 +58,9 @@ pub struct Forgotten {
     /// By rule: how many different things fewer than there were any window of a client or
     /// group may hold, because it had so many that they are told apart only in part.
     pub not_told_apart: BTreeMap<Arc<str>, u64>,
+    /// Sources of whose evidence, but for that of a few rules, only the places are kept and not
+    /// what was logged. Known when a scan is finished.
+    pub shortened: u64,
     /// Most bytes that what must be kept took, when that was more than the limit; else 0.
     pub over_limit_bytes: u64,
 }
@@ -83,6 +86,7 @@ impl Forgotten {
     pub fn merge(&mut self, other: Self) {
         self.times += other.times;
         self.requests += other.requests;
+        self.shortened += other.shortened;
         for (rule, requests) in other.missing {
             *self.missing.entry(rule).or_default() += requests;
         }

@@ -132,13 +132,26 @@ impl Source {
         let before = self.marks.as_ref().map_or(0, |marks| marks.bytes());
         let marks = self.marks.get_or_insert_default();
         marks.observe(request, verdict, claim, object);
-        marks.bytes() - before
+        // A shorter piece of evidence may have taken the place of a longer one.
+        marks.bytes().saturating_sub(before)
     }
 
     /// Bytes that the source takes.
     pub(crate) fn bytes(&self) -> usize {
         let marks = self.marks.as_ref().map_or(0, |marks| marks.bytes());
         size_of::<Self>() + marks + self.principals.bytes() + self.counts.bytes()
+    }
+
+    /// Drops what was logged from the evidence of all but a few rules.
+    pub(crate) fn shorten_evidence(&mut self, rules: &RuleSet) {
+        if let Some(marks) = &mut self.marks {
+            marks.shorten(rules);
+        }
+    }
+
+    /// Whether that was done.
+    pub(crate) fn has_shortened_evidence(&self) -> bool {
+        self.marks.as_deref().is_some_and(|marks| marks.is_shortened)
     }
 
     /// Whether nothing but calm counts was ever held against it, so that it may be
@@ -157,6 +170,11 @@ impl Source {
     /// Whether forgetting it would lose little of what speaks for it.
     pub(crate) fn is_small(&self) -> bool {
         self.requests <= FEW_REQUESTS && self.principals.hashes().len() <= FEW_PRINCIPALS
+    }
+
+    /// Its flagged requests.
+    pub(crate) fn flagged(&self) -> u64 {
+        self.marks.as_deref().map_or(0, |marks| marks.flagged)
     }
 
     /// All its requests.
@@ -232,6 +250,7 @@ impl Source {
             writer.length(*rule);
             tally.write(writer);
         }
+        writer.number(u64::from(marks.is_shortened));
         self.counts.write(writer, plan, objects);
     }
 
@@ -245,6 +264,7 @@ impl Source {
             outcomes: Outcomes::read(reader)?,
             probes: Distinct::read(reader)?,
             tallies: Vec::new(),
+            is_shortened: false,
         };
         let (span, principals) = (Span::read(reader)?, Distinct::read(reader)?);
         for _ in 0..reader.length()? {
@@ -257,11 +277,13 @@ impl Source {
             marks.tallies.push((rule, Tally::read(reader)?));
         }
         let claims = marks.confirmed_claims + marks.false_claims + marks.open.claims;
+        marks.is_shortened = reader.number()? != 0;
         if (flagged + good).max(claims) > requests {
             return Err(StateError::Value("a number of requests"));
         }
         let says_nothing = marks.tallies.is_empty()
             && marks.probes.hashes().is_empty()
+            && !marks.is_shortened
             && marks.outcomes.requests() + flagged + claims == 0;
         let marks = (!says_nothing).then(|| Box::new(marks));
         let counts = Counts::read(reader, Key::Client, rules)?;

@@ -20,6 +20,9 @@ use crate::view::View;
 /// Requests kept as evidence, for each source and rule.
 const MOST_EVIDENCE: usize = 3;
 
+/// What the allocator needs of each piece of memory besides. A guess.
+pub(crate) const ALLOCATION_BYTES: usize = 16;
+
 /// Principals told apart for each source. More are no argument for more caution.
 const MOST_PRINCIPALS: usize = 1_000;
 
@@ -177,9 +180,34 @@ impl Tally {
                 .is_lt()
         });
         if place < MOST_EVIDENCE {
+            self.evidence.truncate(MOST_EVIDENCE - 1);
+            // Most rules fire once on most sources, and there may be millions.
+            self.evidence.reserve_exact(1);
             self.evidence.insert(place, evidence);
-            self.evidence.truncate(MOST_EVIDENCE);
         }
+    }
+
+    /// Bytes that it takes besides its own place.
+    pub(crate) fn bytes(&self) -> usize {
+        let allocated = |bytes: usize| if bytes == 0 { 0 } else { bytes + ALLOCATION_BYTES };
+        let texts = |evidence: &Evidence| {
+            let texts = [Some(&evidence.text), Some(&evidence.matched), evidence.id.as_ref()];
+            let lengths = texts.into_iter().flatten().map(|text| text.as_untrusted().bytes().len());
+            lengths.map(allocated).sum::<usize>()
+        };
+        allocated(self.evidence.capacity() * size_of::<Evidence>())
+            + self.evidence.iter().map(texts).sum::<usize>()
+    }
+
+    /// Drops what was logged, but not where, from the evidence. Says whether there was any.
+    pub(crate) fn drop_texts(&mut self) -> bool {
+        let mut dropped = false;
+        for evidence in &mut self.evidence {
+            for text in [&mut evidence.text, &mut evidence.matched] {
+                dropped |= !std::mem::take(text).as_untrusted().bytes().is_empty();
+            }
+        }
+        dropped
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
@@ -239,7 +267,7 @@ impl Tally {
         Ok(tally)
     }
 
-    pub(crate) fn detection(&self, rules: &RuleSet, index: usize) -> Detection {
+    pub(crate) fn detection(self, rules: &RuleSet, index: usize) -> Detection {
         let rule = &rules.rules()[index];
         Detection {
             rule: Arc::clone(rule.shared_id()),
@@ -254,7 +282,7 @@ impl Tally {
             last: self.span.last,
             rate: None,
             suggests: None,
-            evidence: self.evidence.clone(),
+            evidence: self.evidence,
         }
     }
 }

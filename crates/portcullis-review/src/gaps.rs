@@ -67,6 +67,13 @@ pub fn gaps(coverage: &Coverage) -> Vec<String> {
             count(*most)
         ));
     }
+    if forgotten.shortened > 0 {
+        gaps.push(format!(
+            "memory was full: of the evidence against {}, what was logged is kept for three rules, \
+             and of the others where it stands; raise --memory",
+            counted(forgotten.shortened, "source", "sources")
+        ));
+    }
     if forgotten.over_limit_bytes > 0 {
         gaps.push(format!(
             "what is known of clients that must not be forgotten took {}, more than --memory gives",

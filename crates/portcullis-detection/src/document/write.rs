@@ -135,6 +135,7 @@ pub fn coverage(object: &mut Object<'_>, coverage: &Coverage, joined: Option<Joi
                     object.number(rule, *things);
                 }
             });
+            object.number("sources_with_shortened_evidence", forgotten.shortened);
             object.number("over_limit_bytes", forgotten.over_limit_bytes);
         });
     }

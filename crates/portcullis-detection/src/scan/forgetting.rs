@@ -3,8 +3,9 @@
 //! Clients are as many as an attacker likes. So when more is kept than may be, steps follow
 //! until it fits: of the calm the counts are forgotten, and everything of those among them
 //! who are clean and small; then everything of all who are calm and clean; then fewer things
-//! are told apart of whoever cannot be forgotten, the largest first. If that is not enough
-//! either, coverage says by how much.
+//! are told apart of whoever cannot be forgotten, the largest first; then the evidence against
+//! whoever was flagged keeps what was logged for a few rules only, and for the others where
+//! it stands. If that is not enough either, coverage says by how much.
 //!
 //! Who is calm, and what is remembered of the forgotten, is decided in `memory`.
 
@@ -24,6 +25,9 @@ use crate::source::{Source, SourceKey};
 /// than the second last: enough to tell for minutes what a client at full speed asks for.
 const LARGE_ENTRIES: usize = 1 << 16;
 const FEW_ENTRIES: usize = 1 << 10;
+
+/// Up to so many flagged requests were few.
+const FEW_FLAGGED: u64 = 8;
 
 /// How little a clean source must amount to, to be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +76,7 @@ impl Scan<'_> {
                 self.forget(Least::Any);
             }
             self.tell_less_apart();
+            self.shorten_evidence();
             let kept = self.kept_bytes + self.table_bytes();
             // Looking through everything again must wait until there is an eighth more.
             if kept > self.memory / 4 * 3 {
@@ -102,6 +107,21 @@ impl Scan<'_> {
             }
             self.kept_bytes = self.counted_bytes();
             most /= 4;
+        }
+    }
+
+    /// Of what cannot be forgotten, drops what was logged from the evidence of all but a few
+    /// rules: first of sources that were flagged a few times, of which there may be the most.
+    fn shorten_evidence(&mut self) {
+        for most_flagged in [FEW_FLAGGED, u64::MAX] {
+            if self.kept_bytes + self.table_bytes() <= self.memory {
+                return;
+            }
+            let few = |source: &&mut Box<Source>| source.flagged() <= most_flagged;
+            for source in self.sources.values_mut().filter(few) {
+                source.shorten_evidence(self.rules);
+            }
+            self.kept_bytes = self.counted_bytes();
         }
     }
 

@@ -118,6 +118,7 @@ impl Scan<'_> {
         let noise = self.sketch.noise();
         for (key, source) in self.sources.drain() {
             findings.requests_of_sources += source.requests();
+            findings.coverage.forgotten.shortened += u64::from(source.has_shortened_evidence());
             if source.is_plainly_quiet(self.rules) {
                 continue;
             }

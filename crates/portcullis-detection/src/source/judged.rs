@@ -32,14 +32,14 @@ impl Source {
         objects: &[Arc<str>],
         remembered: Remembered,
     ) -> Judged {
-        let marks = *self.marks.take().unwrap_or_default();
+        let mut marks = *self.marks.take().unwrap_or_default();
         // Of what was forgotten nobody knows who sent it.
         let is_crawler = marks.is_crawler(self.requests);
         self.requests += remembered.requests;
         self.good += remembered.good;
         let mut grounds = Grounds::default();
-        for (index, tally) in &marks.tallies {
-            grounds.add(rules, *index, tally.detection(rules, *index));
+        for (index, tally) in std::mem::take(&mut marks.tallies) {
+            grounds.add(rules, index, tally.detection(rules, index));
         }
         grounds.add_rates(rules, Key::Client, &self.counts, remembered.counted, objects);
         grounds.order();
@@ -114,6 +114,8 @@ impl Grounds {
 
     fn order(&mut self) {
         self.detections.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.rule.cmp(&b.rule)));
+        // Those of all offenders are held at once.
+        self.detections.shrink_to_fit();
     }
 
     /// Sum over the detections.

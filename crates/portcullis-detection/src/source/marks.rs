@@ -3,6 +3,7 @@
 //! Most sources are quiet and have none of it, so it stands apart from what is kept of
 //! every source. What AWS WAF stopped is counted here and held against nobody.
 
+use std::cmp::Reverse;
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,13 +16,14 @@ use crate::crawler::Claim;
 use crate::level::Category;
 use crate::outcome::{Outcome, Outcomes};
 use crate::rate::is_blocked;
+use crate::rule::RuleSet;
 use crate::signature::Verdict;
 use crate::state::{Reader, StateError, Writer};
-use crate::tally::{Distinct, Tally};
+use crate::tally::{ALLOCATION_BYTES, Distinct, Tally};
 
-/// Bytes of what is kept of one rule and source, with three pieces of evidence of common
-/// length. A guess.
-const TALLY_BYTES: usize = 1_400;
+/// When memory is short, the evidence of so many rules keeps what was logged, of those with
+/// the most points: enough to see what a source is about.
+const RULES_WITH_TEXTS: usize = 3;
 
 /// What signatures and claims say of a source.
 #[derive(Clone, Default)]
@@ -38,6 +40,8 @@ pub(super) struct Marks {
     pub(super) probes: Distinct<{ Facts::MOST_PROBES }>,
     /// By index of the rule, sorted.
     pub(super) tallies: Vec<(usize, Tally)>,
+    /// Whether texts of its evidence were dropped for want of memory.
+    pub(super) is_shortened: bool,
 }
 
 /// Requests that say to be a crawler's, where the name of the host decides.
@@ -138,7 +142,22 @@ impl Marks {
 
     /// Bytes that they take.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.probes.bytes() + self.tallies.len() * TALLY_BYTES
+        let tallies = self.tallies.capacity() * size_of::<(usize, Tally)>();
+        let evidence: usize = self.tallies.iter().map(|(_, tally)| tally.bytes()).sum();
+        size_of::<Self>() + 2 * ALLOCATION_BYTES + self.probes.bytes() + tallies + evidence
+    }
+
+    /// Drops what was logged from the evidence of all but a few rules.
+    pub(super) fn shorten(&mut self, rules: &RuleSet) {
+        let mut places: Vec<usize> = (0..self.tallies.len()).collect();
+        places.sort_by_key(|place| {
+            let (rule, _) = self.tallies[*place];
+            (Reverse(rules.rules()[rule].points()), rule)
+        });
+        self.tallies.shrink_to_fit();
+        for place in places.into_iter().skip(RULES_WITH_TEXTS) {
+            self.is_shortened |= self.tallies[place].1.drop_texts();
+        }
     }
 
     fn tally(&mut self, rule: usize) -> &mut Tally {
@@ -164,6 +183,7 @@ impl Marks {
         self.open.merge(other.open);
         self.outcomes.merge(other.outcomes);
         self.probes.merge(&other.probes);
+        self.is_shortened |= other.is_shortened;
         for (rule, theirs) in other.tallies {
             self.tally(rule).merge(theirs);
         }

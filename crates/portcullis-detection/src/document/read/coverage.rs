@@ -57,6 +57,8 @@ struct ForgottenJson {
     missing_requests_at_most: BTreeMap<String, u64>,
     #[serde(default)]
     not_told_apart_at_most: BTreeMap<String, u64>,
+    #[serde(default)]
+    sources_with_shortened_evidence: u64,
     over_limit_bytes: u64,
 }
 
@@ -106,6 +108,7 @@ impl CoverageJson {
             requests: forgotten.requests,
             missing: by_rule(forgotten.missing_requests_at_most),
             not_told_apart: by_rule(forgotten.not_told_apart_at_most),
+            shortened: forgotten.sources_with_shortened_evidence,
             over_limit_bytes: forgotten.over_limit_bytes,
         };
         Ok(coverage)
