@@ -53,6 +53,27 @@ fn every_offender_gets_a_change_or_a_reason() {
 }
 
 #[test]
+fn a_trusted_proxy_is_never_planned_for_a_block() {
+    let files = Files::new();
+    let object = files.write("a.log", attacks("203.0.113.9", 20) + &attacks("198.51.100.77", 20));
+    let config = files.write("portcullis.toml", "[scan]\ntrusted-proxies = [\"203.0.113.9/24\"]\n");
+    let report = files.path("report.html");
+    for given in [["--trusted-proxy", "203.0.113.0/24"], ["--config", &config]] {
+        let plan = ["plan", &object, "-o", "json"].into_iter().chain(given).chain(AT);
+        let plan = portcullis(plan).run().expect_code(0).json();
+        assert_eq!(target(&plan, "ipv4"), ["198.51.100.77/32"], "{given:?}");
+        let proxy = withheld(&plan, "203.0.113.9/32");
+        assert_eq!(proxy["code"], "trusted-proxy");
+        let why = proxy["explanation"].as_str().expect("a string");
+        assert!(why.contains("trusted proxy 203.0.113.0/24"), "{why}");
+        let page = ["report", &object, "--output", &report].into_iter().chain(given).chain(AT);
+        portcullis(page).run().expect_code(0);
+        let page = std::fs::read_to_string(&report).expect("written");
+        assert!(page.contains("trusted proxy 203.0.113.0/24"), "{given:?}");
+    }
+}
+
+#[test]
 fn the_human_plan_says_the_same() {
     let files = Files::new();
     let object = log(&files);

@@ -112,6 +112,7 @@ impl Withheld {
             Self::Protected(Protection::Asset { .. }) => "asset",
             Self::Protected(Protection::Aws { .. }) => "aws-range",
             Self::WrongWidth { .. } => "wrong-width",
+            Self::Protected(Protection::TrustedProxy { .. }) => "trusted-proxy",
             Self::NoSet { .. } => "no-set",
             Self::IncompleteEvidence => "incomplete-evidence",
             Self::BelowSeverity { .. } => "below-severity",

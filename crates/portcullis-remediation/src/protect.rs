@@ -3,8 +3,9 @@
 //! Blocking the wrong network takes customers off line, or the operator: so a
 //! network is refused when it *overlaps* a protected one in either direction, be it
 //! an address inside a protected range or a range around a protected address. The
-//! built-in ranges cannot be switched off; the operator's list adds to them. A list
-//! that cannot be read in full is no list, and whoever has no list must not block.
+//! built-in ranges cannot be switched off; the operator's list adds to them, and so do the
+//! proxies that he trusts: behind one are all his clients, and a block of it is one of
+//! everybody. A list that cannot be read in full is no list, and whoever has no list must not block.
 //! Whether an offender deserves a block is decided elsewhere.
 
 use std::collections::BTreeMap;
@@ -84,6 +85,11 @@ pub enum Protection {
         /// The operator's note beside it.
         note: Option<Arc<str>>,
     },
+    /// It overlaps a network of proxies that the operator trusts to name their clients.
+    TrustedProxy {
+        /// The network.
+        entry: IpNet,
+    },
     /// It overlaps a network of the operator's own.
     Asset {
         /// The network.
@@ -106,6 +112,7 @@ impl Protection {
         match self {
             Self::Reserved { entry, .. }
             | Self::NeverBlock { entry, .. }
+            | Self::TrustedProxy { entry }
             | Self::Asset { entry, .. }
             | Self::Aws { entry, .. } => *entry,
         }
@@ -113,7 +120,7 @@ impl Protection {
 }
 
 /// `reserved 10.0.0.0/8, private (RFC 1918)`, `never-block 198.51.100.0/24 (head office)`,
-/// `own asset 198.51.100.7/32 (build server)`,
+/// `trusted proxy 203.0.113.0/24`, `own asset 198.51.100.7/32 (build server)`,
 /// `AWS CLOUDFRONT 13.32.0.0/15 (published 2024-09-13)`.
 impl fmt::Display for Protection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,6 +130,7 @@ impl fmt::Display for Protection {
                 write!(f, "never-block {entry} ({note})")
             }
             Self::NeverBlock { entry, note: None } => write!(f, "never-block {entry}"),
+            Self::TrustedProxy { entry } => write!(f, "trusted proxy {entry}"),
             Self::Asset { entry, name: Some(name) } => write!(f, "own asset {entry} ({name})"),
             Self::Asset { entry, name: None } => write!(f, "own asset {entry}"),
             Self::Aws { entry, range: AwsRange { service, published } } => {
@@ -132,14 +140,15 @@ impl fmt::Display for Protection {
     }
 }
 
-/// Networks that are never blocked: reserved ranges, the operator's list, and AWS
-/// services.
+/// Networks that are never blocked: reserved ranges, the operator's list, his proxies and
+/// own networks, and AWS services.
 ///
 /// Invariant: every entry is canonical; building one fails on the first bad entry.
 #[derive(Debug, Clone)]
 pub struct NeverBlock {
     reserved: Ranges<&'static str>,
     operator: Ranges<Option<Arc<str>>>,
+    trusted_proxies: Ranges<()>,
     assets: Ranges<Option<Arc<str>>>,
     aws: Ranges<AwsRange>,
     aws_ranges: AwsRanges,
@@ -159,6 +168,7 @@ impl NeverBlock {
         Self {
             reserved: reserved_ranges(),
             operator: Ranges::new(operator),
+            trusted_proxies: Ranges::new(BTreeMap::new()),
             assets: Ranges::new(Entries::new()),
             aws: Ranges::new(aws_ranges.ranges().clone()),
             aws_ranges,
@@ -171,6 +181,13 @@ impl NeverBlock {
     pub fn with_aws_ranges(self, aws_ranges: AwsRanges) -> Self {
         let aws = Ranges::new(aws_ranges.ranges().clone());
         Self { aws, aws_ranges, ..self }
+    }
+
+    /// The same list with the proxies whose word about their clients is taken.
+    #[must_use]
+    pub fn with_trusted_proxies(self, proxies: &[IpNet]) -> Self {
+        let networks = proxies.iter().map(|network| (network.trunc(), ())).collect();
+        Self { trusted_proxies: Ranges::new(networks), ..self }
     }
 
     /// The same list with the operator's own networks: whoever sits there is looked for and
@@ -207,7 +224,7 @@ impl NeverBlock {
     }
 
     /// Why `network` is not to be blocked, if it overlaps a protected network in
-    /// either direction: reserved first, then the operator's list, then the operator's own
+    /// either direction: reserved first, then the operator's list, his proxies and his own
     /// networks, then AWS.
     pub fn protection(&self, network: IpNet) -> Option<Protection> {
         if let Some((entry, purpose)) = self.reserved.overlapping(network) {
@@ -215,6 +232,9 @@ impl NeverBlock {
         }
         if let Some((entry, note)) = self.operator.overlapping(network) {
             return Some(Protection::NeverBlock { entry, note: note.clone() });
+        }
+        if let Some((entry, ())) = self.trusted_proxies.overlapping(network) {
+            return Some(Protection::TrustedProxy { entry });
         }
         if let Some((entry, name)) = self.assets.overlapping(network) {
             return Some(Protection::Asset { entry, name: name.clone() });

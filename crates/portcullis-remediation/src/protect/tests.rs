@@ -16,6 +16,7 @@ fn check(list: &str, asked: &str, expected: Option<(&str, Option<&str>)>) {
         Protection::NeverBlock { entry, note } | Protection::Asset { entry, name: note } => {
             (entry.to_string(), note)
         }
+        Protection::TrustedProxy { entry } => (entry.to_string(), None),
         Protection::Aws { entry, range } => (entry.to_string(), Some(range.service.name().into())),
     });
     let expected = expected.map(|(entry, note)| (entry.to_owned(), note.map(Arc::from)));
@@ -58,6 +59,20 @@ fn services_of_aws_are_protected_after_the_operators_own_words() {
     check("", "15.177.64.1/32", None);
     let protection = parse("").protection(network("13.35.0.1/32")).expect("CloudFront");
     assert_eq!(protection.to_string(), "AWS CLOUDFRONT 13.35.0.0/16 (published 2024-09-13)");
+}
+
+#[test]
+fn a_trusted_proxy_is_protected_and_named_as_one() {
+    let proxies =
+        ["203.0.113.9/24", "2001:db8:7::/48"].map(|text| text.parse().expect("a network"));
+    let list = parse("203.0.113.7 monitor").with_trusted_proxies(&proxies);
+    let shown = |text| list.protection(network(text)).map(|found| found.to_string());
+    assert_eq!(shown("203.0.113.9/32").as_deref(), Some("trusted proxy 203.0.113.0/24"));
+    assert_eq!(shown("2001:db8::/32").as_deref(), Some("trusted proxy 2001:db8:7::/48"));
+    assert_eq!(shown("203.0.113.7/32").as_deref(), Some("never-block 203.0.113.7/32 (monitor)"));
+    assert_eq!(shown("203.0.114.1/32"), None);
+    // Whoever has no list must not block: proxies are none.
+    assert_eq!(list.operator_entries(), 1);
 }
 
 #[test]

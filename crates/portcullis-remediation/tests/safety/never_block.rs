@@ -71,7 +71,7 @@ fn never_block_agrees_with_asking_every_range_and_keeps_its_precedence() {
     let built_in: Vec<IpNet> = reserved.iter().chain(&aws).copied().collect();
     let ranges = |networks: &[IpNet]| networks.iter().copied().map(Range::of).collect::<Vec<_>>();
     let (reserved, aws) = (ranges(&reserved), ranges(&aws));
-    let mut protected = [0_u64; 5];
+    let mut protected = [0_u64; 6];
     for _ in 0..wanted.div_ceil(per_list) {
         let count = random.random_range(0..40_usize);
         let listed: Vec<IpNet> = (0..count).map(|_| any_network(&mut random, &built_in)).collect();
@@ -81,35 +81,38 @@ fn never_block_agrees_with_asking_every_range_and_keeps_its_precedence() {
             IpNet::V6(entry) => entry.addr().to_ipv4_mapped().is_some(),
         };
         let listed: Vec<IpNet> = listed.into_iter().filter(|entry| !is_mapped(entry)).collect();
-        let (listed, owned) = listed.split_at(listed.len() / 2);
+        let (listed, rest) = listed.split_at(listed.len() / 3);
+        let (proxies, owned) = rest.split_at(rest.len() / 2);
         let text = listed.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let names =
             owned.iter().map(|network| format!("{network},ours")).collect::<Vec<_>>().join("\n");
         let mut assets = Assets::default();
         assets.add("assets", &names).expect("canonical networks");
         let list = NeverBlock::parse("list", &text).expect("canonical networks");
-        let list = list.with_assets(&assets);
-        let near: Vec<IpNet> = listed.iter().chain(owned).chain(&built_in).copied().collect();
-        let (listed, owned) = (ranges(listed), ranges(owned));
+        let list = list.with_trusted_proxies(proxies).with_assets(&assets);
+        let of_operator = listed.iter().chain(proxies).chain(owned);
+        let near: Vec<IpNet> = of_operator.chain(&built_in).copied().collect();
+        let (listed, proxies, owned) = (ranges(listed), ranges(proxies), ranges(owned));
         for _ in 0..per_list {
             let asked = any_network(&mut random, &near);
             let range = Range::of(asked);
             let hit = |ranges: &[Range]| ranges.iter().any(|other| other.overlaps(&range));
-            let expected = [&reserved, &listed, &owned, &aws];
-            let expected = expected.iter().position(|ranges| hit(ranges)).unwrap_or(4);
+            let expected = [&reserved, &listed, &proxies, &owned, &aws];
+            let expected = expected.iter().position(|ranges| hit(ranges)).unwrap_or(5);
             let found = list.protection(asked);
             let (kind, entry) = match &found {
                 Some(Protection::Reserved { entry, .. }) => (0, Some(*entry)),
                 Some(Protection::NeverBlock { entry, .. }) => (1, Some(*entry)),
-                Some(Protection::Asset { entry, .. }) => (2, Some(*entry)),
-                Some(Protection::Aws { entry, .. }) => (3, Some(*entry)),
-                None => (4, None),
+                Some(Protection::TrustedProxy { entry }) => (2, Some(*entry)),
+                Some(Protection::Asset { entry, .. }) => (3, Some(*entry)),
+                Some(Protection::Aws { entry, .. }) => (4, Some(*entry)),
+                None => (5, None),
             };
             assert_eq!(kind, expected, "{asked} in {text}");
             assert!(entry.is_none_or(|entry| Range::of(entry).overlaps(&range)), "{asked}");
             protected[kind] += 1;
         }
     }
-    println!("{wanted} questions: reserved, listed, owned, AWS, free: {protected:?}");
+    println!("{wanted} questions: reserved, listed, proxies, owned, AWS, free: {protected:?}");
     assert!(protected.iter().all(|count| *count > 0), "{protected:?}");
 }

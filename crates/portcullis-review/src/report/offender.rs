@@ -193,6 +193,7 @@ pub(crate) fn sentence(fragment: &str) -> String {
 pub(super) const fn reason(withheld: &Withheld) -> &'static str {
     match withheld {
         Withheld::Protected(Protection::Asset { .. }) => "inside or around a network of your own",
+        Withheld::Protected(Protection::TrustedProxy { .. }) => "inside or around a proxy of yours",
         Withheld::Protected(_) => "inside or around a network that is never blocked",
         Withheld::WrongWidth { .. } => "wider than one address or one IPv6 /64",
         Withheld::NoSet { .. } => "no IP set of their family",

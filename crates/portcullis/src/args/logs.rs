@@ -75,7 +75,7 @@ pub struct Reading {
     /// are believed. May be given several times.
     ///
     /// The client is then the rightmost forwarded address that is none of them. Without
-    /// it, the client is the address that connected.
+    /// it, the client is the address that connected. A trusted proxy is never blocked.
     #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
     /// Write what could not be read to files in DIR, one for each object, as JSON Lines

@@ -1,6 +1,7 @@
 //! What the commands that change sets share: they differ in what is to be done, and not
 //! in how it is done, refused, shown or tried out.
 
+use ipnet::IpNet;
 use portcullis_aws::Inspector;
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
@@ -32,6 +33,13 @@ pub(super) struct Change<'a> {
     manner: &'a Manner,
 }
 
+/// What a command was told of networks that are never blocked.
+pub(super) struct Guarded<'a> {
+    pub(super) protected: Option<&'a Protected>,
+    pub(super) trusted_proxies: &'a [IpNet],
+    pub(super) known: &'a Known,
+}
+
 /// On whose word.
 #[derive(Default)]
 pub(super) struct Word<'a> {
@@ -53,15 +61,8 @@ impl<'a> Change<'a> {
         terminal: &Terminal,
     ) -> Result<Self, Failure> {
         let Changing { reached, manner } = changing;
-        let known = Known::default();
-        Self::at(
-            &reached.target,
-            &reached.access,
-            manner,
-            (protected, &known),
-            configuration,
-            terminal,
-        )
+        let guarded = Guarded { protected, trusted_proxies: &[], known: &Known::default() };
+        Self::at(&reached.target, &reached.access, manner, guarded, configuration, terminal)
     }
 
     /// The same, for commands that know how AWS is reached from elsewhere, and more of what
@@ -70,14 +71,15 @@ impl<'a> Change<'a> {
         target: &TargetOptions,
         access: &Access,
         manner: &'a Manner,
-        (protected, known): (Option<&Protected>, &Known),
+        guarded: Guarded<'_>,
         configuration: &Configuration,
         terminal: &Terminal,
     ) -> Result<Self, Failure> {
         let at = manner.at.as_deref().map(|at| time_of(Some(at))).transpose()?;
         let remote = Remote::open(target, access, configuration)?;
         let clock = remote.clock(at)?;
-        let never_block = match Lists::read(protected, configuration) {
+        let Guarded { protected, trusted_proxies, known } = guarded;
+        let never_block = match Lists::read(protected, trusted_proxies, configuration) {
             Ok(lists) => Some(lists.knowing(known).never_block),
             Err(failure) => {
                 // What leaves a set must be able to leave it all the same.

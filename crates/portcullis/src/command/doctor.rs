@@ -49,7 +49,7 @@ pub(super) fn run(
     let remote = Remote::open(&arguments.reached.target, &arguments.reached.access, configuration)?;
     let stage = arguments.stage.clone().or_else(|| remote.stage.clone());
     let stage = stage.as_deref().map(stage_of).transpose()?;
-    let never_block = Lists::read(Some(&arguments.protected), configuration)
+    let never_block = Lists::read(Some(&arguments.protected), &[], configuration)
         .map(|lists| lists.never_block.operator_entries())
         .map_err(|failure| failure.message());
     let expected = Expected {

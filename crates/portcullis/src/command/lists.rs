@@ -3,8 +3,10 @@
 //! A list that cannot be read in full is no list: a plan made without a line of it could
 //! block the very network that the line protects.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use ipnet::IpNet;
 use portcullis_remediation::{Assets, AwsRanges, InputError, NeverBlock};
 
 use super::judgement::Known;
@@ -27,9 +29,11 @@ pub(super) struct Lists {
 
 impl Lists {
     /// The configuration's lists and those of the command line; of the files with AWS
-    /// ranges the command line's, if it names one.
+    /// ranges the command line's, if it names one. `trusted_proxies` are those by which the
+    /// command reads logs; the configuration's are protected whether it uses them or not.
     pub(super) fn read(
         given: Option<&Protected>,
+        trusted_proxies: &[IpNet],
         configuration: &Configuration,
     ) -> Result<Self, Failure> {
         let mut all = String::new();
@@ -51,6 +55,12 @@ impl Lists {
             never_block = never_block.with_aws_ranges(ranges);
             all.push_str(&text);
         }
+        let trusted = configuration.scan.trusted_proxies().iter().chain(trusted_proxies);
+        let trusted: BTreeSet<IpNet> = trusted.map(IpNet::trunc).collect();
+        for proxy in &trusted {
+            let _ = writeln!(all, "trusted proxy {proxy}");
+        }
+        let trusted: Vec<IpNet> = trusted.into_iter().collect();
         let mut assets = Assets::default();
         for path in configuration.assets() {
             let text = read_option_file(path, "the assets in")?;
@@ -60,7 +70,7 @@ impl Lists {
             all.push_str(&text);
         }
         Ok(Self {
-            never_block: never_block.with_assets(&assets),
+            never_block: never_block.with_trusted_proxies(&trusted).with_assets(&assets),
             sha256: sha256(&all),
             enrichment_sha256: None,
             rules_sha256: None,

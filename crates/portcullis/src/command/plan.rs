@@ -47,7 +47,8 @@ pub(super) fn run(
         // They were judged elsewhere, by rules that may be others.
         known.rules_sha256 = None;
     }
-    let lists = Lists::read(Some(&arguments.protected), configuration)?.knowing(&known);
+    let proxies = &arguments.logs.reading.trusted_proxies;
+    let lists = Lists::read(Some(&arguments.protected), proxies, configuration)?.knowing(&known);
     let base = match &arguments.target.target {
         Some(_) => {
             Base::live(&Remote::open(&arguments.target, &arguments.logs.access, configuration)?)?

@@ -13,7 +13,7 @@ use portcullis_ingest::Timestamp;
 use portcullis_remediation::{Applied, Changes, Ledger, Probation, Promotion, Sets, promote};
 use portcullis_setup::Mode;
 
-use super::changing::{Change, Word, tell_doubts};
+use super::changing::{Change, Guarded, Word, tell_doubts};
 use super::judgement::Judge;
 use super::{Page, Prepared, inert, print, tell};
 use crate::args::{Global, Promote, Shape};
@@ -36,8 +36,12 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let Promote { logs, target, manner, .. } = arguments;
     let Judge { rules, known } = Judge::load(&arguments.judgement)?;
-    let protected = (Some(&arguments.protected), &known);
-    let change = Change::at(target, &logs.access, manner, protected, configuration, terminal)?;
+    let guarded = Guarded {
+        protected: Some(&arguments.protected),
+        trusted_proxies: &logs.reading.trusted_proxies,
+        known: &known,
+    };
+    let change = Change::at(target, &logs.access, manner, guarded, configuration, terminal)?;
     permitted(change.remote.mode, &change.remote.name)?;
     let now = change.now();
     let ledger = change.remote.ledger()?;

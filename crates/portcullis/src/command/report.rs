@@ -23,7 +23,9 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let now = time_of(arguments.plan.at.as_deref())?;
     let Judge { rules, known } = Judge::load(&arguments.plan.judgement)?;
-    let lists = Lists::read(Some(&arguments.plan.protected), configuration)?.knowing(&known);
+    let proxies = &arguments.logs.reading.trusted_proxies;
+    let lists =
+        Lists::read(Some(&arguments.plan.protected), proxies, configuration)?.knowing(&known);
     let base = Base::given(arguments.plan.current.as_deref(), terminal)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;

@@ -41,7 +41,8 @@ pub(super) fn run(
     let inputs = &arguments.plan;
     let at = inputs.at.as_deref().map(|at| time_of(Some(at))).transpose()?;
     let Judge { rules, known } = Judge::load(&inputs.judgement)?;
-    let lists = Lists::read(Some(&inputs.protected), configuration)?.knowing(&known);
+    let proxies = &arguments.logs.reading.trusted_proxies;
+    let lists = Lists::read(Some(&inputs.protected), proxies, configuration)?.knowing(&known);
     let base = match (&arguments.target.target, &inputs.current) {
         (Some(_), Some(_)) => {
             return Err(Failure::because("plan", "--current and --target contradict each other")

@@ -16,7 +16,7 @@ use portcullis_remediation::{
 };
 use portcullis_setup::Mode;
 
-use super::changing::{Change, Word, tell_doubts};
+use super::changing::{Change, Guarded, Word, tell_doubts};
 use super::judgement::Known;
 use super::keeping::Taken;
 use super::lists::Lists;
@@ -62,9 +62,13 @@ impl<'a> Round<'a> {
         let mut round = Self { watched, configuration, terminal, targets, summary };
         for options in chosen(&watched.target, configuration)? {
             // What the logs are judged by is not read yet: plans leave out assets by themselves.
-            let protected = (Some(&watched.protected), &Known::default());
+            let guarded = Guarded {
+                protected: Some(&watched.protected),
+                trusted_proxies: &watched.reading.trusted_proxies,
+                known: &Known::default(),
+            };
             let change =
-                Change::at(&options, &watched.access, manner, protected, configuration, terminal);
+                Change::at(&options, &watched.access, manner, guarded, configuration, terminal);
             match change {
                 Ok(change) => {
                     let (name, mode) = (&change.remote.name, change.remote.mode);
@@ -145,7 +149,8 @@ impl<'a> Round<'a> {
             self.partly("told to end: what was read is kept, nothing was planned".to_owned());
             return;
         }
-        match Lists::read(Some(&self.watched.protected), self.configuration) {
+        let (protected, proxies) = (&self.watched.protected, &self.watched.reading.trusted_proxies);
+        match Lists::read(Some(protected), proxies, self.configuration) {
             Ok(lists) => self.deal(&findings, &lists.knowing(known)),
             Err(failure) => self.problem(&failure),
         }

@@ -33,7 +33,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let now = time_of(arguments.at.as_deref())?;
     let remote = Remote::open(&arguments.reached.target, &arguments.reached.access, configuration)?;
-    let list = match Lists::read(Some(&arguments.protected), configuration) {
+    let list = match Lists::read(Some(&arguments.protected), &[], configuration) {
         Ok(lists) => Some(lists.never_block),
         Err(failure) => {
             terminal.error(&failure);
