@@ -84,6 +84,55 @@ fn a_request_is_explained_with_its_client() {
 }
 
 #[test]
+fn nobody_hides_behind_an_honest_requests_id() {
+    let files = Files::new();
+    let borrowed = attacks("203.0.113.66", 1).replace("attack-0", "honest-0");
+    let object = files.write("a.log", honest("198.51.100.7", 40) + &borrowed);
+    let answer = explained("honest-0", &object);
+    assert_eq!(answer["request"]["client"], "203.0.113.66");
+    assert_eq!(answer["account"]["source"], "203.0.113.66");
+    assert_eq!(answer["same_id"]["requests"], 2);
+    let others = list(&answer["same_id"]["others"]);
+    assert_eq!(others.len(), 1);
+    assert_eq!(others[0]["client"], "198.51.100.7");
+    assert_eq!(others[0]["score"], 0);
+
+    let page = portcullis(["explain", "honest-0", &object]).run().expect_code(0).text();
+    for part in ["2 requests bear this id, the worst first", "from 203.0.113.66", "Request flagged"]
+    {
+        assert!(page.contains(part), "{part:?} is missing:\n{page}");
+    }
+    let first = page.find("from 203.0.113.66").expect("shown");
+    assert!(page.find("from 198.51.100.7").is_some_and(|second| first < second), "{page}");
+
+    let one = explained("honest-1", &object);
+    assert_eq!(one["same_id"]["requests"], 1);
+    assert!(list(&one["same_id"]["others"]).is_empty());
+}
+
+#[test]
+fn of_an_id_on_every_request_the_worst_are_shown() {
+    let files = Files::new();
+    let honest: String = (0..30)
+        .map(|second| {
+            format!(
+                "{{\"requestId\":\"same\",\"ip\":\"198.51.100.7\",\"requestTimeEpoch\":\"{}\",\
+                 \"httpMethod\":\"GET\",\"path\":\"/ok\",\"status\":\"200\"}}\n",
+                1_762_247_520_000_i64 + 1_000 * second
+            )
+        })
+        .collect();
+    let attack = honest.lines().next().expect("one").replace("/ok", "/.env") + "\n";
+    let object = files.write("a.log", honest + &attack);
+    let answer = explained("same", &object);
+    assert_eq!(answer["request"]["path"], "/.env");
+    assert_eq!(answer["same_id"]["requests"], 31);
+    assert_eq!(list(&answer["same_id"]["others"]).len(), 19);
+    let page = portcullis(["explain", "same", &object]).run().expect_code(0).text();
+    assert!(page.contains("31 requests bear this id, of which the 20 worst are shown"), "{page}");
+}
+
+#[test]
 fn an_honest_client_has_an_account_too() {
     let files = Files::new();
     let answer = explained("198.51.100.7", &log(&files));

@@ -5,6 +5,7 @@
 //! verdict. All of it is taken from the scan that gives the verdict, so that there is one
 //! truth: an account is that scan, asked about one source.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,12 +25,18 @@ use crate::source::SourceKey;
 use crate::standing::{Change, Ground, Standing};
 use crate::timeline::Timeline;
 
+/// Most requests of one id that are shown.
+///
+/// Ids are unique where API Gateway makes them. A log whose ids clients choose can have one on
+/// every record, and an answer is for people.
+pub const MOST_SAME_ID: usize = 20;
+
 /// Whom a scan is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     /// The source of an address.
     Source(IpAddr),
-    /// A request, and its source.
+    /// A request, and its source; of several with one id, that of the worst.
     Request(UntrustedBuf),
 }
 
@@ -38,14 +45,28 @@ pub enum Question {
 pub struct Answer {
     /// What was looked at, and what could not be seen.
     pub coverage: Coverage,
-    /// The request, when one was asked for and found.
-    pub request: Option<AskedRequest>,
+    /// The requests of the id, when one was asked for and found.
+    pub request: Option<SameId>,
     /// The source; `None` when no request of it was found, or the request's client is
     /// unknown.
     pub account: Option<Account>,
 }
 
-/// The request that was asked for.
+/// The requests that bear the id that was asked for.
+///
+/// Whoever can choose the id of his request can choose that of an honest one. So all of them
+/// are the answer, and the worst is the first of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SameId {
+    /// The request with the highest score, of equals the first by time and place.
+    pub worst: AskedRequest,
+    /// The others in the same order, with the worst at most [`MOST_SAME_ID`].
+    pub others: Vec<AskedRequest>,
+    /// How many there are.
+    pub requests: u64,
+}
+
+/// A request that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskedRequest {
     /// Key or path of its object.
@@ -137,12 +158,15 @@ pub(crate) struct Watch {
     /// Which source a request has is known only once it was read, so that all are kept
     /// when a request is asked for.
     timelines: HashMap<SourceKey, Timeline, RandomState>,
-    asked: Option<AskedRequest>,
+    /// The worst of those that were asked for, in order.
+    asked: Vec<AskedRequest>,
+    /// How many were asked for.
+    asked_requests: u64,
 }
 
 impl Watch {
     pub(crate) fn new(question: Question) -> Self {
-        Self { question, timelines: HashMap::default(), asked: None }
+        Self { question, timelines: HashMap::default(), asked: Vec::new(), asked_requests: 0 }
     }
 
     /// The source that is asked about, when that is known from the beginning.
@@ -159,6 +183,7 @@ impl Watch {
             Question::Source(address) => source == Some(SourceKey::of(*address)),
             Question::Request(id) => {
                 if request.id.is_some_and(|found| found == id.as_untrusted()) {
+                    self.asked_requests += 1;
                     self.keep(AskedRequest::of(request, verdict));
                 }
                 true
@@ -169,38 +194,45 @@ impl Watch {
         }
     }
 
-    /// Of several requests with one id, the first by time and place is kept.
+    /// Of too many requests with one id, the worst are kept.
     fn keep(&mut self, found: AskedRequest) {
-        let rank = |asked: &AskedRequest| {
-            (asked.time.is_none(), asked.time, Arc::clone(&asked.object), asked.offset)
-        };
-        if self.asked.as_ref().is_none_or(|kept| rank(&found) < rank(kept)) {
-            self.asked = Some(found);
-        }
+        let place = self.asked.partition_point(|kept| kept.rank() <= found.rank());
+        self.asked.insert(place, found);
+        self.asked.truncate(MOST_SAME_ID);
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
         for (source, timeline) in other.timelines {
             self.timelines.entry(source).or_default().merge(timeline);
         }
-        if let Some(asked) = other.asked {
+        self.asked_requests += other.asked_requests;
+        for asked in other.asked {
             self.keep(asked);
         }
     }
 
-    /// The request, the source that is asked about, and its timeline.
-    pub(crate) fn finish(mut self) -> (Option<AskedRequest>, Option<SourceKey>, Timeline) {
+    /// The requests, the source that is asked about, and its timeline.
+    pub(crate) fn finish(mut self) -> (Option<SameId>, Option<SourceKey>, Timeline) {
         let address = match &self.question {
             Question::Source(address) => Some(*address),
-            Question::Request(_) => self.asked.as_ref().and_then(|asked| asked.client),
+            Question::Request(_) => self.asked.first().and_then(|worst| worst.client),
         };
         let source = address.map(SourceKey::of);
         let timeline = source.and_then(|source| self.timelines.remove(&source));
-        (self.asked, source, timeline.unwrap_or_default())
+        let requests = self.asked_requests;
+        let mut asked = self.asked.into_iter();
+        let same_id = asked.next().map(|worst| SameId { worst, others: asked.collect(), requests });
+        (same_id, source, timeline.unwrap_or_default())
     }
 }
 
 impl AskedRequest {
+    /// The worst first, then by time and place.
+    fn rank(&self) -> impl Ord + use<> {
+        let place = (Arc::clone(&self.object), self.offset);
+        (Reverse(self.score), self.time.is_none(), self.time, place)
+    }
+
     fn of(request: &Request<'_>, verdict: &Verdict) -> Self {
         Self {
             object: request.origin.object.into(),

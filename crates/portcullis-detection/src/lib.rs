@@ -42,7 +42,7 @@ mod tokens;
 mod traffic;
 mod view;
 
-pub use account::{Account, Answer, AskedRequest, Question, RateCount};
+pub use account::{Account, Answer, AskedRequest, MOST_SAME_ID, Question, RateCount, SameId};
 pub use audit::{Audit, AuditedObject, Disagreement, Names};
 pub use background::{Background, Backgrounds, Network};
 pub use calibrate::{Budget, Calibration, Measured};

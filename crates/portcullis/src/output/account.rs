@@ -5,7 +5,7 @@
 
 use portcullis_detection::{
     Account, Answer, AskedRequest, BLOCK_LEVEL, Change, Correlation, Detection, Ground, Hit,
-    RuleSet, Standing, repetition,
+    RuleSet, SameId, Standing, repetition,
 };
 use portcullis_ingest::Joined;
 
@@ -29,8 +29,12 @@ pub fn write_document(
     document.number("schema_version", SCHEMA_VERSION);
     document.object("coverage", |object| findings::coverage(object, &answer.coverage, joined));
     document.number("block_level", BLOCK_LEVEL);
-    if let Some(asked) = &answer.request {
-        document.object("request", |object| request(object, asked, rules));
+    if let Some(SameId { worst, others, requests }) = &answer.request {
+        document.object("request", |object| request(object, worst, rules));
+        document.object("same_id", |object| {
+            object.number("requests", *requests);
+            object.objects("others", others, |object, asked| request(object, asked, rules));
+        });
     }
     if let Some(of) = &answer.account {
         document.object("account", |object| account(object, of, rules));

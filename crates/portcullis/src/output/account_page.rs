@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use portcullis_detection::{
     Account, Answer, AskedRequest, Detection, Evidence, Measure, Outcome, RateCount, RuleSet,
-    Standing, window_in_words,
+    SameId, Standing, window_in_words,
 };
 use portcullis_ingest::{Untrusted, UntrustedBuf, redacted};
 
@@ -31,8 +31,8 @@ pub struct Page<'p, W> {
 impl<W: Write> Page<'_, W> {
     /// Writes the whole page.
     pub fn write(&mut self, answer: &Answer) -> io::Result<()> {
-        if let Some(request) = &answer.request {
-            self.request(request)?;
+        if let Some(same_id) = &answer.request {
+            self.same_id(same_id)?;
         }
         if let Some(account) = &answer.account {
             if answer.request.is_some() {
@@ -56,7 +56,35 @@ impl<W: Write> Page<'_, W> {
         }
     }
 
-    fn request(&mut self, request: &AskedRequest) -> io::Result<()> {
+    /// The request that was asked for; of several with its id, the worst first, and whose
+    /// they are.
+    fn same_id(&mut self, same_id: &SameId) -> io::Result<()> {
+        let SameId { worst, others, requests } = same_id;
+        if others.is_empty() {
+            return self.request(worst, None);
+        }
+        let shown = others.len() as u64 + 1;
+        let of_them = if shown < *requests {
+            format!(", of which the {shown} worst are shown")
+        } else {
+            ", the worst first".to_owned()
+        };
+        let note = format!(
+            "{} requests bear this id{of_them}; below them is the client of the first",
+            human_count(*requests)
+        );
+        let note = Painted { text: &note, style: ATTENTION, colour: self.terminal.colour };
+        writeln!(self.out, "{note}")?;
+        for request in std::iter::once(worst).chain(others) {
+            writeln!(self.out)?;
+            let client = request.client.map(|client| client.to_string());
+            self.request(request, Some(client.as_deref().unwrap_or("an unknown client")))?;
+        }
+        Ok(())
+    }
+
+    /// One request, with the client that sent it where that is not plain.
+    fn request(&mut self, request: &AskedRequest, client: Option<&str>) -> io::Result<()> {
         let verdict = if request.flagged { "flagged" } else { "not flagged" };
         let style = if request.flagged { BAD } else { GOOD };
         let verdict = Painted { text: verdict, style, colour: self.terminal.colour };
@@ -68,6 +96,9 @@ impl<W: Write> Page<'_, W> {
         let status = request.status.map_or("-".to_owned(), |status| status.to_string());
         let time = request.time.map_or("at an unknown time".to_owned(), |time| time.to_string());
         writeln!(self.out, "  {line} → {status}, {time}")?;
+        if let Some(client) = client {
+            writeln!(self.out, "  from {client}")?;
+        }
         writeln!(self.out, "  outcome: {}", outcome_in_words(request.outcome))?;
         let object = Untrusted::new(request.object.as_bytes()).escaped();
         writeln!(self.out, "  {object} at byte {}", request.offset)?;
