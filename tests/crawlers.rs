@@ -10,7 +10,7 @@ use serde_json::Value;
 use simple_dns::rdata::{A, PTR, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, RCODE, ResourceRecord};
 
-use crate::support::{Files, Record, START_EPOCH_MS, attacks, portcullis, sources};
+use crate::support::{Files, Record, START_EPOCH_MS, attacks, honest, portcullis, sources};
 
 const RANGES: &str = r#"{"creationTime": "2025-11-03T15:46:05.000000",
     "prefixes": [{"ipv4Prefix": "203.0.113.0/28"}, {"ipv6Prefix": "2001:db8:1:2::/64"}]}"#;
@@ -90,8 +90,31 @@ fn a_crawler_is_watched_and_who_only_says_so_stays_an_offender() {
         (&"203.0.113.9/32".into(), &"watched".into())
     );
     let explanation = withheld["explanation"].as_str().expect("a sentence");
-    assert!(explanation.contains("none of its requests was flagged"), "{explanation}");
+    assert!(explanation.contains("it is a crawler, by its address"), "{explanation}");
     assert_eq!(plan["withheld"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_crawler_that_follows_planted_links_is_in_no_plan() {
+    let files = Files::new();
+    let followed = |client: &str| {
+        let good = honest(client, 300).replace("Mozilla/5.0", "Googlebot/2.1 Mozilla/5.0");
+        good + &attacks(client, 3).replace("Mozilla/5.0", "Googlebot/2.1 Mozilla/5.0")
+    };
+    let object = files.write("a.log", followed("203.0.113.9") + &followed("198.51.100.9"));
+    let ranges = format!("Googlebot={}", files.write("googlebot.json", RANGES));
+    let given = ["--crawler-ranges", &ranges, "-o", "json"];
+    let plan = portcullis([&["plan", &object], &given[..]].concat()).run().expect_code(0).json();
+    let added = plan["additions"].as_array().expect("a list");
+    assert_eq!(added.len(), 1, "{plan}");
+    assert_eq!(added[0]["address"], "198.51.100.9/32");
+    let withheld = &plan["withheld"][0];
+    assert_eq!(
+        (&withheld["source"], &withheld["code"]),
+        (&"203.0.113.9/32".into(), &"watched".into())
+    );
+    let explanation = withheld["explanation"].as_str().expect("a sentence");
+    assert!(explanation.contains("it is a crawler, by its address"), "{explanation}");
 }
 
 #[test]

@@ -6,8 +6,9 @@
 //! more than a drop in what else the source does well. What fails the second is *watched*:
 //! shown with the same evidence, and not proposed for a block. So is a source that only
 //! says what it is: surveys of the internet announce themselves and ask for a home page,
-//! and a block gains nothing. So is a crawler that asks from its published addresses, unless a
-//! rule is sure of an attack. So is what rests on detections alone that only suggest, see
+//! and a block gains nothing. So is a crawler that asks from its published addresses, whatever
+//! it asks for: it follows the links that others plant, and a block would take the site out of
+//! what people find. So is what rests on detections alone that only suggest, see
 //! [`crate::SuggestsOnly`].
 //!
 //! What to do about an offender is left to remediation.
@@ -68,7 +69,7 @@ named! {
         /// Only its agent speaks against it, and that it is a survey or the like: no
         /// request attacked anything.
         OnlyItsAgent = "only-its-agent",
-        /// It is a crawler, by agent and address, and no rule is sure that it attacked.
+        /// It is a crawler, by agent and address, which is never more than watched.
         VerifiedCrawler = "verified-crawler",
         /// So many good requests, and so small a share of flagged ones, that they outweigh.
         GoodHistory = "good-history",
@@ -145,12 +146,6 @@ impl Weight {
         self.category == Category::ScannerUa
     }
 
-    /// Whether it is sure of an attack in a request that it flags by itself.
-    fn is_sure(&self) -> bool {
-        let about_requests = !self.is_rate && !self.is_agent();
-        about_requests && self.rule_points >= BLOCK_LEVEL && self.confidence == Confidence::High
-    }
-
     /// Whether it is near-certain and about a serious attack.
     fn is_certain(&self) -> bool {
         !self.suggests && self.severity >= Severity::High && self.confidence == Confidence::High
@@ -164,7 +159,7 @@ impl Figures<'_> {
             Standing::Quiet
         } else if !self.is_weighty(Counted::InFull)
             || self.is_only_agent()
-            || self.is_spared_crawler()
+            || self.is_crawler
             || (self.has_good_history() && !self.is_certain())
         {
             Standing::Watched
@@ -190,7 +185,7 @@ impl Figures<'_> {
             (Ground::ManyRules, self.many_rules(Counted::InFull)),
             (Ground::Correlated, self.correlated),
             (Ground::OnlyItsAgent, self.is_only_agent()),
-            (Ground::VerifiedCrawler, self.is_spared_crawler()),
+            (Ground::VerifiedCrawler, self.is_crawler),
             (Ground::GoodHistory, self.has_good_history() && !self.is_certain()),
             (Ground::Certain, self.is_certain()),
         ];
@@ -201,6 +196,8 @@ impl Figures<'_> {
     pub(crate) fn changes(&self) -> Vec<Change> {
         match self.standing() {
             Standing::Quiet => vec![Change::OneFlaggedRequest],
+            // It asks for whatever is linked somewhere.
+            Standing::Watched if self.is_crawler => Vec::new(),
             Standing::Watched if !self.has_good_history() || self.is_certain() => {
                 vec![Change::OneAttack]
             }
@@ -245,11 +242,6 @@ impl Figures<'_> {
     fn is_only_agent(&self) -> bool {
         self.weights(Counted::InFull)
             .all(|weight| weight.is_agent() && weight.severity < Severity::High)
-    }
-
-    /// Whether it is a crawler against which nothing speaks that a crawler does not do.
-    fn is_spared_crawler(&self) -> bool {
-        self.is_crawler && !self.weights.iter().any(Weight::is_sure)
     }
 
     fn is_weighty_without_correlation(&self, counted: Counted) -> bool {

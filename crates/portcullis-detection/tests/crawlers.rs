@@ -121,12 +121,19 @@ fn a_false_claim_adds_its_points_and_makes_nobody_an_offender_by_itself() {
 }
 
 #[test]
-fn an_attack_of_which_a_rule_is_sure_counts_whoever_sends_it() {
-    for client in [INSIDE, OUTSIDE] {
-        let requests: Vec<Sent> =
-            (0..5).map(|_| sent(CRAWLER, "/files/..%2f..%2f..%2f..%2fetc%2fpasswd", 404)).collect();
-        let attacker = account(client, &requests);
-        assert_eq!(attacker.standing, Standing::Offender, "{client}");
+fn a_crawler_that_follows_planted_links_is_watched_and_who_only_says_so_is_an_offender() {
+    let good = (0..300).map(|n| sent(CRAWLER, &format!("/products/{n}"), 200));
+    let planted = || sent(CRAWLER, "/files/..%2f..%2f..%2f..%2fetc%2fpasswd", 404);
+    let requests: Vec<Sent> = good.chain((0..5).map(|_| planted())).collect();
+    for requests in [&requests[..], &requests[300..]] {
+        let crawler = account(INSIDE, requests);
+        assert_eq!(crawler.standing, Standing::Watched);
+        assert!(crawler.grounds.contains(&Ground::VerifiedCrawler), "{:?}", crawler.grounds);
+        assert!(crawler.changes.is_empty(), "nothing that it asks for: {:?}", crawler.changes);
+        assert_eq!(crawler.score, parts(&crawler), "nothing is hidden");
+
+        let attacker = account(OUTSIDE, requests);
+        assert_eq!(attacker.standing, Standing::Offender);
         assert!(!attacker.grounds.contains(&Ground::VerifiedCrawler));
         assert_eq!(attacker.score, parts(&attacker));
     }

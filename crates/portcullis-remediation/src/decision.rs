@@ -56,12 +56,15 @@ pub enum Withheld {
         /// The number of them from which a source counts as shared.
         principals_limit: u64,
     },
-    /// Detection only watches the source: its good history outweighs what was flagged.
+    /// Detection only watches the source: its good history outweighs what was flagged, or it
+    /// is a crawler.
     Watched {
         /// Requests that were flagged.
         flagged_requests: u64,
         /// Good requests from the source.
         good_requests: u64,
+        /// Whether its address or the name of its host says that it is a crawler.
+        is_crawler: bool,
     },
     /// A reviewer decided against a block.
     Rejected,
@@ -109,10 +112,10 @@ impl Withheld {
         match self {
             Self::Protected(Protection::Reserved { .. }) => "reserved",
             Self::Protected(Protection::NeverBlock { .. }) => "never-block",
+            Self::Protected(Protection::TrustedProxy { .. }) => "trusted-proxy",
             Self::Protected(Protection::Asset { .. }) => "asset",
             Self::Protected(Protection::Aws { .. }) => "aws-range",
             Self::WrongWidth { .. } => "wrong-width",
-            Self::Protected(Protection::TrustedProxy { .. }) => "trusted-proxy",
             Self::NoSet { .. } => "no-set",
             Self::IncompleteEvidence => "incomplete-evidence",
             Self::BelowSeverity { .. } => "below-severity",

@@ -83,11 +83,15 @@ impl fmt::Display for Withheld {
                  {good_requests_limit}; {principals} principals, limit {principals_limit}); \
                  act on the API key or principal instead",
             ),
+            Self::Watched { is_crawler: true, .. } => f.write_str(
+                "watched only: it is a crawler, by its address or the name of its host, and follows \
+                 the links that others plant",
+            ),
             Self::Watched { flagged_requests: 0, .. } => f.write_str(
                 "watched only: none of its requests was flagged, and its rates do not make it an \
                  offender; `portcullis explain` says why",
             ),
-            Self::Watched { flagged_requests, good_requests } => write!(
+            Self::Watched { flagged_requests, good_requests, .. } => write!(
                 f,
                 "watched only: its {good_requests} good requests outweigh {flagged_requests} \
                  flagged ones",

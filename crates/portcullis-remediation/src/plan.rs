@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use portcullis_detection::{Coverage, Findings, Offender};
+use portcullis_detection::{Coverage, Findings, Ground, Offender};
 use portcullis_ingest::Timestamp;
 
 use crate::brake::{BlastRadius, Origin};
@@ -300,8 +300,11 @@ fn judge(suspect: &Suspect<'_>, policy: &BlockPolicy, rulings: &Rulings) -> Opti
             principals_limit: shared_principals,
         });
     }
-    is_watched
-        .then_some(Withheld::Watched { flagged_requests: offender.flagged_requests, good_requests })
+    is_watched.then_some(Withheld::Watched {
+        flagged_requests: offender.flagged_requests,
+        good_requests,
+        is_crawler: offender.grounds.contains(&Ground::VerifiedCrawler),
+    })
 }
 
 /// Why nothing is left that speaks against a source.

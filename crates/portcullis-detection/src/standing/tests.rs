@@ -61,6 +61,7 @@ proptest! {
         let before = figures.standing();
         prop_assert!(!figures.grounds().is_empty());
         let in_full: Vec<Weight> = weights.iter().copied().filter(|w| !w.suggests).collect();
+        prop_assert!(!is_crawler || before != Standing::Offender, "nothing makes one of a crawler");
         if before == Standing::Offender {
             let figures = Figures { weights: &in_full, ..figures };
             prop_assert_eq!(figures.standing(), before, "no suggestion makes an offender");

@@ -223,8 +223,8 @@ pub fn grounds(account: &Account) -> Vec<String> {
                 .to_owned()
         }
         Ground::VerifiedCrawler => {
-            "it is a crawler, by its address or the name of its host, and no rule of high \
-             confidence found an attack in its requests"
+            "it is a crawler, by its address or the name of its host, which follows the links that \
+             others plant and is never more than watched"
                 .to_owned()
         }
         Ground::GoodHistory => format!(
@@ -248,6 +248,9 @@ pub fn changes(account: &Account) -> Vec<String> {
     let mut sentences: Vec<String> = account.changes.iter().map(change).collect();
     if account.standing == Standing::Offender && account.changes.is_empty() {
         sentences.push("nothing: no number of good requests outweighs it".to_owned());
+    }
+    if account.grounds.contains(&Ground::VerifiedCrawler) {
+        sentences.push("nothing that it asks for".to_owned());
     }
     sentences
 }
