@@ -9,7 +9,9 @@
 //! and a block gains nothing. So is a crawler that asks from its published addresses, whatever
 //! it asks for: it follows the links that others plant, and a block would take the site out of
 //! what people find. So is what rests on detections alone that only suggest, see
-//! [`crate::SuggestsOnly`].
+//! [`crate::SuggestsOnly`]. And so is a source of which nothing is known but a rate that weighs
+//! too little: who walks through 5,000 objects and is answered each time is to be looked at,
+//! and may be the batch job of a partner.
 //!
 //! What to do about an offender is left to remediation.
 
@@ -40,8 +42,8 @@ named! {
     Standing {
         /// Nothing to report.
         Quiet = "quiet",
-        /// Would be an offender but for its good history, only says what it is, or all that
-        /// is against it only suggests.
+        /// Would be an offender but for its good history, only says what it is, all that is
+        /// against it only suggests, or a rate fired that weighs too little.
         Watched = "watched",
         /// To act on.
         Offender = "offender",
@@ -56,6 +58,9 @@ named! {
         /// The score is not, but nothing of it is weighty: no request was flagged, no rate
         /// weighs enough alone, and too few rules were observed.
         NothingWeighty = "nothing-weighty",
+        /// A rate of medium severity and confidence fired, which by itself makes nobody an
+        /// offender.
+        LesserRate = "lesser-rate",
         /// Without the detections that only suggest, nothing weighty is left.
         OnlySuggested = "only-suggested",
         /// Requests were flagged.
@@ -141,6 +146,13 @@ impl Weight {
         self.is_rate && self.rule_points >= BLOCK_LEVEL
     }
 
+    /// Whether it is a rate that somebody should look at, even if it weighs too little to act
+    /// on. Rates of low severity or confidence fire on honest clients too.
+    fn is_notable_rate(&self) -> bool {
+        let weighs = self.severity >= Severity::Medium && self.confidence >= Confidence::Medium;
+        self.is_rate && weighs
+    }
+
     /// Whether it is about what the client calls itself.
     pub(crate) fn is_agent(&self) -> bool {
         self.category == Category::ScannerUa
@@ -156,7 +168,7 @@ impl Figures<'_> {
     /// Decides about the source.
     pub(crate) fn standing(&self) -> Standing {
         if self.score < BLOCK_LEVEL || !self.is_weighty(Counted::All) {
-            Standing::Quiet
+            if self.has_lesser_rate() { Standing::Watched } else { Standing::Quiet }
         } else if !self.is_weighty(Counted::InFull)
             || self.is_only_agent()
             || self.is_crawler
@@ -170,11 +182,14 @@ impl Figures<'_> {
 
     /// Why [`Figures::standing`] decides so.
     pub(crate) fn grounds(&self) -> Vec<Ground> {
-        if self.score < BLOCK_LEVEL {
-            return vec![Ground::ScoreUnderLevel];
-        }
-        if !self.is_weighty(Counted::All) {
-            return vec![Ground::NothingWeighty];
+        if self.score < BLOCK_LEVEL || !self.is_weighty(Counted::All) {
+            let lesser = self.has_lesser_rate().then_some(Ground::LesserRate);
+            let too_little = if self.score < BLOCK_LEVEL {
+                Ground::ScoreUnderLevel
+            } else {
+                Ground::NothingWeighty
+            };
+            return lesser.into_iter().chain([too_little]).collect();
         }
         if !self.is_weighty(Counted::InFull) {
             return vec![Ground::OnlySuggested];
@@ -242,6 +257,11 @@ impl Figures<'_> {
     fn is_only_agent(&self) -> bool {
         self.weights(Counted::InFull)
             .all(|weight| weight.is_agent() && weight.severity < Severity::High)
+    }
+
+    /// Whether a rate fired that should be looked at. Crawlers ask for much, and are known.
+    fn has_lesser_rate(&self) -> bool {
+        !self.is_crawler && self.weights(Counted::InFull).any(Weight::is_notable_rate)
     }
 
     fn is_weighty_without_correlation(&self, counted: Counted) -> bool {

@@ -286,12 +286,21 @@ fn judge(suspect: &Suspect<'_>, policy: &BlockPolicy, rulings: &Rulings) -> Opti
     } else {
         None
     };
+    let Offender { good_requests, principals, .. } = **offender;
+    let watched = is_watched.then_some(Withheld::Watched {
+        flagged_requests: offender.flagged_requests,
+        good_requests,
+        is_crawler: offender.grounds.contains(&Ground::VerifiedCrawler),
+    });
     if too_little.is_some() {
+        // Detection says more of it than that its score is low.
+        if watched.is_some() {
+            return watched;
+        }
         // With what was set aside it might be enough: that is why it is not.
         let ahead = grounds.ahead.map(|last| Withheld::FutureEvidence { last });
         return ahead.or(too_little);
     }
-    let Offender { good_requests, principals, .. } = **offender;
     if good_requests >= shared_good_requests || principals >= shared_principals {
         return Some(Withheld::SharedEgress {
             good_requests,
@@ -300,11 +309,7 @@ fn judge(suspect: &Suspect<'_>, policy: &BlockPolicy, rulings: &Rulings) -> Opti
             principals_limit: shared_principals,
         });
     }
-    is_watched.then_some(Withheld::Watched {
-        flagged_requests: offender.flagged_requests,
-        good_requests,
-        is_crawler: offender.grounds.contains(&Ground::VerifiedCrawler),
-    })
+    watched
 }
 
 /// Why nothing is left that speaks against a source.

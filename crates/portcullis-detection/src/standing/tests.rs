@@ -88,6 +88,7 @@ proptest! {
                     ..figures
                 },
                 Change::FlaggedRequests(_) => Figures {
+                    score: if n == 0 { score } else { score + BLOCK_LEVEL },
                     flagged_requests: flagged + n,
                     requests: figures.requests + n,
                     weights: if n == 0 { &weights } else { &with_attack },
@@ -109,4 +110,43 @@ proptest! {
             }
         }
     }
+}
+
+#[track_caller]
+fn check(rate: (Severity, Confidence, bool), is_crawler: bool, expected: (Standing, &[Ground])) {
+    let (severity, confidence, suggests) = rate;
+    let rule_points = crate::level::points(severity, confidence);
+    let category = Category::Rate;
+    let weight = Weight {
+        rule_points,
+        category,
+        severity,
+        confidence,
+        is_rate: true,
+        suggests,
+        requests: 1,
+    };
+    let figures = Figures {
+        score: rule_points,
+        correlated: false,
+        hearsay: 0,
+        is_crawler,
+        flagged_requests: 0,
+        good_requests: 5_500,
+        requests: 5_500,
+        weights: &[weight],
+    };
+    assert_eq!((figures.standing(), &figures.grounds()[..]), expected, "{rate:?}");
+}
+
+#[test]
+fn a_rate_that_weighs_too_little_is_watched_if_somebody_should_look() {
+    use Confidence::{High, Low, Medium as Fair};
+    let watched = (Standing::Watched, &[Ground::LesserRate, Ground::ScoreUnderLevel][..]);
+    let quiet = (Standing::Quiet, &[Ground::ScoreUnderLevel][..]);
+    check((Severity::Medium, Fair, false), false, watched);
+    check((Severity::Medium, Fair, true), false, quiet);
+    check((Severity::Medium, Fair, false), true, quiet);
+    check((Severity::Medium, Low, false), false, quiet);
+    check((Severity::Low, High, false), false, quiet);
 }

@@ -201,9 +201,7 @@ pub(super) const fn reason(withheld: &Withheld) -> &'static str {
         Withheld::BelowSeverity { .. } => "severity too low",
         Withheld::BelowBlockScore { .. } => "score too low",
         Withheld::SharedEgress { .. } => "shared with honest users",
-        Withheld::Watched { .. } => {
-            "watched only: their good requests outweigh, or they are crawlers"
-        }
+        Withheld::Watched { .. } => "watched only: outweighed, too little, or crawlers",
         Withheld::Rejected => "rejected in review",
         Withheld::Pardoned => "pardoned in review",
         Withheld::Undecided => "not approved in review",

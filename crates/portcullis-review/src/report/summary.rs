@@ -77,7 +77,8 @@ impl Summary {
         let watched = report.findings.watched.len() as u64;
         if watched > 0 {
             let text = format!(
-                "{} only watched, because what else they do outweighs what was found.",
+                "{} only watched: what else they do outweighs what was found, or it is too little \
+                 to act on.",
                 if watched == 1 {
                     "1 more source is".to_owned()
                 } else {

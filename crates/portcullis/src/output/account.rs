@@ -197,6 +197,9 @@ pub fn grounds(account: &Account) -> Vec<String> {
              no rate weighs as much; lesser rules count together only where there are three of \
              them and less than half of the requests were good"
         ),
+        Ground::LesserRate => "a rate of medium severity and confidence fired, which is to be \
+             looked at and by itself makes nobody an offender"
+            .to_owned(),
         Ground::Flagged => {
             let requests = counted(*flagged_requests, "request was", "requests were");
             format!("{requests} flagged (score {BLOCK_LEVEL} or more)")

@@ -54,7 +54,7 @@ pub fn write(
         }
     }
     if !findings.watched.is_empty() {
-        let heading = "Watched: would be offenders but for what else they do, or do not do";
+        let heading = "Watched: not to act on, for what else they do or do not do, or because it is too little";
         let heading = Painted { text: heading, style: HEADING, colour: terminal.colour };
         writeln!(out, "\n{heading}")?;
         offenders(&findings.watched[..findings.watched.len().min(top)]).write(
@@ -184,6 +184,9 @@ fn why(offender: &Offender) -> String {
     }
     if offender.grounds.contains(&Ground::OnlyItsAgent) {
         lines.push("says what it is, and attacked nothing".to_owned());
+    }
+    if offender.grounds.contains(&Ground::LesserRate) {
+        lines.push("a rate to be looked at, which alone makes nobody an offender".to_owned());
     }
     if offender.grounds.contains(&Ground::VerifiedCrawler) {
         lines.push("a crawler, by its address or the name of its host".to_owned());
