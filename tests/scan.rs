@@ -68,6 +68,29 @@ fn offenders_are_sorted_by_score_then_address() {
 }
 
 #[test]
+fn the_table_says_what_aws_waf_blocked() {
+    let files = Files::new();
+    let blocked: String = (0..1_200)
+        .map(|number| {
+            format!(
+                "{{\"timestamp\":{},\"formatVersion\":1,\"webaclId\":\"acl\",\
+                 \"terminatingRuleId\":\"r\",\"action\":\"BLOCK\",\"httpSourceName\":\"APIGW\",\
+                 \"httpRequest\":{{\"clientIp\":\"203.0.113.9\",\"headers\":[],\"uri\":\"/\",\
+                 \"args\":\"q=<script>alert(1)</script>\",\"httpVersion\":\"HTTP/1.1\",\
+                 \"httpMethod\":\"GET\",\"requestId\":\"r{number}\"}}}}\n",
+                START_EPOCH_MS + number
+            )
+        })
+        .collect();
+    let waf = files.write("waf.log", blocked);
+    let table = portcullis(["scan", &waf]).run().expect_code(0).text();
+    assert!(table.starts_with("No offender in 1,200 requests"), "{table}");
+    assert!(table.contains("\nAWS WAF blocked 1,200 of them, which are held against"), "{table}");
+    let table = portcullis(["scan", &log(&files)]).run().expect_code(0).text();
+    assert!(!table.contains("AWS WAF blocked"), "{table}");
+}
+
+#[test]
 fn jsonl_is_the_same_offenders_one_a_line() {
     let files = Files::new();
     let object = log(&files);

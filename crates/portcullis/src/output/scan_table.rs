@@ -42,6 +42,10 @@ pub fn write(
         if coverage.objects == 1 { "object" } else { "objects" },
         human_bytes(coverage.text_bytes),
     )?;
+    if coverage.requests_blocked_by_waf > 0 {
+        let blocked = human_count(coverage.requests_blocked_by_waf);
+        writeln!(out, "AWS WAF blocked {blocked} of them, which are held against nobody")?;
+    }
     if count > 0 {
         writeln!(out)?;
         offenders(&findings.offenders[..findings.offenders.len().min(top)]).write(
