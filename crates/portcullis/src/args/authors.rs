@@ -260,7 +260,10 @@ pub struct ImportSigma {
 const IMPORT_HELP: &str = "\
 Only rules with `logsource: category: webserver` are carried over, and only where what comes
 out fires on no more than the original, both read after decoding. What would widen a rule
-refuses it; what narrows it is told with its place and stands in the rule's `misses`. The
-examples are derived from the rule and marked as generated: `portcullis rules lint` says so.
+refuses it; what narrows it is told with its place and stands in the rule's `misses`.
+Path and the query are searched apart and without the `?` between them: a value across it is
+left out. So is one with an escaped `/`, `?`, `#`, `&` or `=`, which after decoding is no
+longer told from one that divides a URI. The examples are derived from the rule and marked
+as generated: `portcullis rules lint` says so.
 
 Ends with 0 when every rule was carried over, and with 3 when one was refused.";

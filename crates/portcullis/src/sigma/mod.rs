@@ -8,12 +8,14 @@
 //! one literal stands for all of its encodings.
 //!
 //! [`document`] reads YAML with places, [`condition`] the condition, [`pattern`] values
-//! with wildcards, [`selection`] what is asked of which field; [`convert`] decides what maps,
+//! with wildcards, [`selection`] what is asked of which field, [`apart`] what of that path and query
+//! can answer one by one; [`convert`] decides what maps,
 //! [`part`] to what, and [`write`] writes the file with examples derived from the rule itself,
 //! which say so.
 //!
 //! Source: Sigma specification 2.1, rules, modifiers and taxonomy.
 
+mod apart;
 mod condition;
 mod convert;
 mod document;

@@ -56,9 +56,14 @@ fn try_part(terms: &[Term], remarks: &mut Vec<Remark>) -> Mapped<Option<Part>> {
     let mut included: Option<Vec<String>> = None;
     for term in terms {
         match &term.asked {
-            Asked::Text { patterns, lost, .. } => {
-                if let (true, Some(reason)) = (term.negated, lost.first()) {
+            Asked::Text { patterns, lost, narrowed, .. } => {
+                // What withdraws less often leaves the rule wider.
+                let less = lost.iter().chain(narrowed).next();
+                if let (true, Some(reason)) = (term.negated, less) {
                     return Err(Remark::refusal(term.place, reason.clone()));
+                }
+                for reason in narrowed {
+                    remarks.push(Remark::narrower(term.place, reason.clone()));
                 }
                 for reason in lost {
                     remarks.push(Remark::narrower(term.place, format!("left out: {reason}")));

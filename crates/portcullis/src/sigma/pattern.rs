@@ -75,6 +75,17 @@ impl Pattern {
         }
     }
 
+    /// As it stands in a Sigma rule, but for escapes.
+    pub(super) fn shown(&self) -> String {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::One => "?".to_owned(),
+            Piece::Many => "*".to_owned(),
+            Piece::Expression { regex, .. } => regex.clone(),
+        };
+        self.pieces.iter().map(piece).collect()
+    }
+
     /// The longest text that everything it matches holds.
     pub(super) fn literal(&self) -> Option<&str> {
         let texts = self.pieces.iter().filter_map(|piece| match piece {

@@ -1,8 +1,9 @@
 //! Reads what a selection of a Sigma rule asks of which field.
 //!
 //! Sigma's `cs-uri-query` is read as path or query: published rules look for either with
-//! it. Where a URI ends, or what stands across the `?`, cannot be asked of the two apart.
+//! it. Where a URI ends cannot be asked of the two; what else cannot is in `apart`.
 
+use super::apart;
 use super::document::{Node, Place, Value};
 use super::pattern::{Pattern, Piece, decoded, required_text};
 use super::{Mapped, Remark};
@@ -29,6 +30,16 @@ impl Target {
         }
     }
 
+    /// Whether a value of it may lie across path and query.
+    const fn is_apart(self) -> bool {
+        matches!(self, Self::Uri | Self::Anywhere)
+    }
+
+    /// Whether slashes and the like divide what stands there.
+    const fn is_divided(self) -> bool {
+        matches!(self, Self::Path | Self::Uri | Self::Referer | Self::Anywhere)
+    }
+
     /// Whether a plus may be a space there.
     const fn has_plus(self) -> bool {
         matches!(self, Self::Uri | Self::Referer | Self::Anywhere)
@@ -52,6 +63,8 @@ pub(super) enum Asked {
         patterns: Vec<Pattern>,
         /// Why others were left out.
         lost: Vec<String>,
+        /// Why some of them are found less often than Sigma finds them.
+        narrowed: Vec<String>,
     },
     Methods(Vec<String>),
     Statuses(Vec<String>),
@@ -206,11 +219,19 @@ fn text<'n>(
 ) -> Mapped<Asked> {
     let mut fields = target.fields().to_vec();
     let mut kept = Vec::new();
-    let mut lost = Vec::new();
+    let (mut lost, mut narrowed) = (Vec::new(), Vec::new());
     for (node, pattern) in patterns {
+        if let Some(reason) = unlike(&pattern, target, raw) {
+            lost.push(reason);
+            continue;
+        }
+        if target.is_apart() {
+            narrowed.extend(apart::narrowed(&pattern));
+        }
         if pattern.at_start && target == Target::Uri {
             fields = vec!["path"];
         }
+        let written = pattern.clone();
         let pattern = if raw { Ok(pattern) } else { pattern.map(|text| decoded(&text)) };
         match pattern {
             Ok(pattern) if pattern.literal().is_none() => {
@@ -219,15 +240,26 @@ fn text<'n>(
             }
             Ok(pattern) => {
                 let has_plus = |piece: &Piece| matches!(piece, Piece::Text(t) if t.contains('+'));
-                if !raw && target.has_plus() && pattern.pieces.iter().any(has_plus) {
-                    kept.extend(pattern.clone().map(|text| Ok(text.replace('+', " "))));
+                // An escaped plus is none but itself.
+                if !raw && target.has_plus() && written.pieces.iter().any(has_plus) {
+                    kept.extend(written.map(|text| decoded(&text.replace('+', " "))));
                 }
                 kept.push(pattern);
             }
             Err(reason) => lost.push(reason),
         }
     }
-    Ok(Asked::Text { fields, raw, patterns: kept, lost })
+    Ok(Asked::Text { fields, raw, patterns: kept, lost, narrowed })
+}
+
+/// Why what would be found is not what the value means, if it is not.
+fn unlike(pattern: &Pattern, target: Target, raw: bool) -> Option<String> {
+    let across = || target.is_apart().then(|| apart::across(pattern)).flatten();
+    let undivided = |piece: &Piece| match piece {
+        Piece::Text(text) if !raw && target.is_divided() => apart::undivided(text),
+        _ => None,
+    };
+    across().or_else(|| pattern.pieces.iter().find_map(undivided))
 }
 
 /// `404`, or `4xx` for `4??` and `4*`.

@@ -138,6 +138,67 @@ fn a_question_mark_before_a_parameter_is_the_one_of_the_uri() {
 }
 
 #[test]
+fn what_stands_across_the_question_mark_is_left_out_and_told() {
+    let value = "selection:\n  cs-uri-query|contains:\n    - '/zqexploit.php?cmd='\n";
+    let detection = format!("{value}    - '/zqpanel/'\ncondition: selection");
+    let one = imported(&detection);
+    let told = &one.remarks[0];
+    assert!(!told.refuses, "{told:?}");
+    assert!(told.reason.contains("`/zqexploit.php?cmd=` stands across the `?`"), "{told:?}");
+    let rules = rules(&detection);
+    check(&rules, "GET /zqpanel/ 200", true);
+    check(&rules, "GET /a/zqexploit.phpacmd= 200", false);
+
+    for only in [
+        &format!("{value}condition: selection"),
+        "selection:\n  c-uri|re: '/zqexploit\\.php\\?cmd='\ncondition: selection",
+        "selection:\n  c-uri|contains: '/zqexploit.php\\?cmd='\ncondition: selection",
+        "keywords:\n  - '/zqexploit.php?cmd='\ncondition: keywords",
+    ] {
+        let imported = imported(only);
+        assert!(imported.files.is_empty(), "{only}");
+        let told = imported.remarks.iter().any(|one| one.reason.contains("stands across"));
+        assert!(told, "{:?}", imported.remarks);
+    }
+    // Where it would withdraw, leaving it out would widen.
+    refused(
+        "selection:\n  cs-uri-stem|contains: '/panel'\nfilter:\n  c-uri|contains: '/panel?ok='\ncondition: selection and not filter",
+        4,
+        "stands across",
+    );
+}
+
+#[test]
+fn what_may_begin_in_the_path_and_end_in_the_query_is_told() {
+    for value in ["c-uri|contains: '/zqa*zqb'", "c-uri|re: '/zqa.+zqb'"] {
+        let detection = format!("selection:\n  {value}\ncondition: selection");
+        let imported = imported(&detection);
+        assert_eq!(imported.files.len(), 1, "{:?}", imported.remarks);
+        let told = imported.remarks.iter().any(|one| one.reason.contains("ends in the other"));
+        assert!(told, "{:?}", imported.remarks);
+        let rules = rules(&detection);
+        check(&rules, "GET /zqa/zqb 200", true);
+        check(&rules, "GET /zqa?zqb 200", false);
+    }
+    let whole = imported("selection:\n  cs-uri-stem|contains: '/zqa*zqb'\ncondition: selection");
+    assert!(whole.remarks.is_empty(), "{:?}", whole.remarks);
+}
+
+#[test]
+fn an_escaped_divider_is_left_out_and_an_escaped_plus_is_no_space() {
+    let rules = rules(
+        "selection:\n  cs-uri-query|contains:\n    - 'zq%2Fother'\n    - 'zq%2Bplus'\n    - 'zq+space'\ncondition: selection",
+    );
+    check(&rules, "GET /zq/other 200", false);
+    check(&rules, "GET /x?q=zq+plus 200", false);
+    check(&rules, "GET /x?q=zq%2Bplus 200", true);
+    check(&rules, "GET /x?q=zq%20space 200", true);
+    check(&rules, "GET /x?q=zq+space 200", true);
+    let detection = "selection:\n  cs-uri-query|contains: '..%2f..%2fzq'\ncondition: selection";
+    assert!(imported(detection).remarks.is_empty());
+}
+
+#[test]
 fn case_counts_when_the_rule_says_so() {
     let rules = rules("selection:\n  cs-uri-stem|contains|cased: '/GponX/'\ncondition: selection");
     check(&rules, "GET /GponX/a 200", true);
