@@ -146,6 +146,21 @@ fn ranges_that_cannot_be_read_stop_everything() {
     }
 }
 
+#[test]
+fn a_name_that_nobody_bears_is_doubted() {
+    let files = Files::new();
+    let object = log(&files);
+    let ranges = files.write("googlebot.json", RANGES);
+    let scan = |name: &str| {
+        let given = format!("{name}={ranges}");
+        portcullis(["scan", &object, "--crawler-ranges", &given]).run().expect_code(0).stderr
+    };
+    let doubted = scan("googlbot");
+    assert!(doubted.contains("called `googlbot`; did you mean `googlebot`?"), "{doubted}");
+    assert!(!scan("Googlebot").contains("did you mean"));
+    assert!(!scan("our-own-crawler").contains("did you mean"));
+}
+
 /// What a resolver does when it is asked about a name.
 #[derive(Clone, Copy)]
 enum Says {

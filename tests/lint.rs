@@ -48,6 +48,23 @@ fn a_file_that_does_not_load_hides_none_of_the_others() {
 }
 
 #[test]
+fn a_file_that_is_no_text_hides_none_of_the_others_either() {
+    let files = faulty();
+    let latin =
+        RULE.replace("probe\"\nt", "other\"\nt").replace("title = \"", "title = \"caf\u{e9} ");
+    let latin: Vec<u8> = latin.chars().map(|one| u8::try_from(one).expect("Latin 1")).collect();
+    files.write("rules/other/other.toml", latin);
+    let ran = portcullis(["rules", "lint", &files.path("rules")]).run().expect_code(2);
+    let text = ran.text();
+    let place = format!("error[does-not-load] {}:2:13: ", files.path("rules/other/other.toml"));
+    assert!(text.contains(&(place + "not UTF-8: byte 0xE9")), "{text}");
+    assert!(text.contains("warning[common-literal]"), "{text}");
+
+    let ran = portcullis(["rules", "test", &files.path("rules")]).run().expect_code(1);
+    assert!(ran.stderr.contains("other.toml:2:13: not UTF-8"), "{}", ran.stderr);
+}
+
+#[test]
 fn the_exit_code_is_asked_for_by_level() {
     let files = Files::new();
     files.write("rules/other/probe.toml", RULE);

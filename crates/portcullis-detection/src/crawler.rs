@@ -29,6 +29,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use portcullis_ingest::Request;
 use serde::Deserialize;
 
+use crate::rule::did_you_mean;
+
 /// Shortest prefix of a crawler's network. Guesses, far from what is published: a file with
 /// a wider one would vouch for strangers.
 const WIDEST_V4: u8 = 8;
@@ -56,6 +58,37 @@ pub trait HostNames: fmt::Debug + Send + Sync {
     /// in turn, of which there may be none; `None` where that could not be found out.
     fn confirmed(&self, addresses: &[IpAddr]) -> Vec<Option<Vec<String>>>;
 }
+
+/// Crawlers whose operators publish where they ask from, by the word in their agent.
+///
+/// Source: the operators' own pages, as of 2025-11. It is only for telling a typing error.
+const WELL_KNOWN: &[&str] = &[
+    "AdsBot-Google",
+    "AhrefsBot",
+    "Amazonbot",
+    "Applebot",
+    "Baiduspider",
+    "bingbot",
+    "CCBot",
+    "ChatGPT-User",
+    "ClaudeBot",
+    "DuckAssistBot",
+    "DuckDuckBot",
+    "facebookexternalhit",
+    "Googlebot",
+    "GPTBot",
+    "LinkedInBot",
+    "meta-externalagent",
+    "MojeekBot",
+    "OAI-SearchBot",
+    "PerplexityBot",
+    "PetalBot",
+    "Qwantbot",
+    "SemrushBot",
+    "SeznamBot",
+    "UptimeRobot",
+    "YandexBot",
+];
 
 /// Why ranges of a crawler were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -185,6 +218,16 @@ impl Crawlers {
         Self { names: Some(names), ..self }
     }
 
+    /// Names that no known crawler bears and that are near one that is: with what was meant, as
+    /// a question. A crawler may be one's own, so that a name by itself is never wrong.
+    pub fn doubtful_names(&self) -> Vec<(&str, String)> {
+        let lower: Vec<String> = WELL_KNOWN.iter().map(|known| known.to_lowercase()).collect();
+        let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+        let doubt = |name: &&String| !lower.contains(&name.as_str());
+        let names = self.known.keys().filter(doubt);
+        names.filter_map(|name| Some((name.as_str(), did_you_mean(name, &lower)?))).collect()
+    }
+
     /// What is known, in one form only.
     pub(crate) fn parts(&self) -> impl Iterator<Item = String> {
         self.known.iter().flat_map(|(name, known)| {
@@ -309,6 +352,22 @@ mod tests {
         for other in ["notgooglebot/1", "Googlebots", "google bot", "Google", ""] {
             check(other, "198.51.100.1", Claim::None);
         }
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_a_known_one_is_doubted() {
+        let mut crawlers = Crawlers::default();
+        for name in ["googlbot", "GOOGLEBOT", "bingbto", "our-own-crawler"] {
+            crawlers.add(name, FILE).expect("a good file");
+        }
+        let doubted = crawlers.doubtful_names();
+        assert_eq!(
+            doubted,
+            [
+                ("bingbto", "did you mean `bingbot`?".to_owned()),
+                ("googlbot", "did you mean `googlebot`?".to_owned()),
+            ]
+        );
     }
 
     #[test]

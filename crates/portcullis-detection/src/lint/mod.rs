@@ -158,6 +158,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds files that could not be read as text.
+    pub fn add_unreadable(&mut self, errors: Vec<RuleError>) {
+        self.findings.extend(errors.into_iter().map(does_not_load));
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.findings.sort_by(|a, b| {
+            let place = |of: &Finding| (of.line, of.column, of.check);
+            a.file.cmp(&b.file).then(place(a).cmp(&place(b))).then(a.message.cmp(&b.message))
+        });
+    }
+
     /// How many findings are of that level.
     pub fn count(&self, level: Level) -> usize {
         self.findings.iter().filter(|finding| finding.level == level).count()
@@ -179,11 +192,9 @@ pub fn lint(files: impl IntoIterator<Item = (String, String)>, formats: &Formats
     overlap::check(&rules, &sources, &mut findings);
     let mut findings = allow::apply(&sources, findings);
     findings.extend(errors.into_iter().map(does_not_load));
-    findings.sort_by(|a, b| {
-        let place = |of: &Finding| (of.line, of.column, of.check);
-        a.file.cmp(&b.file).then(place(a).cmp(&place(b))).then(a.message.cmp(&b.message))
-    });
-    Report { rules: rules.rules().len(), findings }
+    let mut report = Report { rules: rules.rules().len(), findings };
+    report.sort();
+    report
 }
 
 /// Gathers findings of one rule.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::spot::write_caret;
+use super::spot::{Spot, write_caret};
 
 /// One error in a rule file. `Display` is one line; [`RuleErrors`] adds the source line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,24 @@ pub struct RuleError {
     pub source_line: String,
     /// How many characters of it are meant, at least 1.
     pub width: u32,
+}
+
+impl RuleError {
+    /// The text of a rule file.
+    ///
+    /// # Errors
+    /// At its first byte that is no UTF-8.
+    pub fn text_of(file: &str, bytes: Vec<u8>) -> Result<String, Self> {
+        String::from_utf8(bytes).map_err(|error| {
+            let start = error.utf8_error().valid_up_to();
+            let byte = error.as_bytes()[start];
+            // Up to there each character is one of the text's.
+            let text = String::from_utf8_lossy(error.as_bytes());
+            let Spot { line, column, width, source_line } = Spot::at(&text, start..start);
+            let (file, kind) = (file.to_owned(), RuleErrorKind::NotUtf8(byte));
+            Self { file, line, column, kind, source_line, width }
+        })
+    }
 }
 
 /// What is wrong.
@@ -81,6 +99,12 @@ pub enum RuleErrorKind {
         /// The file.
         file: String,
     },
+    /// Two examples of a rule have one name.
+    #[error("another example of this rule is called `{0}`")]
+    DuplicateExample(String),
+    /// The file is no text.
+    #[error("not UTF-8: byte 0x{0:02X}")]
+    NotUtf8(u8),
     /// Two files have one id.
     #[error("id `{id}` is already that of {first}")]
     DuplicateId {
@@ -199,6 +223,7 @@ impl RuleErrorKind {
             Self::IdIsNotThePath { .. } => {
                 "the id is the path inside the rules directory, without `.toml`"
             }
+            Self::NotUtf8(_) => "save the file as UTF-8",
             Self::BadAddress(_) => {
                 "write an address such as 192.0.2.1, or 192.0.2.{n} for one of 256 clients"
             }
@@ -209,13 +234,23 @@ impl RuleErrorKind {
             Self::SegmentsOutsidePath => {
                 "use the field `path` alone, or the view `path` alone, or `contains`"
             }
-            Self::BadRegex(_) => {
-                "look-around and back-references are not supported: they cannot be searched in linear time"
-            }
+            Self::BadRegex(reason) => return regex_hint(reason),
             _ => return None,
         };
         Some(hint.to_owned())
     }
+}
+
+/// What to do about an expression that was refused with this reason.
+fn regex_hint(reason: &str) -> Option<String> {
+    let hint = if reason.contains("look-around") || reason.contains("backreference") {
+        "they cannot be searched in linear time; look for one text, and withdraw with `unless`"
+    } else if reason.contains("size limit") || reason.contains("too large") {
+        "shorten what is counted (`{0,400}`) or what is alternated"
+    } else {
+        return None;
+    };
+    Some(hint.to_owned())
 }
 
 /// Most letters that may differ in a typing error, for a name of some length.
@@ -271,6 +306,14 @@ fn one_of(names: &[&'static str]) -> String {
 pub struct RuleErrors(pub(crate) Vec<RuleError>);
 
 impl RuleErrors {
+    /// These and `more`, in the order of files; `None` when there are none.
+    pub fn of(errors: Option<Self>, more: Vec<RuleError>) -> Option<Self> {
+        let mut all: Vec<RuleError> = errors.into_iter().flat_map(|errors| errors.0).collect();
+        all.extend(more);
+        all.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        (!all.is_empty()).then_some(Self(all))
+    }
+
     /// The errors.
     pub fn errors(&self) -> &[RuleError] {
         &self.0
@@ -295,6 +338,28 @@ impl fmt::Display for RuleErrors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hint_is_about_the_error_it_stands_beside() {
+        let hint = |text: &str| {
+            let broken = super::super::Patterns::new(vec![text.to_owned()]).expect_err(text);
+            RuleErrorKind::BadRegex(broken[0].1.clone()).hint()
+        };
+        let linear = |hint: Option<String>| hint.is_some_and(|hint| hint.contains("linear time"));
+        assert!(linear(hint("(?=a)b")));
+        assert!(linear(hint(r"(a)\1")));
+        assert!(hint(&"[a-z]{900}".repeat(40)).is_some_and(|hint| hint.contains("shorten")));
+        assert_eq!(hint("a(b"), None);
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_is_told_with_its_place() {
+        let mut bytes = "id = \"a/b\"\ntitle = \"caf\u{e9} ".as_bytes().to_vec();
+        bytes.extend(b"\xE9\"\n");
+        let error = RuleError::text_of("a/b.toml", bytes).expect_err("no UTF-8");
+        assert_eq!(error.to_string(), "a/b.toml:2:15: not UTF-8: byte 0xE9");
+        assert_eq!(RuleError::text_of("f", b"id".to_vec()).as_deref(), Ok("id"));
+    }
 
     #[test]
     fn a_typing_error_is_told_from_another_word() {

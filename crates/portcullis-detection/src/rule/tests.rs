@@ -216,6 +216,12 @@ fn two_files_cannot_have_one_id() {
 }
 
 #[test]
+fn a_name_that_comes_twice_is_told_where_it_stands() {
+    let told = "test/one.toml:25:8: another example of this rule is called `c`";
+    check(r#"name = "d""#, r#"name = "c""#, told);
+}
+
+#[test]
 fn a_rule_is_blind_without_any_of_its_texts_or_without_a_condition() {
     let text = rule("[\"path\"]", "[\"path\", \"values\"]\nstatuses = [200]");
     let rules = RuleSet::load([("test/one.toml".to_owned(), text)]).expect("a good rule");

@@ -14,8 +14,8 @@ pub struct CrawlerOptions {
     /// Networks of a crawler, in the JSON that search engines publish, such as
     /// Googlebot=googlebot.json. May be given several times, for one name too.
     ///
-    /// A client whose agent says NAME and whose address is in them is not held to rates; one
-    /// that says so from elsewhere has a false claim added to its score. Some honest programs
+    /// A client whose agent says NAME and whose address is in them is at most watched, whatever
+    /// it asks for: give only ranges that are the crawler's own. One that says so from elsewhere has a false claim added to its score. Some honest programs
     /// name a crawler that they behave like: the claim alone makes nobody an offender.
     #[arg(long = "crawler-ranges", value_name = "NAME=FILE", value_parser = named_file)]
     pub ranges: Vec<(String, PathBuf)>,

@@ -82,7 +82,7 @@ impl<'a> Arrivals<'a> {
         })?;
         let logs = watched.logs(locations.to_vec());
         let heartbeat = Beside::open(&Heartbeat::place(state), &logs.access)?;
-        let judge = Judge::load(&watched.judgement)?;
+        let judge = Judge::load(&watched.judgement, terminal)?;
         Ok(Self {
             watched,
             configuration,

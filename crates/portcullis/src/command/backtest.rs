@@ -17,7 +17,7 @@ pub(super) fn run(
     global: &Global,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
-    let crawlers = load_crawlers(&arguments.crawlers)?;
+    let crawlers = load_crawlers(&arguments.crawlers, terminal)?;
     let old = load_named_rules(&arguments.old)?.with_crawlers(crawlers.clone());
     let new = load_named_rules(&arguments.new)?.with_crawlers(crawlers);
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;

@@ -15,7 +15,7 @@ pub(super) fn run(
     global: &Global,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
-    let crawlers = load_crawlers(&arguments.crawlers)?;
+    let crawlers = load_crawlers(&arguments.crawlers, terminal)?;
     let rules = load_rules(arguments.rules.as_deref())?.with_crawlers(crawlers);
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;

@@ -18,7 +18,7 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let question = question(&arguments.question)?;
-    let Judge { rules, .. } = Judge::load(&arguments.judgement)?;
+    let Judge { rules, .. } = Judge::load(&arguments.judgement, terminal)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
 

@@ -24,7 +24,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let place = inert(&arguments.out.to_string_lossy());
     let failed = |error: &std::io::Error| Failure::new(format!("export to `{place}`"), error);
-    let Judge { rules, .. } = Judge::load(&arguments.judgement)?;
+    let Judge { rules, .. } = Judge::load(&arguments.judgement, terminal)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     let mut directory = Directory::begin(&arguments.out).map_err(|error| {
         failed(&error).hint("an export replaces an earlier one, and nothing else")

@@ -12,6 +12,7 @@ use crate::args::{CrawlerOptions, Judgement};
 use crate::digest::sha256;
 use crate::failure::Failure;
 use crate::names::Names;
+use crate::terminal::Terminal;
 
 /// What sources are judged by.
 pub(super) struct Judge {
@@ -34,9 +35,9 @@ pub(super) struct Known {
 
 impl Judge {
     /// Reads all files that were given.
-    pub(super) fn load(given: &Judgement) -> Result<Self, Failure> {
-        let rules =
-            load_rules(given.rules.as_deref())?.with_crawlers(load_crawlers(&given.crawlers)?);
+    pub(super) fn load(given: &Judgement, terminal: &Terminal) -> Result<Self, Failure> {
+        let crawlers = load_crawlers(&given.crawlers, terminal)?;
+        let rules = load_rules(given.rules.as_deref())?.with_crawlers(crawlers);
         let rules_sha256 = Some(hash_of(&rules));
         let Some(files) = Files::read(&given.enrichment)? else {
             return Ok(Self { rules, known: Known { rules_sha256, ..Known::default() } });
@@ -55,8 +56,12 @@ fn hash_of(rules: &RuleSet) -> String {
     }))
 }
 
-/// The crawlers that can be told from others.
-pub(super) fn load_crawlers(given: &CrawlerOptions) -> Result<Crawlers, Failure> {
+/// The crawlers that can be told from others. A name that looks like a typing error is told:
+/// it would vouch for nobody, without a word.
+pub(super) fn load_crawlers(
+    given: &CrawlerOptions,
+    terminal: &Terminal,
+) -> Result<Crawlers, Failure> {
     let mut crawlers = Crawlers::default();
     for (name, path) in &given.ranges {
         let text = read_option_file(path, "the crawler ranges in")?;
@@ -69,6 +74,9 @@ pub(super) fn load_crawlers(given: &CrawlerOptions) -> Result<Crawlers, Failure>
         crawlers
             .add_domain(name, domain)
             .map_err(|error| Failure::new("take the domain of a crawler", &error))?;
+    }
+    for (name, meant) in crawlers.doubtful_names() {
+        terminal.warn(format_args!("no known crawler is called `{name}`; {meant}"));
     }
     if given.domains.is_empty() {
         return Ok(crawlers);

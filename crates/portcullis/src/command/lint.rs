@@ -7,7 +7,7 @@ use portcullis_detection::RuleSet;
 use portcullis_detection::lint::{Formats, Given, Level, Report, lint};
 use portcullis_ingest::{LogFormat, PRESETS};
 
-use super::{inert, print, rule_files};
+use super::{RuleFiles, inert, print, rule_files};
 use crate::args::{LevelArgument, Lint, LintOutput};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -16,8 +16,9 @@ use crate::output::lint::{write_json, write_sarif};
 use crate::terminal::{ATTENTION, BAD, FAINT, GOOD, Painted, Terminal};
 
 pub(super) fn run(arguments: &Lint, terminal: &Terminal) -> Result<Exit, Failure> {
-    let files = files(arguments.directory.as_deref())?;
-    let mut report = lint(files, &formats(&arguments.formats)?);
+    let RuleFiles { texts, unreadable } = files(arguments.directory.as_deref())?;
+    let mut report = lint(texts, &formats(&arguments.formats)?);
+    report.add_unreadable(unreadable);
     let found = if report.findings.iter().any(|one| reaches(one.level, arguments.fail_on)) {
         Exit::Found
     } else {
@@ -34,8 +35,10 @@ pub(super) fn run(arguments: &Lint, terminal: &Terminal) -> Result<Exit, Failure
     Ok(if arguments.output == LintOutput::Sarif { Exit::Done } else { found })
 }
 
-fn files(directory: Option<&Path>) -> Result<Vec<(String, String)>, Failure> {
-    directory.map_or_else(|| Ok(RuleSet::builtin_files().collect()), rule_files)
+fn files(directory: Option<&Path>) -> Result<RuleFiles, Failure> {
+    let builtin =
+        || RuleFiles { texts: RuleSet::builtin_files().collect(), ..RuleFiles::default() };
+    directory.map_or_else(|| Ok(builtin()), rule_files)
 }
 
 /// The formats asked for, or all presets that somebody's logs can have.

@@ -58,7 +58,7 @@ use crate::failure::Failure;
 use crate::terminal::Terminal;
 use gaps::{Page, tell};
 use prepared::Prepared;
-use rule_files::{BUILTIN, load_named_rules, load_rules, rule_files};
+use rule_files::{BUILTIN, RuleFiles, load_named_rules, load_rules, rule_files};
 use words::{as_typed, inert};
 
 /// Runs the command.

@@ -42,7 +42,7 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let now = time_of(arguments.at.as_deref())?;
-    let Judge { rules, mut known } = Judge::load(&arguments.judgement)?;
+    let Judge { rules, mut known } = Judge::load(&arguments.judgement, terminal)?;
     if arguments.findings.is_some() {
         // They were judged elsewhere, by rules that may be others.
         known.rules_sha256 = None;

@@ -35,7 +35,7 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let Promote { logs, target, manner, .. } = arguments;
-    let Judge { rules, known } = Judge::load(&arguments.judgement)?;
+    let Judge { rules, known } = Judge::load(&arguments.judgement, terminal)?;
     let guarded = Guarded {
         protected: Some(&arguments.protected),
         trusted_proxies: &logs.reading.trusted_proxies,

@@ -24,7 +24,7 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let sql = &arguments.sql;
-    let Judge { rules, .. } = Judge::load(&arguments.judgement)?;
+    let Judge { rules, .. } = Judge::load(&arguments.judgement, terminal)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     let most = usize::try_from(arguments.logs.reading.memory / 2).unwrap_or(usize::MAX);
     let columns = mentioned(sql, &REQUESTS);

@@ -22,7 +22,7 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let now = time_of(arguments.plan.at.as_deref())?;
-    let Judge { rules, known } = Judge::load(&arguments.plan.judgement)?;
+    let Judge { rules, known } = Judge::load(&arguments.plan.judgement, terminal)?;
     let proxies = &arguments.logs.reading.trusted_proxies;
     let lists =
         Lists::read(Some(&arguments.plan.protected), proxies, configuration)?.knowing(&known);

@@ -40,7 +40,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let inputs = &arguments.plan;
     let at = inputs.at.as_deref().map(|at| time_of(Some(at))).transpose()?;
-    let Judge { rules, known } = Judge::load(&inputs.judgement)?;
+    let Judge { rules, known } = Judge::load(&inputs.judgement, terminal)?;
     let proxies = &arguments.logs.reading.trusted_proxies;
     let lists = Lists::read(Some(&inputs.protected), proxies, configuration)?.knowing(&known);
     let base = match (&arguments.target.target, &inputs.current) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use portcullis_detection::RuleSet;
+use portcullis_detection::{RuleError, RuleErrors, RuleSet};
 
 use crate::failure::Failure;
 
@@ -16,8 +16,18 @@ pub(super) fn load_rules(directory: Option<&Path>) -> Result<RuleSet, Failure> {
     let Some(directory) = directory else {
         return Ok(RuleSet::builtin());
     };
-    let files = rule_files(directory)?;
-    RuleSet::load(files).map_err(|errors| Failure::verbatim(errors.to_string()))
+    let RuleFiles { texts, unreadable } = rule_files(directory)?;
+    let (rules, errors) = match RuleSet::load(texts) {
+        Ok(rules) => (Some(rules), None),
+        Err(errors) => (None, Some(errors)),
+    };
+    match (rules, RuleErrors::of(errors, unreadable)) {
+        (Some(rules), None) => Ok(rules),
+        (_, errors) => {
+            let errors = errors.expect("rules that do not load have an error");
+            Err(Failure::verbatim(errors.to_string()))
+        }
+    }
 }
 
 /// The rules of a directory, or those that are called so.
@@ -25,11 +35,20 @@ pub(super) fn load_named_rules(directory: &Path) -> Result<RuleSet, Failure> {
     load_rules(Some(directory).filter(|directory| *directory != Path::new(BUILTIN)))
 }
 
+/// The rule files of a directory.
+#[derive(Default)]
+pub(super) struct RuleFiles {
+    /// The path and text of each.
+    pub(super) texts: Vec<(String, String)>,
+    /// What is wrong with those that are no text.
+    pub(super) unreadable: Vec<RuleError>,
+}
+
 /// The rule files of a directory, of which there must be one.
-pub(super) fn rule_files(directory: &Path) -> Result<Vec<(String, String)>, Failure> {
-    let mut files = Vec::new();
+pub(super) fn rule_files(directory: &Path) -> Result<RuleFiles, Failure> {
+    let mut files = RuleFiles::default();
     read_rule_files(directory, &mut files)?;
-    if files.is_empty() {
+    if files.texts.is_empty() && files.unreadable.is_empty() {
         let detail = format!("`{}` holds no .toml file", directory.display());
         return Err(Failure::because("load rules", detail));
     }
@@ -37,7 +56,7 @@ pub(super) fn rule_files(directory: &Path) -> Result<Vec<(String, String)>, Fail
 }
 
 /// Gathers the rule files below `directory`, sorted.
-fn read_rule_files(directory: &Path, files: &mut Vec<(String, String)>) -> Result<(), Failure> {
+fn read_rule_files(directory: &Path, files: &mut RuleFiles) -> Result<(), Failure> {
     let fail = |path: &Path, error: &io::Error| {
         Failure::because("load rules", format!("{}: {error}", path.display()))
     };
@@ -50,8 +69,12 @@ fn read_rule_files(directory: &Path, files: &mut Vec<(String, String)>) -> Resul
         if kind.is_dir() {
             read_rule_files(&path, files)?;
         } else if path.extension().is_some_and(|extension| extension == "toml") {
-            let text = fs::read_to_string(&path).map_err(|error| fail(&path, &error))?;
-            files.push((path.to_string_lossy().into_owned(), text));
+            let bytes = fs::read(&path).map_err(|error| fail(&path, &error))?;
+            let name = path.to_string_lossy().into_owned();
+            match RuleError::text_of(&name, bytes) {
+                Ok(text) => files.texts.push((name, text)),
+                Err(error) => files.unreadable.push(error),
+            }
         }
     }
     Ok(())

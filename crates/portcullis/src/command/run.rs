@@ -117,7 +117,7 @@ fn analyse(
     global: &Global,
     terminal: &Terminal,
 ) -> Result<(), Failure> {
-    let Judge { rules, known } = Judge::load(&watched.judgement)?;
+    let Judge { rules, known } = Judge::load(&watched.judgement, terminal)?;
     let state = state_of(watched)?;
     let mut kept = Kept::load(state, &logs.access, &settings(&rules, logs), terminal)?;
     let begin = kept.look_back(lookback_of(watched));

@@ -16,7 +16,7 @@ use crate::terminal::Terminal;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Result<Exit, Failure> {
-    let Judge { rules, .. } = Judge::load(&arguments.judgement)?;
+    let Judge { rules, .. } = Judge::load(&arguments.judgement, terminal)?;
     let purpose = if arguments.for_plan { Purpose::Block } else { Purpose::Show };
     let read = (&arguments.logs, &arguments.keeping);
     let Found { findings, tally, prepared } =

@@ -47,9 +47,9 @@ impl<'t> Reader<'t> {
                 broken |= self.errors.len() > before;
                 let Some(example) = example else { continue };
                 if !names.insert(example.name.clone()) {
-                    let first = "another example of this rule".to_owned();
-                    let kind = RuleErrorKind::DuplicateId { id: example.name.clone(), first };
-                    self.error(value.span(), kind);
+                    let name = value.get_ref().as_table().and_then(|table| table.get("name"));
+                    let span = name.map_or(value.span(), toml::Spanned::span);
+                    self.error(span, RuleErrorKind::DuplicateExample(example.name.clone()));
                 }
                 examples.push(example);
             }
