@@ -148,7 +148,7 @@ impl fmt::Display for Protection {
 pub struct NeverBlock {
     reserved: Ranges<&'static str>,
     operator: Ranges<Option<Arc<str>>>,
-    trusted_proxies: Ranges<()>,
+    trusted_proxies: Ranges<Option<Arc<str>>>,
     assets: Ranges<Option<Arc<str>>>,
     aws: Ranges<AwsRange>,
     aws_ranges: AwsRanges,
@@ -168,7 +168,7 @@ impl NeverBlock {
         Self {
             reserved: reserved_ranges(),
             operator: Ranges::new(operator),
-            trusted_proxies: Ranges::new(BTreeMap::new()),
+            trusted_proxies: Ranges::new(Entries::new()),
             assets: Ranges::new(Entries::new()),
             aws: Ranges::new(aws_ranges.ranges().clone()),
             aws_ranges,
@@ -186,7 +186,7 @@ impl NeverBlock {
     /// The same list with the proxies whose word about their clients is taken.
     #[must_use]
     pub fn with_trusted_proxies(self, proxies: &[IpNet]) -> Self {
-        let networks = proxies.iter().map(|network| (network.trunc(), ())).collect();
+        let networks = proxies.iter().map(|network| (network.trunc(), None)).collect();
         Self { trusted_proxies: Ranges::new(networks), ..self }
     }
 
@@ -233,7 +233,7 @@ impl NeverBlock {
         if let Some((entry, note)) = self.operator.overlapping(network) {
             return Some(Protection::NeverBlock { entry, note: note.clone() });
         }
-        if let Some((entry, ())) = self.trusted_proxies.overlapping(network) {
+        if let Some((entry, _)) = self.trusted_proxies.overlapping(network) {
             return Some(Protection::TrustedProxy { entry });
         }
         if let Some((entry, name)) = self.assets.overlapping(network) {

@@ -28,7 +28,7 @@ impl RuleError {
     ///
     /// # Errors
     /// At its first byte that is no UTF-8.
-    pub fn text_of(file: &str, bytes: Vec<u8>) -> Result<String, Self> {
+    pub fn text_of(file: &str, bytes: Vec<u8>) -> Result<String, Box<Self>> {
         String::from_utf8(bytes).map_err(|error| {
             let start = error.utf8_error().valid_up_to();
             let byte = error.as_bytes()[start];
@@ -36,7 +36,7 @@ impl RuleError {
             let text = String::from_utf8_lossy(error.as_bytes());
             let Spot { line, column, width, source_line } = Spot::at(&text, start..start);
             let (file, kind) = (file.to_owned(), RuleErrorKind::NotUtf8(byte));
-            Self { file, line, column, kind, source_line, width }
+            Box::new(Self { file, line, column, kind, source_line, width })
         })
     }
 }

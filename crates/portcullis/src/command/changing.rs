@@ -62,7 +62,7 @@ impl<'a> Change<'a> {
     ) -> Result<Self, Failure> {
         let Changing { reached, manner } = changing;
         let guarded = Guarded { protected, trusted_proxies: &[], known: &Known::default() };
-        Self::at(&reached.target, &reached.access, manner, guarded, configuration, terminal)
+        Self::at(&reached.target, &reached.access, manner, &guarded, configuration, terminal)
     }
 
     /// The same, for commands that know how AWS is reached from elsewhere, and more of what
@@ -71,14 +71,14 @@ impl<'a> Change<'a> {
         target: &TargetOptions,
         access: &Access,
         manner: &'a Manner,
-        guarded: Guarded<'_>,
+        guarded: &Guarded<'_>,
         configuration: &Configuration,
         terminal: &Terminal,
     ) -> Result<Self, Failure> {
         let at = manner.at.as_deref().map(|at| time_of(Some(at))).transpose()?;
         let remote = Remote::open(target, access, configuration)?;
         let clock = remote.clock(at)?;
-        let Guarded { protected, trusted_proxies, known } = guarded;
+        let Guarded { protected, trusted_proxies, known } = *guarded;
         let never_block = match Lists::read(protected, trusted_proxies, configuration) {
             Ok(lists) => Some(lists.knowing(known).never_block),
             Err(failure) => {

@@ -41,7 +41,7 @@ pub(super) fn run(
         trusted_proxies: &logs.reading.trusted_proxies,
         known: &known,
     };
-    let change = Change::at(target, &logs.access, manner, guarded, configuration, terminal)?;
+    let change = Change::at(target, &logs.access, manner, &guarded, configuration, terminal)?;
     permitted(change.remote.mode, &change.remote.name)?;
     let now = change.now();
     let ledger = change.remote.ledger()?;

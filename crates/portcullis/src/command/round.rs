@@ -68,7 +68,7 @@ impl<'a> Round<'a> {
                 known: &Known::default(),
             };
             let change =
-                Change::at(&options, &watched.access, manner, guarded, configuration, terminal);
+                Change::at(&options, &watched.access, manner, &guarded, configuration, terminal);
             match change {
                 Ok(change) => {
                     let (name, mode) = (&change.remote.name, change.remote.mode);

@@ -73,7 +73,7 @@ fn read_rule_files(directory: &Path, files: &mut RuleFiles) -> Result<(), Failur
             let name = path.to_string_lossy().into_owned();
             match RuleError::text_of(&name, bytes) {
                 Ok(text) => files.texts.push((name, text)),
-                Err(error) => files.unreadable.push(error),
+                Err(error) => files.unreadable.push(*error),
             }
         }
     }
