@@ -132,7 +132,8 @@ impl Group {
         Ok(group)
     }
 
-    /// What to tell of the group, given what fired on it.
+    /// What to tell of the group, given what fired on it. Nothing of a network of which one
+    /// client did more than nine tenths.
     pub(crate) fn suspect(
         &self,
         key: &GroupKey,
@@ -165,6 +166,12 @@ impl Group {
             .collect();
         contributors.sort_by(|a, b| b.requests.cmp(&a.requests).then(a.source.cmp(&b.source)));
         contributors.truncate(MOST_CONTRIBUTORS);
+        // What one client of a network does is that client's, and is said of it.
+        let by_one =
+            |first: &Contributor| first.requests.saturating_mul(10) > all.saturating_mul(9);
+        if key.by == Key::Network && contributors.first().is_some_and(by_one) {
+            return None;
+        }
         Some(Suspect {
             key: key.by,
             value: key.by.shown(&key.value),

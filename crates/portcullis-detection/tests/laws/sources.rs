@@ -204,6 +204,11 @@ fn a_network_is_a_suspect_with_its_members_and_no_offender() {
     assert_eq!((suspect.requests, suspect.clients), (7, 5));
     assert_eq!(suspect.contributors[0].source.to_string(), "192.0.2.5/32");
     assert_eq!(suspect.contributors[0].requests, 3);
+
+    for sent in &mut requests {
+        sent.client = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 5)));
+    }
+    assert_eq!(scanned(&requests).suspects, [], "that is one client's doing");
 }
 
 #[test]
