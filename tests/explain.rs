@@ -113,7 +113,7 @@ fn nobody_hides_behind_an_honest_requests_id() {
 #[test]
 fn of_an_id_on_every_request_the_worst_are_shown() {
     let files = Files::new();
-    let honest: String = (0..30)
+    let honest = (0..30)
         .map(|second| {
             format!(
                 "{{\"requestId\":\"same\",\"ip\":\"198.51.100.7\",\"requestTimeEpoch\":\"{}\",\
@@ -121,7 +121,8 @@ fn of_an_id_on_every_request_the_worst_are_shown() {
                 1_762_247_520_000_i64 + 1_000 * second
             )
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let attack = honest.lines().next().expect("one").replace("/ok", "/.env") + "\n";
     let object = files.write("a.log", honest + &attack);
     let answer = explained("same", &object);

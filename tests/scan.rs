@@ -70,7 +70,7 @@ fn offenders_are_sorted_by_score_then_address() {
 #[test]
 fn the_table_says_what_aws_waf_blocked() {
     let files = Files::new();
-    let blocked: String = (0..1_200)
+    let blocked = (0..1_200)
         .map(|number| {
             format!(
                 "{{\"timestamp\":{},\"formatVersion\":1,\"webaclId\":\"acl\",\
@@ -81,7 +81,8 @@ fn the_table_says_what_aws_waf_blocked() {
                 START_EPOCH_MS + number
             )
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let waf = files.write("waf.log", blocked);
     let table = portcullis(["scan", &waf]).run().expect_code(0).text();
     assert!(table.starts_with("No offender in 1,200 requests"), "{table}");
