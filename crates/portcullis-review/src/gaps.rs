@@ -151,7 +151,7 @@ fn blind_rules(coverage: &Coverage) -> Option<String> {
         return None;
     }
     // No access log of API Gateway carries these, whatever its format.
-    let is_incurable = wanted.keys().all(|field| matches!(*field, "query" | "referer"));
+    let is_incurable = wanted.keys().all(|field| matches!(*field, "query" | "referer" | "headers"));
     let mut fields: Vec<_> = wanted.into_iter().collect();
     fields.sort_by_key(|(field, rules)| (std::cmp::Reverse(*rules), *field));
     let fields: Vec<_> = fields.iter().map(|(field, _)| format!("`{field}`")).collect();
