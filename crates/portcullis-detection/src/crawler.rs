@@ -4,10 +4,10 @@
 //! against its client. Operators of large crawlers publish the addresses that they ask
 //! from, or the domains that their hosts have names in; with these at hand a claim is either
 //! confirmed or false. Crawlers ask for much and follow dead links, which is what rates are
-//! about, and they follow whatever link somebody planted for them: an attack in it is the planter's. So a
-//! confirmed one is at most watched. A false claim is a small thing: people look at
-//! their own site as a crawler would see it, and some honest programs name a crawler that they
-//! behave like.
+//! about, and they follow whatever link somebody planted for them: an attack in it is the
+//! planter's. So a confirmed one is at most watched. A false claim is a small thing: people
+//! look at their own site as a crawler would see it, and some honest programs name a crawler
+//! that they behave like.
 //!
 //! Who owns an address writes whatever name they like for it. A name counts only when it has
 //! that address in turn, which only the owner of the domain can say. Asking takes time that
