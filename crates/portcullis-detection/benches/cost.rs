@@ -9,11 +9,16 @@
 //!
 //! `cargo xtask bench adversarial`, or `cargo bench -p portcullis-detection`
 //!
+//! What nobody thought of is searched for: `--search 5000 1` makes that many texts from a seed
+//! and prints those that cost more than twice honest queries.
+//!
 //! Neighbours still share its caches. Instructions do not mind; Valgrind counts those of
 //! one text in one place, which `--once` judges a third time, all memory warm:
 //!
 //! `valgrind --tool=callgrind --toggle-collect='cost::judge*' target/release/deps/cost-… \
 //!     --bench --once query "random ASCII"`
+
+mod search;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -81,6 +86,14 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip_while(|one| one != "--once").collect();
     if let [_, place, name] = &arguments[..] {
         once(&mut classifier, place, name);
+        return;
+    }
+    let searched: Vec<u64> = std::env::args()
+        .skip_while(|one| one != "--search")
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    if let [texts, seed] = searched[..] {
+        search::run(&rules, texts, seed);
         return;
     }
     let honest = honest();

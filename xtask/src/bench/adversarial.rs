@@ -15,6 +15,12 @@ pub(super) struct Arguments {
     /// Measure only texts whose name holds this
     #[arg(value_name = "TEXT")]
     only: Option<String>,
+    /// Make so many texts of what rules look for, and print those above twice honest text
+    #[arg(long, value_name = "TEXTS", conflicts_with = "only")]
+    search: Option<u64>,
+    /// What the texts are made from
+    #[arg(long, default_value_t = 1, requires = "search")]
+    seed: u64,
     /// Fail when any text costs more than this many times honest text
     #[arg(long, value_name = "RATIO")]
     limit: Option<f64>,
@@ -27,6 +33,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
         .args(["bench", "--quiet", "--package", "portcullis-detection", "--bench", "cost", "--"])
         .args(&arguments.only)
         .stderr(Stdio::inherit());
+    if let Some(texts) = arguments.search {
+        bench.args(["--search".to_owned(), texts.to_string(), arguments.seed.to_string()]);
+    }
     let output = bench.output().map_err(|error| format!("failed to start cargo: {error}"))?;
     if !output.status.success() {
         return Err(format!("the benchmark ended with {}", output.status));

@@ -72,6 +72,8 @@ checks! {
         "A literal stands in so much honest traffic that it sorts out little.";
     HeavyRegex = "heavy-regex", Warning,
         "A compiled expression is so large that searching it is slow.";
+    LongLimit = "long-limit", Warning,
+        "An expression counts many bytes behind what may stand among them: text full of it is slow.";
     ImpossibleLiteral = "impossible-literal", Warning,
         "A literal never stands in the views the rule looks at.";
     RedundantLiteral = "redundant-literal", Note,

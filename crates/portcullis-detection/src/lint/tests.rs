@@ -129,6 +129,14 @@ fn each_check_finds_its_fault() {
         "['^/probe\\b|^/probe(?:[a-z]{1,300}[0-9]{1,300}){9}']",
         &["warning heavy-regex 12:10 takes more than "],
     );
+    check(
+        "['^/probe\\b']",
+        "['/probe[^;]{0,80}x', '^/probe\\b']",
+        &[
+            "warning long-limit 12:10 counts 80 bytes, among which it may begin again",
+            "note unproved-regex 12:10 no example that fires needs this expression",
+        ],
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod builtin;
 mod condition;
 mod error;
 mod example;
+mod limit;
 mod loose;
 mod parse;
 mod pattern;

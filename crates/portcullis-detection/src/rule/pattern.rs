@@ -9,7 +9,7 @@ use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind, PatternSet, meta};
 use regex_syntax::hir::Hir;
 
-use super::{loose, required};
+use super::{limit, loose, required};
 
 /// Bytes one compiled expression may take: some hundred times what a careful one does,
 /// and little enough that a thousand rules fit.
@@ -132,6 +132,11 @@ impl Patterns {
             bytes *= 2;
         }
         bytes
+    }
+
+    /// A limit for which text can be made that an expression reads slowly; see [`limit`].
+    pub(crate) fn long_limit(text: &str) -> Option<u32> {
+        limit::long(&syntax::parse_with(text, &syntax()).ok()?)
     }
 
     /// Where the first expression that matches does.

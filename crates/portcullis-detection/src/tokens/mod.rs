@@ -15,6 +15,7 @@
 
 mod shell;
 mod sqli;
+mod words;
 mod xss;
 
 use std::ops::Range;
@@ -66,34 +67,6 @@ impl Possible {
     /// Whether this one may.
     pub(crate) const fn has(self, tokens: Tokens) -> bool {
         self.0 & tokens.bit() != 0
-    }
-}
-
-/// Which first byte and length any word of a list has: what random text is told by, at the
-/// cost of one look, to be none of them.
-struct Lengths([u32; 256]);
-
-impl Lengths {
-    /// Of words shorter than 32 bytes.
-    const fn of(lists: &[&[&[u8]]]) -> Self {
-        let mut lengths = [0; 256];
-        let mut list = 0;
-        while list < lists.len() {
-            let mut at = 0;
-            while at < lists[list].len() {
-                let word = lists[list][at];
-                lengths[word[0] as usize] |= 1 << word.len();
-                at += 1;
-            }
-            list += 1;
-        }
-        Self(lengths)
-    }
-
-    fn has(&self, word: &[u8]) -> bool {
-        let length = u32::try_from(word.len()).unwrap_or(u32::MAX);
-        let of_first = word.first().map_or(0, |first| self.0[usize::from(*first)]);
-        of_first.checked_shr(length).unwrap_or_default() & 1 != 0
     }
 }
 

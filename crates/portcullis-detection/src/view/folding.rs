@@ -6,19 +6,21 @@ use super::MOST_ROUNDS;
 use super::pairs::Pairs;
 
 /// Whether [`fold`] may change the text. May say yes for nothing, but not for every dollar
-/// sign and caret that stands alone: each yes costs a round.
+/// sign, quote and caret that stands alone: each yes costs a round.
 pub(crate) fn needs_folding(text: &[u8]) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let joins = |next: Option<&u8>| {
-        next.is_some_and(|&next| word(next) || matches!(next, b'\'' | b'"' | b'`' | b'^'))
-    };
     let mut places =
         std::iter::successors(TRICKS.first_in(text, 0), |at| TRICKS.first_in(text, at + 1));
-    places.any(|at| match text[at] {
-        b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | 0xa0 | b' ' | b'$' | b'/' | b'\\' => true,
-        quote @ (b'\'' | b'"' | b'`') => text[at + 1] == quote && joins(text.get(at + 2)),
-        b'^' => at.checked_sub(1).is_some_and(|before| word(text[before])),
-        _ => false,
+    places.any(|at| {
+        // Nothing before it is folded, or this would not be looked at.
+        let (before, rest) = text.split_at(at);
+        match rest[0] {
+            b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | 0xa0 | b' ' | b'/' | b'\\' => true,
+            b'$' if matches!(rest[1], b'@' | b'*') => inside_word(before, rest, 2),
+            b'$' => shell_space(rest) > 0,
+            quote @ (b'\'' | b'"' | b'`') => rest[1] == quote && inside_word(before, rest, 2),
+            b'^' => inside_word(before, rest, 1),
+            _ => false,
+        }
     })
 }
 
@@ -57,16 +59,18 @@ pub(crate) fn fold(decoded: &[u8], out: &mut Vec<u8>, spare: &mut Vec<u8>) {
 pub(crate) fn without_line_comments(text: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     let mut at = 0;
+    let mut line_begins = 0;
     for feed in memchr::memchr_iter(b'\n', text) {
-        let line = &text[at..feed];
+        let begun = std::mem::replace(&mut line_begins, feed + 1);
+        let line = &text[begun..feed];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let in_word = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
         let word = line.iter().rev().take_while(in_word).count();
         let before = line[..line.len() - word].trim_ascii_end();
         if let Some(kept) = before.strip_suffix(b"#").or_else(|| before.strip_suffix(b"--")) {
-            out.extend_from_slice(kept);
+            out.extend_from_slice(&text[at..begun + kept.len()]);
             out.push(b' ');
-            at = feed + 1;
+            at = line_begins;
         }
     }
     out.extend_from_slice(&text[at..]);

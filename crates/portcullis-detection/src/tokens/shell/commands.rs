@@ -1,6 +1,6 @@
 //! Commands that attacks run, and how clear it is that a name is one.
 
-use crate::tokens::Lengths;
+use crate::tokens::words::Words;
 
 /// How clear it is that a name is a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub(super) enum Clarity {
     Word,
 }
 
-/// Commands that attacks run. Sorted.
-pub(super) const COMMANDS: &[(&[u8], Clarity)] = {
+/// Commands that attacks run.
+const COMMANDS: &[(&[u8], Clarity)] = {
     use Clarity::{Clear, Short, Word};
     &[
         (b"arp", Clear),
@@ -157,20 +157,16 @@ pub(super) const COMMANDS: &[(&[u8], Clarity)] = {
     ]
 };
 
-const LENGTHS: Lengths = {
-    let mut names: [&[u8]; COMMANDS.len()] = [b""; COMMANDS.len()];
+static WORDS: Words<Clarity, 512> = {
+    let mut words = Words::none();
     let mut at = 0;
-    while at < names.len() {
-        names[at] = COMMANDS[at].0;
+    while at < COMMANDS.len() {
+        words = words.with(COMMANDS[at].0, COMMANDS[at].1);
         at += 1;
     }
-    Lengths::of(&[&names])
+    words
 };
 
 pub(super) fn lookup(name: &[u8]) -> Option<Clarity> {
-    if !LENGTHS.has(name) {
-        return None;
-    }
-    let place = COMMANDS.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
-    Some(COMMANDS[place].1)
+    WORDS.get(name)
 }

@@ -13,13 +13,10 @@ mod commands;
 
 use std::ops::Range;
 
-use super::Lengths;
 use commands::{Clarity, lookup};
 
 /// What may stand before a command and run it.
 const PREFIXES: &[&[u8]] = &[b"exec", b"sudo", b"nohup", b"time", b"command", b"do", b"then", b"!"];
-
-const PREFIX_LENGTHS: Lengths = Lengths::of(&[PREFIXES]);
 
 /// The first part that reads as a command.
 pub(super) fn find(text: &[u8]) -> Option<Range<usize>> {
@@ -118,7 +115,7 @@ fn command(text: &[u8], mut at: usize, before: Before) -> Option<usize> {
         let word_end = at + word_length(&text[at..]);
         length = word_end - at;
         let word = &text[at..word_end];
-        if !(PREFIX_LENGTHS.has(word) && PREFIXES.contains(&word)) {
+        if !PREFIXES.contains(&word) {
             break;
         }
         at = word_end;

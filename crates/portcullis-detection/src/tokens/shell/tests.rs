@@ -1,4 +1,3 @@
-use super::commands::COMMANDS;
 use super::*;
 use crate::tokens::Tokens;
 use crate::tokens::tests::check_all;
@@ -155,11 +154,6 @@ fn prose_and_data_are_left_alone() {
             "",
         ],
     );
-}
-
-#[test]
-fn the_table_is_sorted_for_the_search() {
-    assert!(COMMANDS.is_sorted_by_key(|(name, _)| *name));
 }
 
 #[test]

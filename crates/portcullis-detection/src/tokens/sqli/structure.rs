@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::lexer::{self, Kind, Lexer, Token, span};
-use super::words::{FUNCTIONS, OBJECTS, ONLY_SQL, may_begin};
+use super::words::{FUNCTIONS, OBJECTS, is_only_sql, may_begin};
 use super::{MOST_AHEAD, cuts_off};
 
 /// The first structure in the text.
@@ -21,11 +21,14 @@ fn first(text: &[u8]) -> Option<Range<usize>> {
     let mut before = Token { kind: Kind::Semicolon, text: b"", start: 0 };
     let mut before_that = before;
     let mut token = lexer.next();
-    loop {
+    let mut ifs = Ifs::default();
+    for number in 0.. {
         let mut after = lexer;
         let next = after.next();
+        let delayed = ifs.delayed_by(number, &token, &next);
         let found = match token.kind {
             Kind::End => return None,
+            _ if delayed.is_some() => delayed,
             Kind::Word if token.is("where") => tautology(&token, lexer),
             Kind::Word => word(&token, &before, &before_that, lexer, (next, after)),
             Kind::Logic => tautology(&token, lexer),
@@ -38,6 +41,39 @@ fn first(text: &[u8]) -> Option<Range<usize>> {
         before_that = before;
         before = token;
         (token, lexer) = (next, after);
+    }
+    None
+}
+
+/// The latest two calls of `if`, by the number of their token, and where they stand. Noted
+/// as tokens come, because looking ahead from each costs most where nothing else is.
+#[derive(Default)]
+struct Ifs([Option<(usize, Range<usize>)>; 2]);
+
+impl Ifs {
+    /// Takes note of a token. When a call of it delays the statement, as a condition does
+    /// that attackers ask about, the `if` of which it is an argument.
+    fn delayed_by(
+        &mut self,
+        number: usize,
+        token: &Token<'_>,
+        next: &Token<'_>,
+    ) -> Option<Range<usize>> {
+        if next.kind != Kind::Open {
+            return None;
+        }
+        if token.is_one_of(&["if", "iif"]) {
+            let [latest, _] = std::mem::take(&mut self.0);
+            self.0 = [Some((number, token.start..token.end())), latest];
+            return None;
+        }
+        if !token.is_one_of(&["sleep", "benchmark", "sysdate", "pg_sleep"]) {
+            return None;
+        }
+        // Behind the name, its bracket and the condition.
+        let near = 4..MOST_AHEAD + 4;
+        let asks = |(named, _): &&(usize, _)| near.contains(&(number - named));
+        self.0.iter().flatten().find(asks).map(|(_, place)| place.clone())
     }
 }
 
@@ -105,8 +141,7 @@ fn word<'t>(
             let (next, arguments) = behind;
             let called = next.kind == Kind::Open;
             let stacked = before.kind == Kind::Semicolon && !before.text.is_empty();
-            let hit = (called
-                && (ONLY_SQL.binary_search(&text).is_ok() || is_call(token, arguments)))
+            let hit = (called && (is_only_sql(text) || is_call(token, arguments)))
                 || (called && stacked && FUNCTIONS.binary_search(&text).is_ok())
                 || is_catalogue(text, before)
                 || is_cast(text, before, before_that);
@@ -117,6 +152,10 @@ fn word<'t>(
 
 /// Calls that other languages have too, told by their arguments.
 fn is_call(function: &Token<'_>, mut arguments: Lexer<'_>) -> bool {
+    const NAMES: &[&[u8]] = &[b"sleep", b"char", b"nchar", b"chr", b"concat", b"ascii", b"ord"];
+    if !NAMES.contains(&function.text) {
+        return false;
+    }
     let first = arguments.next();
     let second = arguments.next();
     match function.text {
@@ -134,12 +173,6 @@ fn is_call(function: &Token<'_>, mut arguments: Lexer<'_>) -> bool {
         b"concat" => first.kind == Kind::Number && first.text.starts_with(b"0x"),
         b"ascii" | b"ord" => {
             first.is_one_of(&["substr", "substring", "mid"]) && second.kind == Kind::Open
-        }
-        b"if" | b"iif" => {
-            let ahead = ahead(&mut arguments, |token| {
-                token.is_one_of(&["sleep", "benchmark", "sysdate", "pg_sleep"])
-            });
-            ahead.is_some_and(|_| arguments.next().kind == Kind::Open)
         }
         _ => false,
     }

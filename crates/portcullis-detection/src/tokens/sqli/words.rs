@@ -1,6 +1,6 @@
 //! Words of SQL that lists decide about.
 
-use crate::tokens::Lengths;
+use crate::tokens::words::Words;
 
 /// Functions of SQL dialects that an operand may call. Sorted.
 pub(super) const FUNCTIONS: &[&[u8]] = &[
@@ -93,8 +93,8 @@ pub(super) const FUNCTIONS: &[&[u8]] = &[
     b"version",
 ];
 
-/// Functions that stand for themselves: nothing but SQL has them. Sorted.
-pub(super) const ONLY_SQL: &[&[u8]] = &[
+/// Functions that stand for themselves: nothing but SQL has them.
+const ONLY_SQL: &[&[u8]] = &[
     b"benchmark",
     b"concat_ws",
     b"current_database",
@@ -129,7 +129,7 @@ pub(super) const ONLY_SQL: &[&[u8]] = &[
 ];
 
 /// Words that structures begin with, besides functions; of names with a dot, what stands
-/// before it. Sorted.
+/// before it.
 const BEGINNINGS: &[&[u8]] = &[
     b"all_tables",
     b"alter",
@@ -177,13 +177,31 @@ const BEGINNINGS: &[&[u8]] = &[
     b"xor",
 ];
 
-/// Which first byte and length any of the words has that structures begin with.
-const LENGTHS: Lengths = Lengths::of(&[BEGINNINGS, FUNCTIONS, ONLY_SQL]);
+/// The words of all lists, and of each whether nothing but SQL has it.
+static WORDS: Words<bool, 512> = {
+    let mut words = Words::none();
+    let lists = [(BEGINNINGS, false), (FUNCTIONS, false), (ONLY_SQL, true)];
+    let mut list = 0;
+    while list < lists.len() {
+        let (names, only_sql) = lists[list];
+        let mut at = 0;
+        while at < names.len() {
+            words = words.with(names[at], only_sql);
+            at += 1;
+        }
+        list += 1;
+    }
+    words
+};
 
 /// Whether structures may begin with it.
 pub(super) fn may_begin(word: &[u8]) -> bool {
-    let is_in = |words: &[&[u8]]| words.binary_search(&word).is_ok();
-    LENGTHS.has(word) && (is_in(BEGINNINGS) || is_in(FUNCTIONS) || is_in(ONLY_SQL))
+    WORDS.get(word).is_some()
+}
+
+/// Whether nothing but SQL has a function of that name.
+pub(super) fn is_only_sql(name: &[u8]) -> bool {
+    WORDS.get(name).unwrap_or_default()
 }
 
 /// What statements create and drop.
@@ -210,10 +228,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_sorted_for_the_search() {
+    fn the_table_is_sorted_for_the_search() {
         assert!(FUNCTIONS.is_sorted());
-        assert!(ONLY_SQL.is_sorted());
-        assert!(BEGINNINGS.is_sorted());
     }
 
     #[test]
