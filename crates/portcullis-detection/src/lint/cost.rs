@@ -64,8 +64,8 @@ pub(super) fn check(rules: &RuleSet, sources: &[Source<'_>], findings: &mut Vec<
                 }
                 if let Some(limit) = Patterns::long_limit(text) {
                     let message = format!("counts {limit} bytes, among which it may begin again");
-                    let fix = "leave the limit out (`*`), keep it below 40, or exclude a byte of \
-                               what stands before it";
+                    let fix = "exclude a byte of what stands before it, shorten the limit, or \
+                               leave it out (`*`)";
                     let span = source.element("signature", key, place);
                     find(findings, source, Check::LongLimit, span, (message, fix.to_owned()));
                 }

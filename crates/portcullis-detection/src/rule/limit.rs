@@ -7,9 +7,11 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-/// Least bytes of a limit that is long: so many beginnings of three bytes fit within a shorter
-/// one that all ways to place them are few.
-const LONG: u32 = 40;
+/// How many beginnings may fit into what a limit counts: all ways to place them are few.
+const FEW: u32 = 12;
+
+/// Limits up to which nothing is said: most rules have some, behind a mark of one byte.
+const SHORT: u32 = 24;
 
 /// The first long limit behind something that may stand within it.
 pub(super) fn long(expression: &Hir) -> Option<u32> {
@@ -20,13 +22,15 @@ pub(super) fn long(expression: &Hir) -> Option<u32> {
 fn behind(before: &[&Hir], expression: &Hir) -> Option<u32> {
     match expression.kind() {
         HirKind::Repetition(repetition) => match (repetition.max, repetition.sub.kind()) {
-            (Some(limit), HirKind::Class(gap)) if limit >= LONG => {
-                let begins = before.iter().any(|part| part.properties().minimum_len() > Some(0));
+            (Some(limit), HirKind::Class(gap)) if limit > SHORT => {
+                let least = |part: &&Hir| part.properties().minimum_len().unwrap_or_default();
+                let begins = before.iter().map(least).sum::<usize>() as u32;
+                let fit = begins > 0 && limit > FEW * begins;
                 let once = before.first().is_some_and(|first| {
                     first.properties().look_set_prefix().contains(Look::Start)
                 });
                 let ends = before.iter().any(|part| leaves(part, gap));
-                (begins && !once && !ends).then_some(limit)
+                (fit && !once && !ends).then_some(limit)
             }
             _ => behind(before, &repetition.sub),
         },
@@ -81,12 +85,14 @@ mod tests {
         check("(?:a|b(or|and) .{0,60})x", Some(60));
         check(r"(?:select|\()[^;]{1,80}from", Some(80));
         check(r"[^>]*\bon[^>]{0,40}=", Some(40));
+        check(";[^|]{0,25}id", Some(25));
     }
 
     #[test]
     fn short_limits_and_what_one_beginning_ends_are_not() {
-        check("<img[^>]{0,39}src", None);
+        check("<img[^>]{0,48}src", None);
         check("<img[^>]*src", None);
+        check(";[^|]{0,24}id", None);
         check("<img[^<>]{0,200}src", None);
         check("://[^/@]{1,60}@", None);
         check(r"^echo +[^|]{1,60}\|", None);

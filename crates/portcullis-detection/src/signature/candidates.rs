@@ -9,8 +9,6 @@ pub(super) struct Candidate {
     pub(super) view: View,
     pub(super) start: u32,
     pub(super) end: u32,
-    /// Bytes of the longest literal of the rule that was seen; 0 when it has none.
-    pub(super) longest: u32,
 }
 
 /// Candidates of one search, and scratch memory to find them.
@@ -43,13 +41,7 @@ impl Candidates {
     /// Each rule and view once, at its first literal.
     pub(super) fn found(&mut self) -> impl Iterator<Item = Candidate> {
         self.found.sort_unstable();
-        self.found.dedup_by(|later, first| {
-            let same = (later.rule, later.view) == (first.rule, first.view);
-            if same {
-                first.longest = first.longest.max(later.longest);
-            }
-            same
-        });
+        self.found.dedup_by_key(|candidate| (candidate.rule, candidate.view));
         self.found.iter().copied()
     }
 

@@ -161,7 +161,6 @@ impl Engine {
                     view,
                     start: 0,
                     end: 0,
-                    longest: 0,
                 }));
             }
         }
@@ -339,7 +338,6 @@ impl Literals {
                 view,
                 start: seen.start as u32,
                 end: seen.end as u32,
-                longest: seen.len() as u32,
             }));
         }
         if spent {
@@ -397,8 +395,7 @@ mod tests {
 
     /// The same by looking for every literal of every rule at every place.
     fn naive(rules: &[Rule], subject: Subject, views: ViewSet, text: &[u8]) -> Vec<Candidate> {
-        let mut candidates = Candidates::default();
-        let found = &mut candidates.found;
+        let mut found = Vec::new();
         for (rule, index) in rules.iter().zip(0..) {
             let RuleKind::Signature(signature) = rule.kind() else {
                 continue;
@@ -420,12 +417,13 @@ mod tests {
                         view,
                         start: start as u32,
                         end: end as u32,
-                        longest: exact.len() as u32,
                     }));
                 }
             }
         }
-        candidates.found().collect()
+        found.sort_unstable();
+        found.dedup_by_key(|candidate| (candidate.rule, candidate.view));
+        found
     }
 
     /// Literals of the rules, whole or cut, and what may stand between them.
