@@ -19,26 +19,16 @@ const EXPRESSION_BYTES: usize = 1 << 20;
 /// are: a shorter one is read faster than the literals are found out and two searches begun.
 const LONG_TEXT_BYTES: usize = 512;
 
+/// Most expressions that are one automaton. Text that many of more begin in leads to so many
+/// states that they have no room, and are made anew for the next text.
+const MOST_TOGETHER: usize = 40;
+
 /// Expressions of which any may match, over bytes, with ASCII classes.
-///
-/// Most candidates match none of a rule's expressions, so all are searched at once; only
-/// to tell where one matches is it compiled by itself, when it first does.
 #[derive(Debug, Default)]
 pub(crate) struct Patterns {
     texts: Vec<String>,
-    /// All of them; compiled when there first is a candidate, unless that was done to check
-    /// them.
-    together: OnceLock<meta::Regex>,
-    each: Vec<OnceLock<meta::Regex>>,
-    /// For each, all before it; compiled when it is the first that is seen in a long text.
-    before: Vec<OnceLock<meta::Regex>>,
-    /// Finds literals one of which is in every text that any expression matches, where the
-    /// expressions tell and the processor finds them many bytes at a time. Known when there
-    /// first is a long text.
-    required: OnceLock<Option<packed::Searcher>>,
-    /// Matches wherever any expression does, and costs less; see [`loose`]. Known when there
-    /// first is a candidate.
-    loose: OnceLock<Option<meta::Regex>>,
+    /// All of them, in order.
+    groups: Vec<Group>,
 }
 
 impl Patterns {
@@ -47,35 +37,23 @@ impl Patterns {
     /// # Errors
     /// The place of each that does not compile, with the reason.
     pub(crate) fn new(texts: Vec<String>) -> Result<Self, Vec<(usize, String)>> {
-        let patterns = Self::known_to_compile(texts);
-        if patterns.texts.is_empty() {
-            return Ok(patterns);
+        let mut broken = Vec::new();
+        let mut groups = Vec::new();
+        for (first, texts) in (0..).step_by(MOST_TOGETHER).zip(texts.chunks(MOST_TOGETHER)) {
+            match Group::new(texts) {
+                Ok(group) => groups.push(group),
+                Err(of_group) => {
+                    broken.extend(of_group.into_iter().map(|(place, why)| (first + place, why)));
+                }
+            }
         }
-        if let Some(together) = together(&patterns.texts) {
-            return Ok(Self { together: OnceLock::from(together), ..patterns });
-        }
-        let texts = patterns.texts;
-        let broken: Vec<(usize, String)> = texts
-            .iter()
-            .enumerate()
-            .filter_map(|(place, text)| {
-                Some((place, reason(&regex_of(text, EXPRESSION_BYTES).err()?)))
-            })
-            .collect();
-        let too_large = "compiled together, the expressions are too large".to_owned();
-        Err(if broken.is_empty() { vec![(0, too_large)] } else { broken })
+        if broken.is_empty() { Ok(Self { texts, groups }) } else { Err(broken) }
     }
 
     /// Takes expressions that are known to compile, because a test compiles them.
     pub(crate) fn known_to_compile(texts: Vec<String>) -> Self {
-        let each = vec![OnceLock::new(); texts.len()];
-        Self { before: each.clone(), texts, each, ..Self::default() }
-    }
-
-    /// All expressions; `None` when there are none.
-    fn together(&self) -> Option<&meta::Regex> {
-        let compile = || together(&self.texts).expect("checked when they were taken");
-        (!self.texts.is_empty()).then(|| self.together.get_or_init(compile))
+        let groups = texts.chunks(MOST_TOGETHER).map(Group::known_to_compile).collect();
+        Self { texts, groups }
     }
 
     /// Whether there is no expression.
@@ -85,39 +63,23 @@ impl Patterns {
 
     /// Whether any matches.
     pub(crate) fn match_in(&self, text: &[u8]) -> bool {
-        let together = || self.together().is_some_and(|together| together.is_match(text));
-        self.may_match_in(text) && together()
-    }
-
-    /// A quick look that says no only where none matches.
-    fn may_match_in(&self, text: &[u8]) -> bool {
-        let loose = self.loose.get_or_init(|| {
-            let expressions = loose::expressions(&self.texts, syntax())?;
-            Some(together_of(&expressions).expect("smaller than what they were made from"))
-        });
-        let loosely = || loose.as_ref().is_none_or(|loose| loose.is_match(text));
-        !self.is_empty() && !self.lacks_required(text) && loosely()
-    }
-
-    /// Whether the text is long and lacks what every match needs.
-    fn lacks_required(&self, text: &[u8]) -> bool {
-        if text.len() < LONG_TEXT_BYTES {
-            return false;
-        }
-        let required = self.required.get_or_init(|| {
-            required::literals(&self.texts, syntax()).and_then(packed::Searcher::new)
-        });
-        required.as_ref().is_some_and(|required| required.find(text).is_none())
+        self.groups.iter().any(|group| group.match_in(text))
     }
 
     /// The places of those that match, as bits; those behind the 64th share the last.
     pub(crate) fn matches_in(&self, text: &[u8]) -> u64 {
-        let Some(together) = self.together() else {
-            return 0;
-        };
-        let mut matches = PatternSet::new(together.pattern_len());
-        together.which_overlapping_matches(&Input::new(text), &mut matches);
-        matches.iter().fold(0, |bits, place| bits | 1 << place.as_usize().min(63))
+        let mut bits = 0;
+        for (first, group) in (0..).step_by(MOST_TOGETHER).zip(&self.groups) {
+            for place in group.matches_in(text).iter() {
+                bits |= 1 << (first + place.as_usize()).min(63);
+            }
+        }
+        bits
+    }
+
+    /// Where the first expression that matches does.
+    pub(crate) fn find_in(&self, text: &[u8]) -> Option<Range<usize>> {
+        self.groups.iter().find_map(|group| group.find_in(text))
     }
 
     /// The expressions, as written.
@@ -138,17 +100,103 @@ impl Patterns {
     pub(crate) fn long_limit(text: &str) -> Option<u32> {
         limit::long(&syntax::parse_with(text, &syntax()).ok()?)
     }
+}
+
+/// Expressions that are searched at once.
+///
+/// Most candidates match none of a rule's expressions, so all are searched at once; only
+/// to tell where one matches is it compiled by itself, when it first does.
+#[derive(Debug, Default)]
+struct Group {
+    texts: Vec<String>,
+    /// All of them; compiled when there first is a candidate, unless that was done to check
+    /// them.
+    together: OnceLock<meta::Regex>,
+    each: Vec<OnceLock<meta::Regex>>,
+    /// For each, all before it; compiled when it is the first that is seen in a long text.
+    before: Vec<OnceLock<meta::Regex>>,
+    /// Finds literals one of which is in every text that any expression matches, where the
+    /// expressions tell and the processor finds them many bytes at a time. Known when there
+    /// first is a long text.
+    required: OnceLock<Option<packed::Searcher>>,
+    /// Matches wherever any expression does, and costs less; see [`loose`]. Known when there
+    /// first is a candidate.
+    loose: OnceLock<Option<meta::Regex>>,
+}
+
+impl Group {
+    /// Compiles the expressions; see [`Patterns::new`].
+    fn new(texts: &[String]) -> Result<Self, Vec<(usize, String)>> {
+        if let Some(together) = together(texts) {
+            return Ok(Self {
+                together: OnceLock::from(together),
+                ..Self::known_to_compile(texts)
+            });
+        }
+        let broken: Vec<(usize, String)> = texts
+            .iter()
+            .enumerate()
+            .filter_map(|(place, text)| {
+                Some((place, reason(&regex_of(text, EXPRESSION_BYTES).err()?)))
+            })
+            .collect();
+        let too_large = "compiled together, the expressions are too large".to_owned();
+        Err(if broken.is_empty() { vec![(0, too_large)] } else { broken })
+    }
+
+    fn known_to_compile(texts: &[String]) -> Self {
+        let each = vec![OnceLock::new(); texts.len()];
+        Self { before: each.clone(), texts: texts.to_vec(), each, ..Self::default() }
+    }
+
+    /// All expressions.
+    fn together(&self) -> &meta::Regex {
+        let compile = || together(&self.texts).expect("checked when they were taken");
+        self.together.get_or_init(compile)
+    }
+
+    /// Whether any matches.
+    fn match_in(&self, text: &[u8]) -> bool {
+        self.may_match_in(text) && self.together().is_match(text)
+    }
+
+    /// A quick look that says no only where none matches.
+    fn may_match_in(&self, text: &[u8]) -> bool {
+        let loose = self.loose.get_or_init(|| {
+            let expressions = loose::expressions(&self.texts, syntax())?;
+            Some(together_of(&expressions).expect("smaller than what they were made from"))
+        });
+        let loosely = || loose.as_ref().is_none_or(|loose| loose.is_match(text));
+        !self.lacks_required(text) && loosely()
+    }
+
+    /// Whether the text is long and lacks what every match needs.
+    fn lacks_required(&self, text: &[u8]) -> bool {
+        if text.len() < LONG_TEXT_BYTES {
+            return false;
+        }
+        let required = self.required.get_or_init(|| {
+            required::literals(&self.texts, syntax()).and_then(packed::Searcher::new)
+        });
+        required.as_ref().is_some_and(|required| required.find(text).is_none())
+    }
+
+    /// Those that match.
+    fn matches_in(&self, text: &[u8]) -> PatternSet {
+        let together = self.together();
+        let mut matches = PatternSet::new(together.pattern_len());
+        together.which_overlapping_matches(&Input::new(text), &mut matches);
+        matches
+    }
 
     /// Where the first expression that matches does.
-    pub(crate) fn find_in(&self, text: &[u8]) -> Option<Range<usize>> {
-        let together = self.may_match_in(text).then(|| self.together())??;
+    fn find_in(&self, text: &[u8]) -> Option<Range<usize>> {
+        let together = self.may_match_in(text).then(|| self.together())?;
         let seen = together.search_half(&Input::new(text).earliest(true))?.pattern().as_usize();
         let first = if seen == 0 {
             0
         } else if text.len() < LONG_TEXT_BYTES {
-            let mut matches = PatternSet::new(together.pattern_len());
-            together.which_overlapping_matches(&Input::new(text), &mut matches);
-            matches.iter().next().map_or(seen, |first| first.as_usize())
+            self.matches_in(text).iter().next().map_or(seen, |first| first.as_usize())
         } else {
             // Telling all matches of a long text apart takes longer than searching it again for
             // those before the one that was seen.
@@ -239,8 +287,12 @@ mod tests {
                 0..12,
             ),
             padding in proptest::sample::select(vec![0, LONG_TEXT_BYTES]),
+            // So that they are in two groups.
+            others in proptest::sample::select(vec![0, MOST_TOGETHER - 3]),
         ) {
-            let texts: Vec<String> = expressions.iter().map(|text| (*text).to_owned()).collect();
+            let others = (0..others).map(|number| format!("never {number}"));
+            let texts: Vec<String> =
+                others.chain(expressions.iter().map(|text| (*text).to_owned())).collect();
             let patterns = Patterns::new(texts.clone()).expect("expressions that compile");
             let text = parts.concat() + &"-".repeat(padding);
             let expected = texts.iter().find_map(|expression| {
@@ -248,6 +300,7 @@ mod tests {
                 regex.find(text.as_bytes()).map(|found| found.range())
             });
             prop_assert_eq!(patterns.match_in(text.as_bytes()), expected.is_some());
+            prop_assert_eq!(patterns.matches_in(text.as_bytes()) != 0, expected.is_some());
             prop_assert_eq!(patterns.find_in(text.as_bytes()), expected);
         }
     }

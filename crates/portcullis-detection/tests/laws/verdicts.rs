@@ -1,7 +1,7 @@
 //! What single requests and rejects are taken for.
 
 use portcullis_detection::{
-    BLOCK_LEVEL, Category, MAX_TEXT_BYTES, ObjectSeen, RuleSet, Scan, Verdict,
+    BLOCK_LEVEL, Category, MAX_TEXT_BYTES, ObjectSeen, RuleKind, RuleSet, Scan, Verdict,
 };
 use portcullis_ingest::{Field, Origin, Reject, RejectReason, Request, Untrusted};
 
@@ -263,6 +263,36 @@ fn what_is_beyond_doubt_is_searched_no_further_and_counted() {
     let many = judged_with(ATTACKS.len());
     assert!(!many.categories().contains(&Category::ScannerUa), "{many:?}");
     assert_eq!((blocking(&many), many.truncated_fields()), (12, 2));
+}
+
+#[test]
+fn no_text_that_makes_every_rule_suspect_hides_an_attack() {
+    let signatures = builtin().rules().iter().filter_map(|rule| match rule.kind() {
+        RuleKind::Signature(signature) => Some(signature),
+        RuleKind::Rate(_) => None,
+    });
+    let literals = signatures.filter_map(|signature| {
+        let mut words = signature.literals().iter().map(|literal| literal.text());
+        words.find(|word| word.len() > 3 && !word.contains(['&', '%', '+', '\n', '\r']))
+    });
+    let harmless = |word: &&str| judged("/", &format!("p=z {word} z")).hits().is_empty();
+    let padding = literals.filter(harmless).collect::<Vec<_>>().join(" z ");
+    assert!(padding.len() > 500, "{padding}");
+    let padding = padding + &" a".repeat(1_000);
+    let before = judged("/", &format!("p={padding}"));
+    let before: Vec<usize> = before.hits().iter().map(|hit| hit.rule).collect();
+    for attack in ["1' or '1'='1", "<script>alert(1)</script>", "|id", "{{7*7}}", "1 and sleep(5)"]
+    {
+        let alone = judged("/", &format!("q={attack}"));
+        let behind = judged("/", &format!("p={padding}&q={attack}"));
+        assert!(alone.flagged(), "{attack}");
+        for hit in alone.hits() {
+            let found = behind.hits().iter().any(|other| other.rule == hit.rule);
+            let id = builtin().rules()[hit.rule].id();
+            assert!(found || before.contains(&hit.rule), "{attack}: {id}");
+        }
+        assert_eq!(behind.truncated_fields(), 0, "{attack}");
+    }
 }
 
 #[test]
