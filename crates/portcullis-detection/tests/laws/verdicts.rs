@@ -1,7 +1,7 @@
 //! What single requests and rejects are taken for.
 
 use portcullis_detection::{
-    BLOCK_LEVEL, Category, MAX_TEXT_BYTES, ObjectSeen, RuleKind, RuleSet, Scan, Verdict,
+    BLOCK_LEVEL, Category, Literal, MAX_TEXT_BYTES, ObjectSeen, RuleKind, RuleSet, Scan, Verdict,
 };
 use portcullis_ingest::{Field, Origin, Reject, RejectReason, Request, Untrusted};
 
@@ -272,7 +272,7 @@ fn no_text_that_makes_every_rule_suspect_hides_an_attack() {
         RuleKind::Rate(_) => None,
     });
     let literals = signatures.filter_map(|signature| {
-        let mut words = signature.literals().iter().map(|literal| literal.text());
+        let mut words = signature.literals().iter().map(Literal::text);
         words.find(|word| word.len() > 3 && !word.contains(['&', '%', '+', '\n', '\r']))
     });
     let harmless = |word: &&str| judged("/", &format!("p=z {word} z")).hits().is_empty();
