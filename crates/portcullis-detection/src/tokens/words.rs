@@ -1,8 +1,8 @@
 //! Fixed lists of words.
 
 /// Words, each with what it stands for, in a table that tells any other word from them at the
-/// cost of about one look: text of the longest words costs no more than other text. `SLOTS` is
-/// a power of two and more than twice the number of words.
+/// cost of about one look, however much alike they are. `SLOTS` is a power of two and more than
+/// twice the number of words.
 pub(super) struct Words<V: 'static, const SLOTS: usize>([Option<(&'static [u8], V)>; SLOTS]);
 
 impl<V: Copy + 'static, const SLOTS: usize> Words<V, SLOTS> {

@@ -10,6 +10,7 @@
 //! Whole structures (`union select`, `; drop table`, `sleep(5)`) are told apart from prose
 //! by what must follow them, wherever they stand; see `structure`.
 
+mod delays;
 mod lexer;
 mod structure;
 mod words;

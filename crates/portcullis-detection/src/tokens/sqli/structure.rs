@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::delays::Ifs;
 use super::lexer::{self, Kind, Lexer, Token, span};
 use super::words::{FUNCTIONS, OBJECTS, is_only_sql, may_begin};
 use super::{MOST_AHEAD, cuts_off};
@@ -43,38 +44,6 @@ fn first(text: &[u8]) -> Option<Range<usize>> {
         (token, lexer) = (next, after);
     }
     None
-}
-
-/// The latest two calls of `if`, by the number of their token, and where they stand. Noted
-/// as tokens come, because looking ahead from each costs most where nothing else is.
-#[derive(Default)]
-struct Ifs([Option<(usize, Range<usize>)>; 2]);
-
-impl Ifs {
-    /// Takes note of a token. When a call of it delays the statement, as a condition does
-    /// that attackers ask about, the `if` of which it is an argument.
-    fn delayed_by(
-        &mut self,
-        number: usize,
-        token: &Token<'_>,
-        next: &Token<'_>,
-    ) -> Option<Range<usize>> {
-        if next.kind != Kind::Open {
-            return None;
-        }
-        if token.is_one_of(&["if", "iif"]) {
-            let [latest, _] = std::mem::take(&mut self.0);
-            self.0 = [Some((number, token.start..token.end())), latest];
-            return None;
-        }
-        if !token.is_one_of(&["sleep", "benchmark", "sysdate", "pg_sleep"]) {
-            return None;
-        }
-        // Behind the name, its bracket and the condition.
-        let near = 4..MOST_AHEAD + 4;
-        let asks = |(named, _): &&(usize, _)| near.contains(&(number - named));
-        self.0.iter().flatten().find(asks).map(|(_, place)| place.clone())
-    }
 }
 
 /// The next token, and what follows it.
