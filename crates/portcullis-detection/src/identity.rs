@@ -73,9 +73,9 @@ pub enum LeftOut<'l> {
     /// Those at these places in [`Identities`], sorted.
     Known(&'l [usize]),
     /// None for good, but those are kept back whose identity is said to be an earlier
-    /// record's, which is asked for each record once, in their order, and those that came
-    /// before their object began.
-    Guessed(&'l mut dyn FnMut(u64) -> bool),
+    /// record's, and those that came before their object began. Asked for some records at
+    /// once, in their order, and for each of them once.
+    Guessed(&'l mut dyn FnMut(&[u64], &mut [bool])),
 }
 
 /// Passes requests on, gathers their identities, and leaves out those that are twins.
@@ -106,22 +106,36 @@ impl<'s, 'l, S> Once<'s, 'l, S> {
 }
 
 impl<S: Sink> Once<'_, '_, S> {
-    /// Gathers an identity, and says whether its record is not to be passed on.
-    fn stops(&mut self, identity: Option<u64>) -> bool {
-        let place = self.identities.0.len();
-        let Some(identity) = identity.filter(|_| place < self.most) else { return false };
-        self.identities.0.push(identity);
+    /// Gathers identities, and says which of their records are not to be passed on.
+    fn stopped(&mut self, identities: &[Option<u64>]) -> [bool; AT_ONCE] {
+        let first = self.identities.0.len();
+        let known = identities.iter().enumerate().filter_map(|(at, known)| Some((at, (*known)?)));
+        let mut gathered = [0; AT_ONCE];
+        let mut from = [0; AT_ONCE];
+        let mut count = 0;
+        for (at, identity) in known.take(self.most.saturating_sub(first)) {
+            (gathered[count], from[count]) = (identity, at);
+            count += 1;
+        }
+        self.identities.0.extend_from_slice(&gathered[..count]);
+        let mut twins = [false; AT_ONCE];
         match &mut self.left_out {
             LeftOut::Known(places) => {
-                let is_next = places.first() == Some(&place);
-                if is_next {
-                    *places = &places[1..];
-                    self.places.push(place);
+                for (twin, place) in twins[..count].iter_mut().zip(first..) {
+                    *twin = places.first() == Some(&place);
+                    if *twin {
+                        *places = &places[1..];
+                        self.places.push(place);
+                    }
                 }
-                is_next
             }
-            LeftOut::Guessed(is_twin) => is_twin(identity),
+            LeftOut::Guessed(are_twins) => are_twins(&gathered[..count], &mut twins[..count]),
         }
+        let mut stopped = [false; AT_ONCE];
+        for (at, twin) in from.into_iter().zip(twins).take(count) {
+            stopped[at] = twin;
+        }
+        stopped
     }
 
     /// Keeps those requests back that were stopped or are late, if there is room. The first of
@@ -163,11 +177,7 @@ impl<S: Sink> Sink for Once<'_, '_, S> {
                 *slot = identity(request);
             }
             let first = self.identities.0.len();
-            // Nothing stands between one look and the next, so that memory answers all at once.
-            let mut stopped = [false; AT_ONCE];
-            for (stopped, identity) in stopped.iter_mut().zip(identities).take(requests.len()) {
-                *stopped = self.stops(identity);
-            }
+            let mut stopped = self.stopped(&identities[..requests.len()]);
             if matches!(self.left_out, LeftOut::Guessed(_)) {
                 self.keep_back(requests, &identities, first, &mut stopped);
             }
@@ -253,9 +263,11 @@ mod tests {
         let requests: Vec<Request<'_>> = requests.collect();
         let mut passed = Passed::default();
         let mut asked = 0;
-        let mut every_fifth = |_| {
-            asked += 1;
-            asked % 5 == 0
+        let mut every_fifth = |_: &[u64], twins: &mut [bool]| {
+            for twin in twins {
+                asked += 1;
+                *twin = asked % 5 == 0;
+            }
         };
         let mut once = Once::new(&mut passed, usize::MAX, LeftOut::Guessed(&mut every_fifth));
         for some in requests.chunks(21) {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use crate::rate::{Counts, Key, RatePlan};
-use crate::rule::{Measure, RuleSet};
+use crate::rule::{Measure, Rate, RuleSet};
 use crate::state::{Reader, StateError, Writer};
 
 /// Bytes that a scan may use for what it keeps of clients, unless told otherwise.
@@ -123,18 +123,28 @@ impl Forgotten {
     }
 }
 
-/// How many requests the fullest window of each rule by a key holds; `None` when one of
-/// them is near its threshold.
+/// How many requests the fullest window of each rule by a key holds, where that is more than
+/// the rule's number in `known`; `None` when one of them is near its threshold.
 pub(crate) fn calm(
     rates: &RatePlan,
     by: Key,
     counts: &Counts,
     objects: &[Arc<str>],
+    known: &BTreeMap<usize, u64>,
 ) -> Option<Vec<(usize, u64)>> {
+    let near = |value: u64, least| value.saturating_mul(CALM_SHARE) > least;
+    // Nearly all clients asked a few times: no window holds more than all of it.
+    let is_little = |rule: usize, rate: &Rate, requests: u64| {
+        let far = match rate.measure() {
+            Measure::ErrorShare => !near(requests, u64::from(rate.minimum())),
+            Measure::Bytes => false,
+            _ => !near(requests, rate.threshold()),
+        };
+        far && known.get(&rule).is_some_and(|most| requests <= *most)
+    };
     let mut fullest = Vec::new();
-    for window in rates.fullest(by, counts, objects) {
+    for window in rates.fullest(by, counts, objects, is_little) {
         let rate = window.rate;
-        let near = |value: u64, least| value.saturating_mul(CALM_SHARE) > least;
         let is_near = match rate.measure() {
             // A share is asked of a least number of errors.
             Measure::ErrorShare => near(window.requests, u64::from(rate.minimum())),

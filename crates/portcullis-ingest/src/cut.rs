@@ -39,6 +39,9 @@ impl Piece {
 /// treated as ambiguous; honest ones need a few dozen.
 const MAX_SEARCH_STEPS: usize = 50_000;
 
+/// Steps before anything is remembered that led nowhere: most searches are over by then.
+const FEW_SEARCH_STEPS: usize = 64;
+
 impl Template {
     /// Cuts a record that `text` begins with, in the strict JSON reading. Gives the
     /// record's length, or `None` when the text does not fit.
@@ -229,8 +232,8 @@ struct Search<'t> {
     /// The first value after which no kept one follows.
     kept: usize,
     steps: usize,
-    /// Value numbers and their starts from which no cut reaches the end. The keys are seeded at
-    /// random, as clients choose them.
+    /// Value numbers and their starts from which no cut reaches the end, in a long search. The
+    /// keys are seeded at random, as clients choose them.
     dead: HashSet<(usize, usize), foldhash::fast::RandomState>,
     found: Option<Vec<Piece>>,
 }
@@ -287,7 +290,8 @@ impl<'t> Search<'t> {
                     None => break,
                 }
             };
-            if shape.holds(unquoted(&self.record[start..end])) {
+            let value = &self.record[start..end];
+            if shape.holds(unquoted(value)) {
                 current.push(Piece { start, end });
                 any |= if last {
                     self.reached_end(current)?;
@@ -296,6 +300,8 @@ impl<'t> Search<'t> {
                     self.visit(index + 1, end + next.len(), current)?
                 };
                 current.pop();
+            } else if shape.excludes_all_from(value) {
+                break;
             }
             // How the values nobody keeps are cut makes no difference.
             if last || (any && index >= self.kept) {
@@ -303,7 +309,7 @@ impl<'t> Search<'t> {
             }
             from = end + 1;
         }
-        if !any {
+        if !any && self.steps > FEW_SEARCH_STEPS {
             self.dead.insert((index, start));
         }
         Ok(any)

@@ -17,7 +17,7 @@ mod lines;
 
 use std::ops::Range;
 
-use lines::{are_told_apart, excludes};
+use lines::are_told_apart;
 
 use crate::address::plain_v4_before;
 use crate::cut::Piece;
@@ -63,7 +63,7 @@ impl Plan {
             Form::Json => {
                 let plain = |capture: &Capture| match capture.setting {
                     Setting::Quoted => capture.fills_quotes,
-                    Setting::Bare => capture.slot == Slot::Other || excludes(capture.shape, b'\\'),
+                    Setting::Bare => capture.slot == Slot::Other || capture.shape.excludes(b'\\'),
                     Setting::Markup => false,
                 };
                 let closed = captures.iter().skip(1).all(|c| !c.before.is_empty());
@@ -81,11 +81,11 @@ impl Plan {
             Form::Csv | Form::Line => {
                 let last = captures.len() - 1;
                 let ends =
-                    |index: usize| excludes(captures[index].shape, captures[index + 1].before[0]);
+                    |index: usize| captures[index].shape.excludes(captures[index + 1].before[0]);
                 let left = (0..last).take_while(|index| ends(*index)).count();
                 let begins = |index: usize| {
                     let before = &captures[index].before;
-                    excludes(captures[index].shape, before[before.len() - 1])
+                    captures[index].shape.excludes(before[before.len() - 1])
                 };
                 let right = (left + 1..=last).rev().take_while(|index| begins(*index)).count();
                 let told_apart = are_told_apart(captures, tail);

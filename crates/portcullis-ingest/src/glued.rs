@@ -108,6 +108,9 @@ pub(crate) fn are_several(template: &Template, line: &[u8]) -> bool {
     let Some(seam) = Seam::of(template) else {
         return false;
     };
+    if end_after(template, seam, line, 0, true) == Some(line.len()) {
+        return false;
+    }
     let (mut rest, mut records, mut pieces) = (line, 0, Vec::new());
     while let Next::Record(length) = next(template, seam, rest, true, &mut pieces) {
         records += 1;

@@ -95,10 +95,10 @@ impl<Finished> Duplicates<Finished> {
         self.lock().window.most
     }
 
-    /// Whether a record of the object of that number is likely to be the twin of an earlier
-    /// one. To be asked for each record that has an identity, in their order.
-    pub fn is_likely_twin(&self, number: usize, identity: u64) -> bool {
-        self.hints.was_noted(identity, number)
+    /// Says of some records of the object of that number whether each is likely to be the twin
+    /// of an earlier one. To be asked for all records that have an identity, in their order.
+    pub fn guess(&self, number: usize, identities: &[u64], twins: &mut [bool]) {
+        self.hints.were_noted(identities, number, twins);
     }
 
     /// Takes in an object that was read, to something of so many bytes, and gives those whose

@@ -271,15 +271,21 @@ impl RatePlan {
         })
     }
 
-    /// The fullest window of each rule by that key of which anything was counted.
+    /// The fullest window of each rule by that key of which anything was counted, but for
+    /// those of which `skips` says so, given the rule and all requests that were counted.
     pub(crate) fn fullest<'p>(
         &'p self,
         by: Key,
         counts: &'p Counts,
         objects: &'p [Arc<str>],
+        skips: impl Fn(usize, &Rate, u64) -> bool + 'p,
     ) -> impl Iterator<Item = Fullest<'p>> {
         let totals = counts.totals(self);
-        self.of(by).filter(move |planned| totals[planned.counted] > 0).map(move |planned| {
+        let wanted = move |planned: &&PlannedRate| {
+            let total = totals[planned.counted];
+            total > 0 && !skips(planned.rule, &planned.rate, total)
+        };
+        self.of(by).filter(wanted).map(move |planned| {
             let counted = counts.panes(self, planned.counted, objects);
             let requests = window::fullest(&planned.rate, &counted);
             Fullest { rule: planned.rule, rate: &planned.rate, requests, counted }

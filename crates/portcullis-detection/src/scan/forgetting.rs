@@ -142,7 +142,7 @@ impl Scan<'_> {
         let (rates, names, memory) = (self.rules.rates(), &self.objects.names, self.memory);
         let (sketch, forgotten) = (&mut self.sketch, &mut self.coverage.forgotten);
         let mut missing: BTreeMap<usize, u64> = BTreeMap::new();
-        let mut note = |fullest: Vec<(usize, u64)>| {
+        let note = |missing: &mut BTreeMap<usize, u64>, fullest: Vec<(usize, u64)>| {
             for (rule, requests) in fullest {
                 let most = missing.entry(rule).or_default();
                 *most = requests.max(*most);
@@ -150,13 +150,13 @@ impl Scan<'_> {
         };
         let asked = self.watch.as_ref().and_then(Watch::asked_source);
         self.sources.retain(|key, source| {
-            let Some(fullest) = calm(rates, Key::Client, &source.counts, names) else {
+            let Some(fullest) = calm(rates, Key::Client, &source.counts, names, &missing) else {
                 return true;
             };
             if asked == Some(*key) {
                 return true;
             }
-            note(fullest);
+            note(&mut missing, fullest);
             let counted = source.counts.forget(rates);
             let whole = source.is_clean() && (least == Least::Any || source.is_small());
             let numbers = if whole { source.remembered() } else { Remembered::default() };
@@ -166,8 +166,10 @@ impl Scan<'_> {
             !whole
         });
         self.groups.retain(|key, group| {
-            let Some(fullest) = calm(rates, key.by, &group.counts, names) else { return true };
-            note(fullest);
+            let Some(fullest) = calm(rates, key.by, &group.counts, names, &missing) else {
+                return true;
+            };
+            note(&mut missing, fullest);
             let counted = group.counts.forget(rates);
             sketch.add(memory, sketch_key(key), Remembered { counted, ..Remembered::default() });
             forgotten.times += 1;

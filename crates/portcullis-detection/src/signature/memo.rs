@@ -25,7 +25,9 @@ pub(super) struct Memo {
 #[derive(Clone, Default)]
 struct Slot {
     text: Vec<u8>,
-    /// Part of the hash of the text that came last and was not known.
+    /// Part of the text's hash: a text that has another is not looked at.
+    known: u32,
+    /// The same of the text that came last and was not known.
     came: u32,
 }
 
@@ -40,7 +42,8 @@ impl Memo {
         if text.is_empty() || text.len() > LONGEST_KEY {
             return false;
         }
-        self.slots.get(self.place(text).0).is_some_and(|slot| slot.text == text)
+        let (place, part) = self.place(text);
+        self.slots.get(place).is_some_and(|slot| slot.known == part && slot.text == text)
     }
 
     /// Remembers a text that comes a second time. The empty text is not worth remembering.
@@ -51,13 +54,14 @@ impl Memo {
         if self.slots.is_empty() {
             self.slots.resize(SLOTS, Slot::default());
         }
-        let (place, came) = self.place(text);
+        let (place, part) = self.place(text);
         let slot = &mut self.slots[place];
-        if slot.came == came {
+        if slot.came == part {
             slot.text.clear();
             slot.text.extend_from_slice(text);
+            slot.known = part;
         }
-        slot.came = came;
+        slot.came = part;
     }
 
     /// The slot of a text, and what tells it from most others of that slot.

@@ -7,48 +7,6 @@ use crate::minute::TIME_BYTES;
 use crate::template::{Capture, Form, Template};
 use crate::variable::{MOST_TOKEN_BYTES, Shape, Slot};
 
-/// In which shapes each byte may stand, as a bit for each; quotes around values aside.
-static MAY_HOLD: [u16; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut shape = 0;
-        while shape < Shape::ALL.len() {
-            if may_hold(Shape::ALL[shape], byte as u8) {
-                table[byte] |= bit(Shape::ALL[shape]);
-            }
-            shape += 1;
-        }
-        byte += 1;
-    }
-    table
-};
-
-const fn bit(shape: Shape) -> u16 {
-    1 << shape as u16
-}
-
-const fn may_hold(shape: Shape, byte: u8) -> bool {
-    let common = byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'.' | b'-');
-    match shape {
-        Shape::Address => common || matches!(byte, b'[' | b']' | b'%'),
-        Shape::ClfTime => common || matches!(byte, b'/' | b'+' | b' '),
-        Shape::Epoch | Shape::Integer | Shape::Status => {
-            byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
-        }
-        Shape::Id | Shape::Protocol => common || matches!(byte, b'_' | b'=' | b'+' | b'/'),
-        Shape::Token => byte.is_ascii_graphic() && byte != b'"',
-        Shape::Resource => !byte.is_ascii_whitespace() && byte != b'"',
-        Shape::RouteKey => byte == b' ' || !byte.is_ascii_whitespace(),
-        Shape::Free => true,
-    }
-}
-
-/// Whether no value of that shape holds `byte`, quotes around the value aside.
-pub(super) fn excludes(shape: Shape, byte: u8) -> bool {
-    MAY_HOLD[usize::from(byte)] & bit(shape) == 0
-}
-
 /// Whether every value ends before the first byte of the text behind it, and holds no last
 /// byte of the text before it: then a record has one reading, seen from either end, and the
 /// first byte that a value excludes ends it. Of values without a type, that is so if the two
@@ -62,7 +20,7 @@ pub(super) fn are_told_apart(captures: &[Capture], tail: &[u8]) -> bool {
             Shape::Free | Shape::RouteKey => {
                 next.is_some() && before.is_none_or(|b| Some(b) == next)
             }
-            shape => before.into_iter().chain(next).all(|byte| excludes(shape, *byte)),
+            shape => before.into_iter().chain(next).all(|byte| shape.excludes(*byte)),
         }
     })
 }
@@ -105,7 +63,7 @@ pub(super) fn told_apart<'o>(
 #[inline]
 fn length(shape: Shape, rest: &[u8], next: &[u8]) -> Option<usize> {
     let run = || {
-        let is_over = |byte: &u8| MAY_HOLD[usize::from(*byte)] & bit(shape) == 0;
+        let is_over = |byte: &u8| shape.excludes(*byte);
         rest.iter().position(is_over).unwrap_or(rest.len())
     };
     Some(match shape {
@@ -195,7 +153,7 @@ fn middle(
         let before = &capture.before;
         // The text before a value stands once more only where its last byte is in the value,
         // which a type may exclude.
-        if !excludes(capture.shape, before[before.len() - 1])
+        if !capture.shape.excludes(before[before.len() - 1])
             && begin + before.rfind(&text[..end - begin])? + before.len() != piece.start
         {
             return None;

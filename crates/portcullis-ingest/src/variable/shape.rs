@@ -71,7 +71,58 @@ impl Shape {
             Self::Free => true,
         }
     }
+
+    /// Whether no value of this shape holds `byte`, quotes around the value aside.
+    #[inline]
+    pub(crate) fn excludes(self, byte: u8) -> bool {
+        MAY_HOLD[usize::from(byte)] & self.bit() == 0
+    }
+
+    /// Whether nothing that begins with `start`, and goes on, has this shape in quotes or
+    /// without.
+    pub(crate) fn excludes_all_from(self, start: &[u8]) -> bool {
+        let inside = start.strip_prefix(b"\"").unwrap_or(start);
+        inside.iter().any(|byte| self.excludes(*byte))
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+
+    /// Whether a value may hold `byte`: of several forms of a shape, those of any.
+    const fn may_hold(self, byte: u8) -> bool {
+        let common = byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'.' | b'-');
+        match self {
+            Self::Address => common || matches!(byte, b'[' | b']' | b'%'),
+            Self::ClfTime => common || matches!(byte, b'/' | b'+' | b' '),
+            Self::Epoch | Self::Integer | Self::Status => {
+                byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+            }
+            Self::Id | Self::Protocol => common || matches!(byte, b'_' | b'=' | b'+' | b'/'),
+            Self::Token => byte.is_ascii_graphic() && byte != b'"',
+            Self::Resource => !byte.is_ascii_whitespace() && byte != b'"',
+            Self::RouteKey => byte == b' ' || !byte.is_ascii_whitespace(),
+            Self::Free => true,
+        }
+    }
 }
+
+/// In which shapes each byte may stand, as a bit for each.
+static MAY_HOLD: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut shape = 0;
+        while shape < Shape::ALL.len() {
+            if Shape::ALL[shape].may_hold(byte as u8) {
+                table[byte] |= Shape::ALL[shape].bit();
+            }
+            shape += 1;
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// Whether `value` may be a route key: `METHOD /path`, or a word that is no method.
 pub(crate) fn is_route_key(value: &[u8]) -> bool {
@@ -156,7 +207,39 @@ fn is_protocol(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn what_a_shape_excludes_no_value_of_it_holds(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    prop::sample::select(vec![
+                        "192.0.2.1", "2001:db8::1", "[::1]", ":443", "%eth0", "26/Jan/2019:19:45:25 +0000",
+                        "2019-01-26T19:45:25Z", "1548531925", "1548531925.25", "200", "-", "0", "GET", " ",
+                        "/a", "HTTP", "/1.1", "/2", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "$default",
+                        "AvfiBE7QvHcFq1g=", "\"", "\t", ",",
+                    ]).prop_map(|part| part.as_bytes().to_vec()),
+                    any::<u8>().prop_map(|byte| vec![byte]),
+                ],
+                1..4,
+            ),
+            length in 0..8_usize,
+        ) {
+            let value = parts.concat();
+            for shape in Shape::ALL.into_iter().filter(|shape| shape.holds(&value)) {
+                prop_assert!(!value.iter().any(|byte| shape.excludes(*byte)), "{shape:?}");
+                let quoted = [b"\"", &value[..], b"\""].concat();
+                for whole in [&value, &quoted] {
+                    let start = &whole[..length.min(whole.len() - 1)];
+                    prop_assert!(!shape.excludes_all_from(start), "{shape:?} from {start:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn shapes_accept_absence_and_refuse_other_types() {

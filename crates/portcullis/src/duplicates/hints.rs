@@ -6,6 +6,7 @@
 //! noted longest ago. A guess may be wrong, for want of memory or because a thread was
 //! ahead of another; whoever asks finds out later, and nothing but time is lost.
 
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Sets of slots: 1 MiB, as much as stays in a core's cache, in which the last hundred thousand
@@ -34,9 +35,20 @@ impl Hints {
         self.was_noted(identity, object);
     }
 
-    /// Whether a record of that identity was noted, of an earlier object or of this one; if
-    /// not, notes this one.
-    pub(super) fn was_noted(&self, identity: u64, object: usize) -> bool {
+    /// Of each identity, whether a record of it was noted, of an earlier object or of this
+    /// one; notes those that were not.
+    pub(super) fn were_noted(&self, identities: &[u64], object: usize, noted: &mut [bool]) {
+        // Nothing stands between one look and the next, so that memory answers all at once.
+        black_box(identities.iter().fold(0, |all, identity| {
+            all ^ self.0[*identity as usize % SETS][0].load(Ordering::Relaxed)
+        }));
+        for (noted, identity) in noted.iter_mut().zip(identities) {
+            *noted = self.was_noted(*identity, object);
+        }
+    }
+
+    /// The same of one.
+    fn was_noted(&self, identity: u64, object: usize) -> bool {
         let set = &self.0[identity as usize % SETS];
         let upper = (identity >> 32) as u32 & !OBJECT_BITS;
         // Numbers begin again after 65,536; those in the nearer half behind are earlier.

@@ -10,7 +10,7 @@ use portcullis_ingest::{Part, read_object_in_parts};
 
 use super::Reading;
 use super::object::{Counted, LARGE_BYTES, Report, Watched};
-use super::scanning::{Alone, IsTwin};
+use super::scanning::{Alone, Guess};
 use crate::joining::{Object, Role};
 use crate::span::Inside;
 
@@ -32,7 +32,7 @@ impl Reading<'_> {
     }
 
     /// Reads one object on so many threads, in so much memory, of which `begin` gives each
-    /// thread's scan its share. Requests are kept back whose identity `is_twin` takes
+    /// thread's scan its share. Requests are kept back whose identity `guess` takes
     /// for an earlier record's.
     pub(super) fn scan_in_parts<'rules>(
         &self,
@@ -40,7 +40,7 @@ impl Reading<'_> {
         (threads, memory): (usize, usize),
         begin: impl Fn(usize) -> Scan<'rules> + Sync,
         most: usize,
-        is_twin: IsTwin<'_>,
+        guess: Guess<'_>,
     ) -> Alone<'rules> {
         let input = object.input;
         let reader = match input.open() {
@@ -54,8 +54,8 @@ impl Reading<'_> {
             let number = part.number();
             // Parts are begun in their order, so that as many stand before this one, at least.
             let most = if gathered.load(Ordering::Relaxed) < most { most } else { 0 };
-            let mut is_twin = is_twin;
-            let mut once = Once::new(&mut mine.scan, most, LeftOut::Guessed(&mut is_twin));
+            let mut guess = guess;
+            let mut once = Once::new(&mut mine.scan, most, LeftOut::Guessed(&mut guess));
             let mut sink = Counted::new(&mut once, progress);
             let mut inside = Inside { span: self.span, sink: &mut sink, outside: 0 };
             part.read(&mut inside);

@@ -17,7 +17,7 @@ use crate::duplicates::Duplicates;
 use crate::joining::{Batch, Object, Role};
 
 /// Says whether the record of an identity is likely to be the twin of an earlier one.
-pub(super) type IsTwin<'t> = &'t (dyn Fn(u64) -> bool + Sync);
+pub(super) type Guess<'t> = &'t (dyn Fn(&[u64], &mut [bool]) + Sync);
 
 /// Of a worker's memory for clients, one part in so many is made free for an object that it
 /// reads, however much is kept of others.
@@ -111,10 +111,10 @@ impl Reading<'_> {
             read
         };
         let first =
-            |object: &Object<'_>, done: &mut Scanned<'rules>, mut is_twin: IsTwin<'_>| match self
+            |object: &Object<'_>, done: &mut Scanned<'rules>, mut guess: Guess<'_>| match self
                 .threads_for(object)
             {
-                1 => alone(object, done, LeftOut::Guessed(&mut is_twin)),
+                1 => alone(object, done, LeftOut::Guessed(&mut guess)),
                 threads => {
                     let begin = |memory| {
                         let mut scan = purpose.scan(rules);
@@ -122,19 +122,23 @@ impl Reading<'_> {
                         scan
                     };
                     let most = once.as_ref().map_or(0, Duplicates::most);
-                    self.scan_in_parts(object, (threads, free(done)), begin, most, is_twin)
+                    self.scan_in_parts(object, (threads, free(done)), begin, most, guess)
                 }
             };
         let work = |object: &Object<'_>, done: &mut Scanned<'rules>| {
             let Some(once) = &once else {
-                let read = first(object, done, &|_| false);
+                let read = first(object, done, &|_, _| {});
                 return done.take(object, read, purpose);
             };
             let _reading = once.reading();
             let opens_again = object.input.opens_again();
             let number = object.number - batch.first;
-            let is_twin = |identity| opens_again && once.is_likely_twin(number, identity);
-            let mut read = first(object, done, &is_twin);
+            let guess = |identities: &[u64], twins: &mut [bool]| {
+                if opens_again {
+                    once.guess(number, identities, twins);
+                }
+            };
+            let mut read = first(object, done, &guess);
             let identities = std::mem::take(&mut read.identities);
             // What ends early may be read to its end another time, so it makes no twins.
             let counts = opens_again && read.report.incomplete().is_none();
