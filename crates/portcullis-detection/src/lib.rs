@@ -75,6 +75,6 @@ pub use state::{RuleDigest, StateError, StateKey};
 pub use suspect::{Contributor, Suspect};
 pub use task::{MapTask, Reading, ReduceTask, Row, Twins, identities};
 pub use timeline::{Axis, Counts, Timeline};
-pub use tokens::Tokens;
+pub use tokens::{Tokens, Whole};
 pub use traffic::{SourceTraffic, Traffic};
 pub use view::View;

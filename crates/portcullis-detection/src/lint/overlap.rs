@@ -89,6 +89,7 @@ fn signature_says(wide: &Signature, narrow: &Signature) -> bool {
         && finds
         && !narrow.literals.is_empty()
         && same_or_none(wide.patterns.texts(), narrow.patterns.texts())
+        && (wide.unless_whole.is_none() || wide.unless_whole == narrow.unless_whole)
         && wide.unless.texts().iter().all(|text| narrow.unless.texts().contains(text))
         && (wide.tokens.is_none() || wide.tokens == narrow.tokens)
 }

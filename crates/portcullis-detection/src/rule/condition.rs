@@ -47,13 +47,15 @@ impl fmt::Debug for StatusSet {
 }
 
 /// What must hold for a request. Absent conditions hold; a present one does not hold for a
-/// request of which the field is unknown, except `not_error_types`.
+/// request of which the field is unknown, except `not_error_types` and `session_parameters`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
     pub(crate) statuses: Option<StatusSet>,
     pub(crate) methods: Vec<String>,
     pub(crate) error_types: Vec<String>,
     pub(crate) not_error_types: Vec<String>,
+    /// Names of query parameters that only requests of somebody signed in have.
+    pub(crate) session_parameters: Vec<String>,
 }
 
 impl Conditions {
@@ -68,12 +70,28 @@ impl Conditions {
             && (self.methods.is_empty() || named(&self.methods, request.method))
             && (self.error_types.is_empty() || named(&self.error_types, request.error_type))
             && !named(&self.not_error_types, request.error_type)
+            && !self.is_of_a_session(request)
+    }
+
+    /// Whether the request has a parameter of a session, and was not refused.
+    fn is_of_a_session(&self, request: &Request<'_>) -> bool {
+        let has = |query: &[u8]| {
+            query.split(|byte| *byte == b'&').any(|parameter| {
+                let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
+                self.session_parameters.iter().any(|known| known.as_bytes() == name)
+            })
+        };
+        !self.session_parameters.is_empty()
+            && request.status.is_none_or(|code| code < 400)
+            && request.query.is_some_and(|query| has(query.bytes()))
     }
 
     /// Whether they are about anything besides the status.
-    pub(crate) const fn ask_more_than_status(&self) -> bool {
-        let Self { statuses: _, methods, error_types, not_error_types } = self;
-        !methods.is_empty() || !error_types.is_empty() || !not_error_types.is_empty()
+    pub(crate) fn ask_more_than_status(&self) -> bool {
+        let Self { statuses: _, methods, error_types, not_error_types, session_parameters } = self;
+        [methods, error_types, not_error_types, session_parameters]
+            .iter()
+            .any(|names| !names.is_empty())
     }
 
     /// The fields without which they never hold.

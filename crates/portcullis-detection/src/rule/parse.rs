@@ -17,7 +17,7 @@ use super::error::{RuleError, RuleErrorKind, RuleErrors};
 use super::reader::{Reader, Table};
 use super::{Conditions, Literal, Patterns, Place, Rule, RuleKind, Signature, StatusSet, Subject};
 use crate::level::{Category, Confidence, Severity};
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, Whole};
 use crate::view::View;
 
 const RULE_KEYS: &[&str] = &[
@@ -34,8 +34,20 @@ const RULE_KEYS: &[&str] = &[
     "example",
 ];
 const SIGNATURE_KEYS: &[&str] = &[
-    "fields", "views", "contains", "words", "segments", "endings", "starts", "regex", "unless",
-    "tokens", "methods", "statuses",
+    "fields",
+    "views",
+    "contains",
+    "words",
+    "segments",
+    "endings",
+    "starts",
+    "regex",
+    "unless",
+    "unless_whole",
+    "tokens",
+    "methods",
+    "statuses",
+    "session_parameters",
 ];
 
 /// Most bytes that a rule may ask for: a pebibyte.
@@ -189,6 +201,7 @@ impl<'t> Reader<'t> {
             literals,
             patterns: self.patterns(table, "regex"),
             unless: self.patterns(table, "unless"),
+            unless_whole: self.optional_name(table, "unless_whole", "form", Whole::ALL),
             tokens,
             conditions: self.conditions(table),
         }
@@ -244,7 +257,9 @@ impl<'t> Reader<'t> {
         let methods = texts("methods");
         let error_types = texts("error_types");
         let not_error_types = texts("not_error_types");
-        Conditions { statuses: self.statuses(table), methods, error_types, not_error_types }
+        let session_parameters = texts("session_parameters");
+        let statuses = self.statuses(table);
+        Conditions { statuses, methods, error_types, not_error_types, session_parameters }
     }
 
     /// Included codes and classes together, less the excluded; only excluded ones are taken

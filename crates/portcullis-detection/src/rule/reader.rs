@@ -10,7 +10,7 @@ use super::spot::Spot;
 use super::{Measure, Subject};
 use crate::level::{Category, Confidence, Severity};
 use crate::rate::Key;
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, Whole};
 use crate::view::View;
 
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
@@ -244,4 +244,4 @@ macro_rules! named_values {
         }
     })+ };
 }
-named_values!(Category, Severity, Confidence, Subject, View, Tokens, Measure, Key);
+named_values!(Category, Severity, Confidence, Subject, View, Tokens, Whole, Measure, Key);

@@ -6,7 +6,7 @@ use portcullis_ingest::Field;
 
 use super::{Conditions, Patterns};
 use crate::level::named;
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, Whole};
 use crate::view::View;
 
 /// Text in one request: a literal makes a candidate, the rest confirms it.
@@ -17,6 +17,8 @@ pub struct Signature {
     pub(crate) literals: Vec<Literal>,
     pub(crate) patterns: Patterns,
     pub(crate) unless: Patterns,
+    /// What the whole text is where the rule says nothing.
+    pub(crate) unless_whole: Option<Whole>,
     pub(crate) tokens: Option<Tokens>,
     pub(crate) conditions: Conditions,
 }

@@ -107,5 +107,8 @@ impl Census {
             work.bytes += length;
             work.withdrawn |= signature.unless.matches_in(view);
         }
+        if signature.unless_whole.is_some() {
+            work.bytes += length;
+        }
     }
 }

@@ -347,7 +347,8 @@ fn confirmed(
             span = found;
         }
     }
-    if signature.unless.match_in(view) {
+    if signature.unless.match_in(view) || signature.unless_whole.is_some_and(|whole| whole.is(view))
+    {
         return None;
     }
     Some(span)

@@ -34,6 +34,23 @@ named! {
     }
 }
 
+named! {
+    /// What a whole text may be, written on purpose, that a rule leaves alone.
+    Whole {
+        /// A condition or a statement of a query language.
+        Query = "query",
+    }
+}
+
+impl Whole {
+    /// Whether the whole of a decoded text is that.
+    pub(crate) fn is(self, text: &[u8]) -> bool {
+        match self {
+            Self::Query => sqli::is_query(text),
+        }
+    }
+}
+
 impl Tokens {
     /// The first part of a decoded text that reads as code, if any.
     pub fn find(self, text: &[u8]) -> Option<Range<usize>> {

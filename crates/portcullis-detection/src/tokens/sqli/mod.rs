@@ -13,11 +13,13 @@
 mod delays;
 mod lexer;
 mod structure;
+mod whole;
 mod words;
 
 use std::ops::Range;
 
 use lexer::{Kind, Lexer, Token};
+pub(in crate::tokens) use whole::is_query;
 
 /// Quotes of each kind behind which the value is read. Attacks close one or two.
 const MOST_QUOTES: usize = 4;
