@@ -76,10 +76,12 @@ impl Conditions {
     /// Whether the request has a parameter of a session, and was not refused.
     fn is_of_a_session(&self, request: &Request<'_>) -> bool {
         let has = |query: &[u8]| {
-            query.split(|byte| *byte == b'&').any(|parameter| {
-                let name = parameter.split(|byte| *byte == b'=').next().unwrap_or_default();
-                self.session_parameters.iter().any(|known| known.as_bytes() == name)
-            })
+            let parameters = query.split(|byte| *byte == b'&');
+            let mut names = parameters.filter_map(|one| one.split(|byte| *byte == b'=').next());
+            let is_known =
+                |name: &[u8]| self.session_parameters.iter().any(|known| known.as_bytes() == name);
+            // Who sends a password is about to sign in.
+            names.clone().any(is_known) && !names.any(|name| name.ends_with(b"password"))
         };
         !self.session_parameters.is_empty()
             && request.status.is_none_or(|code| code < 400)

@@ -34,6 +34,7 @@ pub use verdict::{Hit, Verdict};
 
 use crate::level::BLOCK_LEVEL;
 use crate::rule::{RuleKind, RuleSet, Signature, Subject};
+use crate::tokens::Whole;
 use crate::view::View;
 use candidates::{Candidate, Candidates};
 use memo::Memo;
@@ -252,6 +253,7 @@ impl<'r> Classifier<'r> {
             return false;
         }
         self.search.clean = true;
+        self.search.whole = [None; View::ALL.len()];
         for pass in self.search.views.begin(subject, text, wanted).into_iter().flatten() {
             let Search { views, candidates, parts, parts_noted, census, .. } = &mut self.search;
             let searched = views.get(text, pass.searched);
@@ -306,7 +308,8 @@ impl<'r> Classifier<'r> {
         self.search.views.compute(text, candidate.view);
         let view = self.search.views.get(text, candidate.view);
         let literal = candidate.start..candidate.end;
-        let found = confirmed(signature, view, literal.clone());
+        let is_whole = &mut self.search.whole[candidate.view as usize];
+        let found = confirmed(signature, view, literal.clone(), is_whole);
         if let Some(census) = &mut self.search.census {
             census.confirmation(index, signature, view, literal, found.is_some());
         }
@@ -336,6 +339,7 @@ fn confirmed(
     signature: &Signature,
     view: &[u8],
     literal: std::ops::Range<u32>,
+    is_whole: &mut Option<bool>,
 ) -> Option<std::ops::Range<usize>> {
     let mut span = literal.start as usize..literal.end as usize;
     if !signature.patterns.is_empty() {
@@ -347,8 +351,8 @@ fn confirmed(
             span = found;
         }
     }
-    if signature.unless.match_in(view) || signature.unless_whole.is_some_and(|whole| whole.is(view))
-    {
+    let mut is = |form: Whole| *is_whole.get_or_insert_with(|| form.is(view));
+    if signature.unless.match_in(view) || signature.unless_whole.is_some_and(&mut is) {
         return None;
     }
     Some(span)
@@ -396,6 +400,8 @@ struct Search {
     blocking: u32,
     /// Whether the text at hand would come out clean in any other request.
     clean: bool,
+    /// For each view of the text at hand, whether it is a query from end to end, once asked.
+    whole: [Option<bool>; View::ALL.len()],
     /// Names and values in which literals were seen that rules look for there.
     parts: Parts,
     /// Whether `parts` is known for the query at hand.
@@ -415,6 +421,7 @@ impl Search {
             turn: 0,
             blocking: 0,
             clean: true,
+            whole: [None; View::ALL.len()],
             parts: Parts::default(),
             parts_noted: false,
             census: None,

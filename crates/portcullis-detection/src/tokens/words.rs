@@ -24,6 +24,22 @@ impl<V: Copy + 'static, const SLOTS: usize> Words<V, SLOTS> {
         self
     }
 
+    /// Of a list, which blanks separate, each for the same.
+    pub(super) const fn listed(list: &'static str, value: V) -> Self {
+        let mut words = Self::none();
+        let mut rest = list.as_bytes();
+        while !rest.is_empty() {
+            let mut length = 0;
+            while length < rest.len() && rest[length] != b' ' {
+                length += 1;
+            }
+            let (word, others) = rest.split_at(length);
+            words = words.with(word, value);
+            rest = if let [_, others @ ..] = others { others } else { others };
+        }
+        words
+    }
+
     pub(super) fn get(&self, word: &[u8]) -> Option<V> {
         let mut slot = hash(word) as usize % SLOTS;
         while let Some((known, value)) = self.0[slot] {
@@ -74,6 +90,8 @@ mod tests {
             });
             let expected = KNOWN.iter().position(|known| *known == word.as_bytes());
             prop_assert_eq!(words.get(word.as_bytes()), expected);
+            let listed = Words::<(), 16>::listed("a ab sysobjects syscolumns sysobjects2", ());
+            prop_assert_eq!(listed.get(word.as_bytes()).is_some(), expected.is_some());
         }
     }
 }

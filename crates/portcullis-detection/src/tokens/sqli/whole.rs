@@ -15,23 +15,45 @@ mod statement;
 mod tests;
 
 use super::lexer::{Kind, Lexer, Token};
+use crate::tokens::words::Words;
 
 /// How deep brackets and statements may be in each other.
 const MOST_DEPTH: u32 = 16;
 
+/// Most tokens of a query, twenty times what people write: in a text of more there is none.
+const MOST_TOKENS: u32 = 512;
+
+/// Digits of a number that tells the moment, and is sent so that no cache answers.
+const MOMENT_DIGITS: usize = 8;
+
+/// Words by which code goes on behind a text, or in front of one.
+static JOINING: Words<(), 64> = Words::listed(
+    "or and xor like rlike regexp glob div mod between having union select case \
+    when then else collate",
+    (),
+);
+
 /// Words that compare, besides signs.
-const COMPARE: &str = "like ilike eq ne gt ge lt le contains matches startswith endswith";
+static COMPARE: Words<(), 32> =
+    Words::listed("like ilike eq ne gt ge lt le contains matches startswith endswith", ());
 
 /// What tells of the server or delays it, or takes texts apart, is no query of a product.
-const NEVER_CALLED: &str = "ascii benchmark char char_length chr current_user database dbms_pipe elt eval exec \
-    extractvalue hex if ifnull iif load_extension load_file make_set md5 mid ord pg_sleep \
-    randomblob session_user sha1 sleep substr substring system_user unhex updatexml user \
-    version waitfor xmltype";
+static NEVER_CALLED: Words<(), 256> = Words::listed(
+    "ascii benchmark bin cast char char_length chr conv convert current_user database \
+    dbms_pipe elt eval exec exists extractvalue hex if ifnull iif instr left len length \
+    load_extension load_file locate make_set md5 mid ord pg_sleep position quote randomblob \
+    reverse right rlike session_user sha1 sleep soundex strcmp substr substring \
+    substring_index system_user unhex updatexml user version waitfor xmltype",
+    (),
+);
 
 /// Words that end a list or a source, and name nothing there.
-const CLAUSES: &str = "from where group order having limit offset join inner left right full cross outer on union \
+static CLAUSES: Words<(), 128> = Words::listed(
+    "from where group order having limit offset join inner left right full cross outer on union \
     into and or maxresults latest sample fill slimit as final format select procedure for \
-    except intersect";
+    except intersect",
+    (),
+);
 
 /// Whether the whole of a decoded and folded text is a query.
 pub(in crate::tokens) fn is_query(text: &[u8]) -> bool {
@@ -40,8 +62,42 @@ pub(in crate::tokens) fn is_query(text: &[u8]) -> bool {
     }
     let mut lexer = Lexer::new(text, 0);
     let token = lexer.next();
-    let mut reader = Reader { text, lexer, token, depth: 0, is_statement: false, compared: false };
+    let mut reader = Reader {
+        text,
+        lexer,
+        token,
+        depth: 0,
+        tokens: 0,
+        is_statement: false,
+        compared: false,
+        always: false,
+    };
     reader.whole().is_some() && reader.token.kind == Kind::End
+}
+
+/// Whether a text between quotes is no code where it is read without them: to a program that
+/// put the value between such quotes of its own, what is in them here is out of them.
+fn is_plain(text: &[u8]) -> bool {
+    let inside = &text[1..text.len() - 1];
+    let [first, .., last] = *inside else { return true };
+    let is_letter = |at: usize| {
+        inside.get(at).is_none_or(|byte| byte.is_ascii_alphanumeric() || *byte == b'\'')
+    };
+    let bytes = inside.iter().enumerate().all(|(at, byte)| match byte {
+        b'=' | b'<' | b'>' | b';' | b'|' | b'#' | b'\\' | b'`' | b'"' | 0..=0x1f => false,
+        b'\'' => at > 0 && is_letter(at - 1) && is_letter(at + 1),
+        b'$' => !matches!(inside.get(at + 1), Some(b'(' | b'{')),
+        b'-' => inside.get(at + 1) != Some(&b'-'),
+        _ => true,
+    });
+    let goes_on = matches!(first, b' ' | b'&' | b'^' | b'~' | b'!' | b')' | b',')
+        || (matches!(first, b'+' | b'-') && !inside[1].is_ascii_digit())
+        || matches!(last, b' ' | b'&' | b'^' | b'~' | b'!' | b'(' | b',' | b'+' | b'-');
+    let is_end = |byte: &u8| !byte.is_ascii_alphabetic();
+    let mut words = inside.split(is_end).filter(|word| !word.is_empty());
+    let ends = [words.next(), words.next_back()];
+    let joins = |word: &[u8]| JOINING.get(word).is_some();
+    bytes && !goes_on && !ends.into_iter().flatten().any(joins)
 }
 
 /// What stands on one side of a comparison.
@@ -50,9 +106,20 @@ enum Operand<'t> {
     /// The name of a field, or what is computed from one.
     Name,
     /// A text in double quotes: the name of a field where that may have blanks.
-    Quoted(&'t [u8]),
+    Quoted,
     /// Something written out.
     Literal(&'t [u8]),
+}
+
+/// What conditions consist of.
+#[derive(Clone, Copy)]
+enum Part<'t> {
+    /// A comparison with a field, or several in brackets.
+    Condition,
+    /// A number that equals itself, so that something stands where a condition must.
+    Always(&'t [u8]),
+    /// No comparison.
+    Value(Operand<'t>),
 }
 
 /// Reads a query; every reader gives `None` where there is none.
@@ -62,21 +129,18 @@ struct Reader<'t> {
     /// What comes next.
     token: Token<'t>,
     depth: u32,
+    /// Read so far.
+    tokens: u32,
     /// Whether a whole statement is read, which may have others in brackets.
     is_statement: bool,
     /// Whether anything was compared with a field.
     compared: bool,
+    /// Whether something is always true.
+    always: bool,
 }
 
 impl<'t> Reader<'t> {
     fn whole(&mut self) -> Option<()> {
-        if self.takes("with") {
-            self.name()?;
-            self.word("as")?;
-            self.sign(Kind::Open)?;
-            self.select()?;
-            self.sign(Kind::Close)?;
-        }
         if self.token.is("select") {
             self.select()?;
             self.takes_sign(Kind::Semicolon);
@@ -87,43 +151,63 @@ impl<'t> Reader<'t> {
             self.word("by")?;
             self.order()?;
         }
-        self.compared.then_some(())
+        (self.compared || self.always).then_some(())
     }
 
     /// Comparisons and what joins them.
     fn conditions(&mut self) -> Option<()> {
         self.deeper(|reader| {
-            let mut is_all = true;
-            loop {
-                while reader.takes("not") {}
-                let always = reader.condition()?;
-                let joined = reader.token.kind == Kind::Logic || reader.token.text == b"&";
-                let joins_all = reader.token.is("and") || matches!(reader.token.text, b"&&" | b"&");
-                // What is always true may be one of several that must hold, and no other.
-                if always && !(is_all && (!joined || joins_all)) {
-                    return None;
-                }
-                if !joined {
-                    return Some(());
-                }
-                is_all = joins_all;
-                reader.advance();
-            }
+            let first = reader.part()?;
+            reader.joined(first)
         })
     }
 
-    /// One comparison, or several in brackets. Gives whether it is always true: `1=1`.
-    fn condition(&mut self) -> Option<bool> {
-        if self.token.kind == Kind::Open && !self.ahead().is("select") {
-            let before = (self.lexer, self.token);
-            self.advance();
-            if self.conditions().is_some() && self.takes_sign(Kind::Close) {
-                return Some(false);
+    /// What is joined to a first condition.
+    fn joined(&mut self, mut part: Part<'t>) -> Option<()> {
+        let (mut is_first, mut is_all) = (true, true);
+        loop {
+            let joined = self.joins();
+            let joins_all = self.token.is("and") || matches!(self.token.text, b"&&" | b"&");
+            match part {
+                Part::Condition => {}
+                // `1=1` may come first, where others are joined to it, and a number of the moment
+                // anywhere; of several that must hold, and no other.
+                Part::Always(number)
+                    if is_all
+                        && (!joined || joins_all)
+                        && (is_first || !self.compared || number.len() >= MOMENT_DIGITS) =>
+                {
+                    self.always = true;
+                }
+                Part::Always(_) | Part::Value(_) => return None,
             }
-            (self.lexer, self.token) = before;
+            if !joined {
+                return Some(());
+            }
+            (is_first, is_all) = (false, joins_all);
+            self.advance();
+            part = self.part()?;
         }
+    }
+
+    fn joins(&self) -> bool {
+        self.token.kind == Kind::Logic || self.token.text == b"&"
+    }
+
+    /// One comparison, several in brackets, or a value by itself.
+    fn part(&mut self) -> Option<Part<'t>> {
+        while self.takes("not") {}
+        let start = self.token.start;
         let is_call = self.token.kind == Kind::Word && self.ahead().kind == Kind::Open;
-        let left = self.value()?;
+        let left = if self.token.kind == Kind::Open && !self.ahead().is("select") {
+            match self.bracket()? {
+                Part::Value(value) => self.computed(value)?,
+                part => return Some(part),
+            }
+        } else {
+            self.value()?
+        };
+        let end = self.token.start;
         while self.takes("not") {}
         if self.takes("between") {
             self.value()?;
@@ -137,26 +221,44 @@ impl<'t> Reader<'t> {
         } else if self.token.is_one_of(&["was", "changed"]) {
             self.history()?;
         } else if self.compares() {
+            let right_start = self.token.start;
             let right = self.right()?;
+            let right_end = self.token.start;
+            let is_same = self.text[start..end].trim_ascii()
+                == self.text[right_start..right_end].trim_ascii();
             return match (left, right) {
-                (Operand::Literal(left), Operand::Literal(right)) => {
-                    let is_always = left == right && left.iter().all(u8::is_ascii_digit);
-                    self.compared |= is_always;
-                    is_always.then_some(true)
-                }
-                (Operand::Quoted(left), Operand::Quoted(right)) if left == right => None,
-                (Operand::Literal(left), _) if !left[0].is_ascii_digit() => None,
+                (Operand::Literal(number), Operand::Literal(_)) => (is_same
+                    && number.iter().all(u8::is_ascii_digit))
+                .then_some(Part::Always(number)),
+                (Operand::Literal(_), _) => None,
+                _ if is_same => None,
                 _ => {
                     self.compared = true;
-                    Some(false)
+                    Some(Part::Condition)
                 }
             };
-        } else {
+        } else if is_call && left == Operand::Name {
             // What a function says, as `contains(name, 'a')`.
-            return (is_call && left == Operand::Name).then_some(false);
+            return Some(Part::Condition);
+        } else {
+            return Some(Part::Value(left));
         }
         self.compared = true;
-        (!matches!(left, Operand::Literal(_))).then_some(false)
+        (!matches!(left, Operand::Literal(_))).then_some(Part::Condition)
+    }
+
+    /// Conditions in brackets, or a value.
+    fn bracket(&mut self) -> Option<Part<'t>> {
+        self.deeper(|reader| {
+            reader.advance();
+            let part = reader.part()?;
+            let is_value = matches!(part, Part::Value(_)) && !reader.joins();
+            if !is_value {
+                reader.joined(part)?;
+            }
+            reader.sign(Kind::Close)?;
+            Some(if is_value { part } else { Part::Condition })
+        })
     }
 
     /// A comparison, in signs or as a word.
@@ -164,7 +266,7 @@ impl<'t> Reader<'t> {
         let signs = |token: &Token<'_>| {
             token.kind == Kind::Compare || matches!(token.text, b"==" | b"~" | b"!" | b":")
         };
-        if self.is_word(COMPARE) {
+        if self.is_word(&COMPARE) {
             self.advance();
             return true;
         }
@@ -187,6 +289,9 @@ impl<'t> Reader<'t> {
         }
         let inside = self.lexer.rest();
         let length = memchr::memchr(b'/', inside)?;
+        if inside[..length].iter().any(|byte| b"'\"`;=<>#$ ".contains(byte)) {
+            return None;
+        }
         self.lexer = Lexer::new(self.text, self.text.len() - inside.len() + length + 1);
         self.advance();
         Some(Operand::Literal(inside))
@@ -247,7 +352,12 @@ impl<'t> Reader<'t> {
 
     /// Operands, computed with.
     fn value(&mut self) -> Option<Operand<'t>> {
-        let mut value = self.operand()?;
+        let first = self.operand()?;
+        self.computed(first)
+    }
+
+    /// The same, behind its first operand.
+    fn computed(&mut self, mut value: Operand<'t>) -> Option<Operand<'t>> {
         while matches!(self.token.text, b"+" | b"-" | b"*" | b"/" | b"%") {
             self.advance();
             let other = self.operand()?;
@@ -271,14 +381,14 @@ impl<'t> Reader<'t> {
                 self.number()?;
                 Some(Operand::Literal(number))
             }
-            Kind::Text { closed: true } => {
+            Kind::Text { closed: true } if is_plain(self.token.text) => {
                 let text = self.token.text;
                 self.advance();
                 while self.token.text == b"." {
                     self.advance();
                     self.name()?;
                 }
-                Some(if text[0] == b'"' { Operand::Quoted(text) } else { Operand::Literal(text) })
+                Some(if text[0] == b'"' { Operand::Quoted } else { Operand::Literal(text) })
             }
             Kind::Open => self.deeper(|reader| {
                 reader.advance();
@@ -294,7 +404,7 @@ impl<'t> Reader<'t> {
                 self.operand()
             }
             Kind::Word if self.ahead().kind == Kind::Open => {
-                if self.is_word(NEVER_CALLED) || self.token.is("select") {
+                if self.is_word(&NEVER_CALLED) || self.token.is("select") {
                     return None;
                 }
                 self.advance();
@@ -321,7 +431,9 @@ impl<'t> Reader<'t> {
     /// A name of a field or a table: `a.b`, `a:b`, `[a:b]`, `a[1]`, `"a b"`.
     fn name(&mut self) -> Option<()> {
         match self.token.kind {
-            Kind::Text { closed: true } if self.token.text[0] == b'"' => {
+            Kind::Text { closed: true }
+                if self.token.text[0] == b'"' && is_plain(self.token.text) =>
+            {
                 self.advance();
                 return Some(());
             }
@@ -337,7 +449,7 @@ impl<'t> Reader<'t> {
                 inside.iter().all(is_name).then_some(())?;
                 self.advance();
             }
-            Kind::Word | Kind::Variable if !self.is_word(CLAUSES) => self.advance(),
+            Kind::Word | Kind::Variable if !self.is_word(&CLAUSES) => self.advance(),
             _ => return None,
         }
         if self.token.text == b"[" {
@@ -368,9 +480,9 @@ impl<'t> Reader<'t> {
         read
     }
 
-    /// Whether the next is one of those words, which blanks separate.
-    fn is_word(&self, words: &str) -> bool {
-        words.split(' ').any(|word| self.token.is(word))
+    /// Whether the next is one of those words.
+    fn is_word<const SLOTS: usize>(&self, words: &Words<(), SLOTS>) -> bool {
+        words.get(self.token.text).is_some()
     }
 
     fn ahead(&self) -> Token<'t> {
@@ -378,7 +490,10 @@ impl<'t> Reader<'t> {
     }
 
     fn advance(&mut self) {
-        self.token = self.lexer.next();
+        self.tokens += 1;
+        // What follows too many is nothing that a query has.
+        let end = Token { kind: Kind::Other, text: b"", start: self.text.len() };
+        self.token = if self.tokens > MOST_TOKENS { end } else { self.lexer.next() };
     }
 
     fn takes(&mut self, word: &str) -> bool {

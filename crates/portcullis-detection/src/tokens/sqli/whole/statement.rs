@@ -3,9 +3,15 @@
 use super::super::lexer::Kind;
 use super::{CLAUSES, Operand, Reader};
 
+/// Most tables that a statement asks, and most that it joins to each.
+const MOST_SOURCES: usize = 8;
+
+/// Words that join tables.
+const JOINS: &[&str] = &["inner", "left", "right", "full", "cross", "outer", "join"];
+
 /// Where a server keeps what it knows of itself.
-const INTERNALS: &str = "information_schema mysql. pg_ sys. sysobjects syscolumns sqlite_ all_t user_tables dual v$ \
-    master msys dba_ performance_schema";
+const INTERNALS: &str = "information_schema mysqluser mysqldb pg_ sysobjects syscolumns sysdatabases \
+    systables sqlite_ pragma_ all_t user_tables dual v$ master msys dba_ performance_schema";
 
 impl Reader<'_> {
     /// `select … from … where …`
@@ -54,23 +60,21 @@ impl Reader<'_> {
         if self.takes("as") {
             return self.name();
         }
-        if self.token.kind == Kind::Word && !self.is_word(CLAUSES) {
+        if self.token.kind == Kind::Word && !self.is_word(&CLAUSES) {
             self.advance();
         }
         Some(())
     }
 
     fn sources(&mut self) -> Option<()> {
-        loop {
+        for _ in 0..MOST_SOURCES {
             self.source()?;
-            while self
-                .token
-                .is_one_of(&["inner", "left", "right", "full", "cross", "outer", "join"])
-            {
+            for _ in 0..MOST_SOURCES {
+                if !self.token.is_one_of(JOINS) {
+                    break;
+                }
                 while !self.takes("join") {
-                    self.token
-                        .is_one_of(&["inner", "left", "right", "full", "cross", "outer"])
-                        .then_some(())?;
+                    self.token.is_one_of(JOINS).then_some(())?;
                     self.advance();
                 }
                 self.source()?;
@@ -82,6 +86,7 @@ impl Reader<'_> {
                 return Some(());
             }
         }
+        None
     }
 
     fn source(&mut self) -> Option<()> {
@@ -97,8 +102,10 @@ impl Reader<'_> {
             self.name()?;
         }
         let name = self.text.get(start..self.token.start)?;
+        let is_mark = |byte: &u8| b" [].\"`".contains(byte);
+        let name: Vec<u8> = name.iter().copied().filter(|byte| !is_mark(byte)).collect();
         let mut internals = INTERNALS.split(' ');
-        if internals.any(|part| memchr::memmem::find(name, part.as_bytes()).is_some()) {
+        if internals.any(|part| memchr::memmem::find(&name, part.as_bytes()).is_some()) {
             return None;
         }
         if self.token.kind == Kind::Open {
