@@ -48,8 +48,8 @@
 //! 125 programs, taken from documentation and recorded tests, of which 164 were flagged and 72
 //! are, 57 of them code that people type into a search box or requests that an operator may
 //! want to see; 838 lines of the logs of 113 servers (34 of 423 honest ones flagged, then 18; 291
-//! of 415 attacks found, then 325); 1,308 attacks from public lists (996, then 1,054 found). What somebody who tried to hide in
-//! the new exceptions found stands in the attacks.
+//! of 415 attacks found, then 325); 1,308 attacks from public lists (996, then 1,054 found).
+//! What somebody found who tried to hide in the new exceptions stands among the attacks.
 
 use std::collections::BTreeMap;
 use std::path::Path;

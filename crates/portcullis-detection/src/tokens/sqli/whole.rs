@@ -449,11 +449,14 @@ impl<'t> Reader<'t> {
                 inside.iter().all(is_name).then_some(())?;
                 self.advance();
             }
+            // What begins with two signs is the server's.
+            Kind::Variable if self.token.text.starts_with(b"@@") => return None,
             Kind::Word | Kind::Variable if !self.is_word(&CLAUSES) => self.advance(),
             _ => return None,
         }
         if self.token.text == b"[" {
             self.advance();
+            matches!(self.token.kind, Kind::Number | Kind::Word).then_some(())?;
             self.advance();
             self.other(b"]")?;
         }

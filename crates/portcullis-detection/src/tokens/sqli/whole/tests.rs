@@ -79,6 +79,8 @@ fn what_breaks_out_or_is_always_true_is_no_query() {
             "a=/' or (select password from users)='x' -- /",
             r#"a=" or 1=1 or b=""#,
             "a='or(1)or'",
+            "a['or 1=1 or b=']=1",
+            "@@version like '5%'",
             "1=1 and length(password)=8",
             "1=1 and left(password,1)='a'",
             "0=id or name='a'",
