@@ -253,7 +253,7 @@ impl<'r> Classifier<'r> {
             return false;
         }
         self.search.clean = true;
-        self.search.whole = [None; View::ALL.len()];
+        self.search.whole = Default::default();
         for pass in self.search.views.begin(subject, text, wanted).into_iter().flatten() {
             let Search { views, candidates, parts, parts_noted, census, .. } = &mut self.search;
             let searched = views.get(text, pass.searched);
@@ -339,7 +339,7 @@ fn confirmed(
     signature: &Signature,
     view: &[u8],
     literal: std::ops::Range<u32>,
-    is_whole: &mut Option<bool>,
+    is_whole: &mut [Option<bool>; Whole::ALL.len()],
 ) -> Option<std::ops::Range<usize>> {
     let mut span = literal.start as usize..literal.end as usize;
     if !signature.patterns.is_empty() {
@@ -351,7 +351,7 @@ fn confirmed(
             span = found;
         }
     }
-    let mut is = |form: Whole| *is_whole.get_or_insert_with(|| form.is(view));
+    let mut is = |form: Whole| *is_whole[form as usize].get_or_insert_with(|| form.is(view));
     if signature.unless.match_in(view) || signature.unless_whole.is_some_and(&mut is) {
         return None;
     }
@@ -400,8 +400,8 @@ struct Search {
     blocking: u32,
     /// Whether the text at hand would come out clean in any other request.
     clean: bool,
-    /// For each view of the text at hand, whether it is a query from end to end, once asked.
-    whole: [Option<bool>; View::ALL.len()],
+    /// For each view of the text at hand, whether all of it has each form, once asked.
+    whole: [[Option<bool>; Whole::ALL.len()]; View::ALL.len()],
     /// Names and values in which literals were seen that rules look for there.
     parts: Parts,
     /// Whether `parts` is known for the query at hand.
@@ -421,7 +421,7 @@ impl Search {
             turn: 0,
             blocking: 0,
             clean: true,
-            whole: [None; View::ALL.len()],
+            whole: Default::default(),
             parts: Parts::default(),
             parts_noted: false,
             census: None,

@@ -10,12 +10,14 @@
 //! Sources: JQL, CQL, SOQL, CMIS, Esri REST and Influx references; the grammar is what
 //! they share.
 
+mod quoted;
 mod statement;
 #[cfg(test)]
 mod tests;
 
 use super::lexer::{Kind, Lexer, Token};
 use crate::tokens::words::Words;
+use quoted::is_plain;
 
 /// How deep brackets and statements may be in each other.
 const MOST_DEPTH: u32 = 16;
@@ -25,13 +27,6 @@ const MOST_TOKENS: u32 = 512;
 
 /// Digits of a number that tells the moment, and is sent so that no cache answers.
 const MOMENT_DIGITS: usize = 8;
-
-/// Words by which code goes on behind a text, or in front of one.
-static JOINING: Words<(), 64> = Words::listed(
-    "or and xor like rlike regexp glob div mod between having union select case \
-    when then else collate",
-    (),
-);
 
 /// Words that compare, besides signs.
 static COMPARE: Words<(), 32> =
@@ -73,31 +68,6 @@ pub(in crate::tokens) fn is_query(text: &[u8]) -> bool {
         always: false,
     };
     reader.whole().is_some() && reader.token.kind == Kind::End
-}
-
-/// Whether a text between quotes is no code where it is read without them: to a program that
-/// put the value between such quotes of its own, what is in them here is out of them.
-fn is_plain(text: &[u8]) -> bool {
-    let inside = &text[1..text.len() - 1];
-    let [first, .., last] = *inside else { return true };
-    let is_letter = |at: usize| {
-        inside.get(at).is_none_or(|byte| byte.is_ascii_alphanumeric() || *byte == b'\'')
-    };
-    let bytes = inside.iter().enumerate().all(|(at, byte)| match byte {
-        b'=' | b'<' | b'>' | b';' | b'|' | b'#' | b'\\' | b'`' | b'"' | 0..=0x1f => false,
-        b'\'' => at > 0 && is_letter(at - 1) && is_letter(at + 1),
-        b'$' => !matches!(inside.get(at + 1), Some(b'(' | b'{')),
-        b'-' => inside.get(at + 1) != Some(&b'-'),
-        _ => true,
-    });
-    let goes_on = matches!(first, b' ' | b'&' | b'^' | b'~' | b'!' | b')' | b',')
-        || (matches!(first, b'+' | b'-') && !inside[1].is_ascii_digit())
-        || matches!(last, b' ' | b'&' | b'^' | b'~' | b'!' | b'(' | b',' | b'+' | b'-');
-    let is_end = |byte: &u8| !byte.is_ascii_alphabetic();
-    let mut words = inside.split(is_end).filter(|word| !word.is_empty());
-    let ends = [words.next(), words.next_back()];
-    let joins = |word: &[u8]| JOINING.get(word).is_some();
-    bytes && !goes_on && !ends.into_iter().flatten().any(joins)
 }
 
 /// What stands on one side of a comparison.
@@ -499,20 +469,20 @@ impl<'t> Reader<'t> {
         self.token = if self.tokens > MOST_TOKENS { end } else { self.lexer.next() };
     }
 
-    fn takes(&mut self, word: &str) -> bool {
-        let is_there = self.token.is(word);
+    /// Goes on if the next is what is wanted.
+    fn takes_if(&mut self, is_there: bool) -> bool {
         if is_there {
             self.advance();
         }
         is_there
     }
 
+    fn takes(&mut self, word: &str) -> bool {
+        self.takes_if(self.token.is(word))
+    }
+
     fn takes_sign(&mut self, kind: Kind) -> bool {
-        let is_there = self.token.kind == kind;
-        if is_there {
-            self.advance();
-        }
-        is_there
+        self.takes_if(self.token.kind == kind)
     }
 
     fn word(&mut self, word: &str) -> Option<()> {
@@ -524,10 +494,6 @@ impl<'t> Reader<'t> {
     }
 
     fn other(&mut self, text: &[u8]) -> Option<()> {
-        let is_there = self.token.text == text;
-        if is_there {
-            self.advance();
-        }
-        is_there.then_some(())
+        self.takes_if(self.token.text == text).then_some(())
     }
 }
