@@ -188,6 +188,12 @@ impl<'t> Reader<'t> {
             self.sign(Kind::Word)?;
         } else if self.takes("in") {
             self.list()?;
+        } else if self.token.text == b"=" && self.ahead().is_one_of(&["in", "out", "like"]) {
+            // `=in=`
+            self.advance();
+            self.advance();
+            self.sign(Kind::Compare)?;
+            self.list()?;
         } else if self.token.is_one_of(&["was", "changed"]) {
             self.history()?;
         } else if self.compares() {

@@ -2,34 +2,53 @@
 
 use crate::tokens::words::Words;
 
-/// Words by which code goes on behind a text, or in front of one.
-static JOINING: Words<(), 64> = Words::listed(
-    "or and xor like rlike regexp glob div mod between having union select case \
-    when then else collate",
-    (),
-);
+/// Words that join what stands before a text, or behind it, to the text.
+static OPERATORS: Words<(), 32> = Words::listed("or and xor like rlike regexp glob div mod", ());
+
+/// Words by which code goes on with other words.
+static CODE: Words<(), 32> =
+    Words::listed("between having union select case when then else collate", ());
+
+/// What may follow `union`, which is a word of many languages.
+static UNITED: Words<(), 8> = Words::listed("select all distinct", ());
 
 /// Whether a text between quotes is no code where it is read without them: to a program that
 /// put the value between such quotes of its own, what is in them here is out of them.
 pub(super) fn is_plain(text: &[u8]) -> bool {
     let inside = &text[1..text.len() - 1];
     let [first, .., last] = *inside else { return true };
-    let is_letter = |at: usize| {
-        inside.get(at).is_none_or(|byte| byte.is_ascii_alphanumeric() || *byte == b'\'')
+    let at_or = |at: usize, marks: &[u8]| {
+        let byte = inside.get(at);
+        byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || marks.contains(byte))
     };
-    let bytes = inside.iter().enumerate().all(|(at, byte)| match byte {
-        b'=' | b'<' | b'>' | b';' | b'|' | b'#' | b'\\' | b'`' | b'"' | 0..=0x1f => false,
-        b'\'' => at > 0 && is_letter(at - 1) && is_letter(at + 1),
-        b'$' => !matches!(inside.get(at + 1), Some(b'(' | b'{')),
-        b'-' => inside.get(at + 1) != Some(&b'-'),
-        _ => true,
+    let bytes = inside.iter().enumerate().all(|(at, byte)| {
+        let before = |marks: &[u8]| at_or(at.wrapping_sub(1), marks);
+        let behind = |marks: &[u8]| at_or(at + 1, marks);
+        match byte {
+            b'=' | b'<' | b'>' | b'|' | b'#' | b'`' | b'"' | 0..=0x1f => false,
+            // In a word, alone, doubled, or behind a backslash.
+            b'\'' => before(b"'\\") && behind(b"'"),
+            b'\\' => before(b"") && inside.get(at + 1) == Some(&b'\''),
+            b';' => before(b"") && behind(b"") && !inside.contains(&b' '),
+            b'$' => !matches!(inside.get(at + 1), Some(b'(' | b'{')),
+            b'-' => inside.get(at + 1) != Some(&b'-'),
+            _ => true,
+        }
     });
     let goes_on = matches!(first, b' ' | b'&' | b'^' | b'~' | b'!' | b')' | b',')
         || (matches!(first, b'+' | b'-') && !inside[1].is_ascii_digit())
         || matches!(last, b' ' | b'&' | b'^' | b'~' | b'!' | b'(' | b',' | b'+' | b'-');
+    bytes && !goes_on && !has_code_at_its_ends(inside)
+}
+
+/// Whether the first word or the last is one by which code goes on.
+fn has_code_at_its_ends(text: &[u8]) -> bool {
     let is_end = |byte: &u8| !byte.is_ascii_alphabetic();
-    let mut words = inside.split(is_end).filter(|word| !word.is_empty());
-    let ends = [words.next(), words.next_back()];
-    let joins = |word: &[u8]| JOINING.get(word).is_some();
-    bytes && !goes_on && !ends.into_iter().flatten().any(joins)
+    let mut words = text.split(is_end).filter(|word| !word.is_empty());
+    let Some(first) = words.next() else { return false };
+    let is_operator = |word: &[u8]| OPERATORS.get(word).is_some();
+    let Some(second) = words.next() else { return is_operator(first) };
+    let last = words.next_back().unwrap_or(second);
+    let is_code = |word: &[u8]| is_operator(word) || CODE.get(word).is_some();
+    (is_code(first) && (first != b"union" || UNITED.get(second).is_some())) || is_code(last)
 }
