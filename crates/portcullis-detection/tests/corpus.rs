@@ -51,10 +51,10 @@
 //! of 415 attacks found, then 325); 1,308 attacks from public lists (996, then 1,054 found).
 //! What somebody found who tried to hide in the new exceptions stands among the attacks.
 //!
-//! The files named `seventh` stand for two more. 2,075 honest requests (recordings, pages of the
-//! top sites, sentences in a dozen languages; 211 of them chosen because they were flagged): 170
-//! and some still are, most of them commands that people type into a search box. 2,402 attacks
-//! from write-ups, tools and published exploits: 2,122, then 2,231 found.
+//! The files named `seventh` stand for two more: 2,075 honest requests (recordings, pages of the
+//! top sites, sentences in a dozen languages), of which 211, most of them chosen for it, were
+//! flagged and 165 are, more than half of them commands and files that people write about; and
+//! 2,402 attacks from write-ups, tools and published exploits (2,122, then 2,264 found).
 
 use std::collections::BTreeMap;
 use std::path::Path;
