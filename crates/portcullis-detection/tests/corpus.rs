@@ -54,7 +54,7 @@
 //! The files named `seventh` stand for two more: 2,075 honest requests (recordings, pages of the
 //! top sites, sentences in a dozen languages), of which 211, most of them chosen for it, were
 //! flagged and 165 are, more than half of them commands and files that people write about; and
-//! 2,402 attacks from write-ups, tools and published exploits (2,122, then 2,264 found).
+//! 2,402 attacks from write-ups, tools and published exploits (2,122, then 2,263 found).
 
 use std::collections::BTreeMap;
 use std::path::Path;
