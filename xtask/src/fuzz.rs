@@ -70,7 +70,7 @@ fn build(home: &Path) -> Result<PathBuf, String> {
     // A target of its own keeps the flags away from build scripts and macros.
     let host = "x86_64-unknown-linux-gnu";
     let status = Process::new(program)
-        .args(["build", "--quiet", "--release", "--manifest-path", "fuzz/Cargo.toml"])
+        .args(["build", "--quiet", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml"])
         .args(["--target", host])
         .env("RUSTFLAGS", FLAGS)
         .env("CARGO_TARGET_DIR", home)
