@@ -42,6 +42,10 @@ static NEVER_CALLED: Words<(), 256> = Words::listed(
     (),
 );
 
+/// What names of such functions begin with.
+const OF_SERVERS: [&[u8]; 8] =
+    [b"pg_", b"dblink", b"current_", b"lo_", b"xp_", b"utl_", b"dbms_", b"sqlite_"];
+
 /// Words that end a list or a source, and name nothing there.
 static CLAUSES: Words<(), 128> = Words::listed(
     "from where group order having limit offset join inner left right full cross outer on union \
@@ -49,6 +53,12 @@ static CLAUSES: Words<(), 128> = Words::listed(
     except intersect",
     (),
 );
+
+/// Whether a function is one of those, whatever it is a part of.
+fn is_never_called(name: &[u8]) -> bool {
+    let name = name.rsplit(|byte| *byte == b'.').next().unwrap_or(name);
+    NEVER_CALLED.get(name).is_some() || OF_SERVERS.iter().any(|of| name.starts_with(of))
+}
 
 /// Whether the whole of a decoded and folded text is a query.
 pub(in crate::tokens) fn is_query(text: &[u8]) -> bool {
@@ -380,7 +390,7 @@ impl<'t> Reader<'t> {
                 self.operand()
             }
             Kind::Word if self.ahead().kind == Kind::Open => {
-                if self.is_word(&NEVER_CALLED) || self.token.is("select") {
+                if self.token.is("select") || is_never_called(self.token.text) {
                     return None;
                 }
                 self.advance();

@@ -9,6 +9,11 @@ static OPERATORS: Words<(), 32> = Words::listed("or and xor like rlike regexp gl
 static CODE: Words<(), 32> =
     Words::listed("between having union select case when then else collate", ());
 
+/// Words of code that texts begin with, too, or end with, but not both.
+static BEGINS: Words<(), 32> = Words::listed("is in not between isnull notnull exists", ());
+static ENDS: Words<(), 64> =
+    Words::listed("is in not from by offset limit where binary any all some escape", ());
+
 /// What may follow `union`, which is a word of many languages.
 static UNITED: Words<(), 8> = Words::listed("select all distinct", ());
 
@@ -38,17 +43,31 @@ pub(super) fn is_plain(text: &[u8]) -> bool {
     let goes_on = matches!(first, b' ' | b'&' | b'^' | b'~' | b'!' | b')' | b',')
         || (matches!(first, b'+' | b'-') && !inside[1].is_ascii_digit())
         || matches!(last, b' ' | b'&' | b'^' | b'~' | b'!' | b'(' | b',' | b'+' | b'-');
-    bytes && !goes_on && !has_code_at_its_ends(inside)
+    bytes && !goes_on && !has_code_at_its_ends(inside) && !holds_query(inside)
 }
 
-/// Whether the first word or the last is one by which code goes on.
+/// Whether a query in brackets is in a text.
+fn holds_query(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'(', text)
+        .any(|at| text[at + 1..].trim_ascii_start().starts_with(b"select"))
+}
+
+/// Whether the first word and the last are such that code goes on with them. A sign of
+/// arithmetic is like a word; patterns have `%` at both ends.
 fn has_code_at_its_ends(text: &[u8]) -> bool {
+    let is_sign = |byte: Option<&u8>| matches!(byte, Some(b'*' | b'/' | b'%'));
     let is_end = |byte: &u8| !byte.is_ascii_alphabetic();
     let mut words = text.split(is_end).filter(|word| !word.is_empty());
     let Some(first) = words.next() else { return false };
     let is_operator = |word: &[u8]| OPERATORS.get(word).is_some();
     let Some(second) = words.next() else { return is_operator(first) };
-    let last = words.next_back().unwrap_or(second);
     let is_code = |word: &[u8]| is_operator(word) || CODE.get(word).is_some();
-    (is_code(first) && (first != b"union" || UNITED.get(second).is_some())) || is_code(last)
+    let begins = is_sign(text.first()) || BEGINS.get(first).is_some();
+    if begins && is_sign(text.last()) {
+        return words.chain([second]).any(|word| word != b"and" && is_code(word));
+    }
+    let last = words.next_back().unwrap_or(second);
+    (is_code(first) && (first != b"union" || UNITED.get(second).is_some()))
+        || is_code(last)
+        || (begins && ENDS.get(last).is_some())
 }
