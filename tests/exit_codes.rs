@@ -49,6 +49,8 @@ fn each_row_of_the_table() {
     check(&["scan", &clean, "--format", "no-such-preset"], 64);
     check(&["scan", &clean, "--max-object-bytes", "0"], 64);
     check(&["plan", &clean, "--at", "yesterday"], 64);
+    check(&["scan", &clean, "--from", "2025-11-05", "--to", "2025-11-04"], 64);
+    check(&["scan", &clean, "--lookback", "3d"], 64);
 }
 
 #[test]

@@ -19,12 +19,15 @@ fn answers_agree_with_a_scan() {
     let sources = ["offenders", "watched"].map(|name| scan[name].as_array().expect("a list").len());
     assert_eq!(count("offenders"), sources.iter().sum::<usize>());
 
-    let worst = "SELECT source, score FROM offenders ORDER BY score DESC, source LIMIT 1";
+    let worst = "SELECT source, score, first FROM offenders ORDER BY score DESC, source LIMIT 1";
     let lines = query(worst, DATASET, "jsonl").expect_code(0).lines();
     assert_eq!(lines[0]["source"], scan["offenders"][0]["source"]);
     assert_eq!(lines[0]["score"], scan["offenders"][0]["score"]);
+    assert_eq!(lines[0]["first"], scan["offenders"][0]["first"]);
     let text = query(worst, DATASET, "csv").expect_code(0).text();
-    assert_eq!(text.lines().next(), Some("source,score"));
+    assert_eq!(text.lines().next(), Some("source,score,first"));
+    let first = scan["offenders"][0]["first"].as_str().expect("a time");
+    assert!(text.contains(first), "{text}");
 }
 
 /// The questions of `docs/columns.md`.

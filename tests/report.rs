@@ -1,6 +1,6 @@
 //! `report`: one page that holds what the scan and the plan say, and runs nothing.
 
-use crate::support::{Files, portcullis};
+use crate::support::{Files, attacks, portcullis};
 
 const DATASET: &str = "datasets/firehose/recommended";
 const AT: &str = "2026-03-02T12:00:00Z";
@@ -24,6 +24,34 @@ fn the_report_says_what_scan_and_plan_say() {
     let additions = plan["additions"].as_array().expect("a list").len();
     assert_eq!(page.matches("class=\"act block\"").count(), additions);
     assert!(page.contains("19 rules could not look"), "what could not be seen is missing");
+}
+
+#[test]
+fn a_file_of_another_format_is_not_written() {
+    let files = Files::new();
+    let page = files.path("report.md");
+    let ran = portcullis(["report", DATASET, "-o", &page, "--at", AT]).run().expect_code(64);
+    assert!(ran.stderr.contains("says .md, and a report is HTML"), "{}", ran.stderr);
+    assert!(!std::path::Path::new(&page).exists());
+}
+
+#[test]
+fn no_command_writes_over_what_it_reads() {
+    let files = Files::new();
+    let text = attacks("203.0.113.9", 20);
+    let log = files.write("a.log", &text);
+    let list = files.write("never-block.txt", "198.51.100.0/24 head office\n");
+    for arguments in [
+        &["report", &log, "-o", &log][..],
+        &["decode", &log, "--rejects", &log],
+        &["plan", &log, "--out", &log],
+        &["plan", &log, "--never-block", &list, "--out", &list],
+    ] {
+        let ran = portcullis(arguments).run().expect_code(64);
+        assert!(ran.stderr.contains("would be lost"), "{arguments:?}: {}", ran.stderr);
+    }
+    assert_eq!(std::fs::read_to_string(&log).expect("the log"), text);
+    assert!(std::fs::read_to_string(&list).expect("the list").contains("head office"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use polars::prelude::{
     NamedFrom as _, PolarsError, Series as Values, TimeUnit,
 };
 use polars::sql::SQLContext;
-use portcullis_ingest::is_unsafe_to_print;
+use portcullis_ingest::{Timestamp, is_unsafe_to_print};
 
 use crate::csv::csv_of;
 use crate::schema::{Column, Kind, Schema};
@@ -179,10 +179,22 @@ fn cell(value: &AnyValue<'_>) -> Cell {
         AnyValue::Null => Cell::Absent,
         AnyValue::Boolean(flag) => Cell::Boolean(*flag),
         AnyValue::String(text) => Cell::Text((*text).to_owned()),
+        AnyValue::Datetime(count, unit, _) => moment(*count, *unit)
+            .map_or_else(|| Cell::Text(value.str_value().into_owned()), Cell::Text),
         value if value.is_integer() => value.extract().map_or(Cell::Absent, Cell::Integer),
         value if value.is_float() => value.extract().map_or(Cell::Absent, Cell::Float),
         value => Cell::Text(value.str_value().into_owned()),
     }
+}
+
+/// A time as every output writes it, RFC 3339 in UTC, where it has a year of four digits.
+fn moment(count: i64, unit: TimeUnit) -> Option<String> {
+    let milliseconds = match unit {
+        TimeUnit::Milliseconds => count,
+        TimeUnit::Microseconds => count.div_euclid(1_000),
+        TimeUnit::Nanoseconds => count.div_euclid(1_000_000),
+    };
+    Timestamp::from_epoch_ms(milliseconds).map(|time| time.to_string())
 }
 
 #[cfg(test)]
@@ -212,6 +224,19 @@ mod tests {
             r#"[[Text("203.0.113.9"), Boolean(true)]]"#,
         );
         check("SELECT last FROM offenders", "[[Absent]]");
+    }
+
+    #[test]
+    fn times_are_written_as_everywhere() {
+        let expected = Some("2026-02-25T06:00:00.250Z");
+        for (count, unit) in [
+            (1_771_999_200_250, TimeUnit::Milliseconds),
+            (1_771_999_200_250_999, TimeUnit::Microseconds),
+            (1_771_999_200_250_999_999, TimeUnit::Nanoseconds),
+        ] {
+            assert_eq!(moment(count, unit).as_deref(), expected, "{unit:?}");
+        }
+        assert_eq!(moment(i64::MAX, TimeUnit::Milliseconds), None);
     }
 
     #[test]

@@ -148,6 +148,8 @@ pub struct RateCount {
     pub minimum: u32,
     /// Length of the window, in seconds.
     pub window_seconds: u32,
+    /// Which requests are counted, for a person: `answered 4xx`. Empty where all are.
+    pub counted: String,
     /// Counted requests, in any window.
     pub requests: u64,
 }

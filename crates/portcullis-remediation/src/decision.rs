@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use portcullis_detection::Severity;
+use portcullis_detection::{Ground, Severity};
 use portcullis_ingest::Timestamp;
 
 use crate::grounds::Grounds;
@@ -56,15 +56,15 @@ pub enum Withheld {
         /// The number of them from which a source counts as shared.
         principals_limit: u64,
     },
-    /// Detection only watches the source: its good history outweighs what was flagged, or it
-    /// is a crawler.
+    /// Detection only watches the source.
     Watched {
         /// Requests that were flagged.
         flagged_requests: u64,
         /// Good requests from the source.
         good_requests: u64,
-        /// Whether its address or the name of its host says that it is a crawler.
-        is_crawler: bool,
+        /// What speaks for it, if anything does: that it is a crawler, that it only says what
+        /// it is, or its good history.
+        ground: Option<Ground>,
     },
     /// A reviewer decided against a block.
     Rejected,
@@ -164,6 +164,8 @@ pub struct Decision {
     pub grounds: Grounds,
     /// What is done about it.
     pub outcome: Outcome,
+    /// Whether detection itself would leave the source alone: it is no offender.
+    pub is_watched: bool,
 }
 
 /// An entry that somebody else put into a set and that overlaps a protected network.

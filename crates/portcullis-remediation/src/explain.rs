@@ -7,6 +7,7 @@
 use std::fmt;
 
 use ipnet::IpNet;
+use portcullis_detection::Ground;
 
 use crate::decision::{Conflict, Decision, Outcome, Withheld};
 use crate::protect::Protection;
@@ -83,9 +84,12 @@ impl fmt::Display for Withheld {
                  {good_requests_limit}; {principals} principals, limit {principals_limit}); \
                  act on the API key or principal instead",
             ),
-            Self::Watched { is_crawler: true, .. } => f.write_str(
+            Self::Watched { ground: Some(Ground::VerifiedCrawler), .. } => f.write_str(
                 "watched only: it is a crawler, by its address or the name of its host, and follows \
                  the links that others plant",
+            ),
+            Self::Watched { ground: Some(Ground::OnlyItsAgent), .. } => f.write_str(
+                "watched only: nothing but its agent speaks against it, which says what it is",
             ),
             Self::Watched { flagged_requests: 0, .. } => f.write_str(
                 "watched only: none of its requests was flagged, and its rates do not make it an \

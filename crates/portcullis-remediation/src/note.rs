@@ -12,6 +12,10 @@ use crate::aws_ranges::day;
 use crate::decision::{Decision, Outcome, Withheld};
 use crate::ipset::{Family, Sets};
 use crate::protect::NeverBlock;
+use crate::term::DAY_MS;
+
+/// Age in days from which logs say little about who has an address today.
+const OLD_LOGS_DAYS: i64 = 7;
 
 /// One thing to know about a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,13 @@ pub enum Note {
     OldAwsRanges {
         /// When AWS published them.
         published: Timestamp,
+        /// Whole days since.
+        days: i64,
+    },
+    /// Nothing that speaks against those who are to be blocked is of the last days.
+    OldLogs {
+        /// When the last of it was logged.
+        last: Timestamp,
         /// Whole days since.
         days: i64,
     },
@@ -57,6 +68,7 @@ impl Note {
         match self {
             Self::NoNeverBlockList => "no-never-block-list",
             Self::OldAwsRanges { .. } => "old-aws-ranges",
+            Self::OldLogs { .. } => "old-logs",
             Self::Full { .. } => "full",
             Self::NearlyFull { .. } => "nearly-full",
             Self::DecidedAndNotSeen { .. } => "decided-and-not-seen",
@@ -74,6 +86,11 @@ impl fmt::Display for Note {
                 f,
                 "the AWS ranges are of {}, {days} days old: ranges added since are not protected",
                 day(*published)
+            ),
+            Self::OldLogs { last, days } => write!(
+                f,
+                "whoever is to be blocked was seen last on {}, {days} days ago: addresses change hands",
+                day(*last)
             ),
             Self::Full { family, left_out, limit } => write!(
                 f,
@@ -110,6 +127,13 @@ pub(crate) fn notes(
     let ranges = never_block.aws_ranges();
     if let Some(days) = ranges.days_too_old(now) {
         notes.push(Note::OldAwsRanges { published: ranges.published(), days });
+    }
+    let added = decisions.iter().filter(|one| matches!(one.outcome, Outcome::Add { .. }));
+    if let Some(last) = added.filter_map(|decision| decision.grounds.last).max() {
+        let days = (now.epoch_ms() - last.epoch_ms()) / DAY_MS;
+        if days >= OLD_LOGS_DAYS {
+            notes.push(Note::OldLogs { last, days });
+        }
     }
     for family in Family::ALL {
         let of_family = || target.iter().filter(move |set| set.family() == family);

@@ -175,7 +175,8 @@ pub fn plan_reviewed(
             };
             std::mem::replace(place, again)
         });
-        decisions.push(Decision { source, grounds: suspect.grounds, outcome });
+        let Suspect { grounds, is_watched, .. } = suspect;
+        decisions.push(Decision { source, grounds, outcome, is_watched });
     }
 
     let mut changes = news.map(|news| news.changes(findings, current, &decisions));
@@ -290,7 +291,9 @@ fn judge(suspect: &Suspect<'_>, policy: &BlockPolicy, rulings: &Rulings) -> Opti
     let watched = is_watched.then_some(Withheld::Watched {
         flagged_requests: offender.flagged_requests,
         good_requests,
-        is_crawler: offender.grounds.contains(&Ground::VerifiedCrawler),
+        ground: [Ground::VerifiedCrawler, Ground::OnlyItsAgent, Ground::GoodHistory]
+            .into_iter()
+            .find(|ground| offender.grounds.contains(ground)),
     });
     if too_little.is_some() {
         // Detection says more of it than that its score is low.

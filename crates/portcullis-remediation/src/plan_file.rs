@@ -132,6 +132,7 @@ struct CoverageDocument {
 #[derive(Serialize)]
 struct Counts {
     offenders: usize,
+    watched: usize,
     additions: usize,
     already_blocked: usize,
     withheld: usize,
@@ -247,6 +248,7 @@ impl<'plan> Document<'plan> {
         let mut already_blocked = Vec::new();
         let mut withheld = Vec::new();
         let mut withheld_by_reason = BTreeMap::new();
+        let watched = plan.decisions().iter().filter(|decision| decision.is_watched).count();
         for decision in plan.decisions() {
             match &decision.outcome {
                 Outcome::Add { set, entry } => {
@@ -292,7 +294,8 @@ impl<'plan> Document<'plan> {
                 blind_rules: plan.coverage().blind.len(),
             },
             counts: Counts {
-                offenders: plan.decisions().len(),
+                offenders: plan.decisions().len() - watched,
+                watched,
                 additions: additions.len(),
                 already_blocked: already_blocked.len(),
                 withheld: withheld.len(),

@@ -9,6 +9,7 @@
 use portcullis_ingest::{Reject, Request, Sink, Timestamp};
 
 use crate::args::Within;
+use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// From the first instant, up to and without the last; what is `None` is not bounded.
@@ -35,7 +36,8 @@ impl Span {
             (Some(from), Some(to)) if from >= to => Err(Failure::because(
                 "read a span of time",
                 format!("it begins at {from} and ends at {to}, before it began"),
-            )),
+            )
+            .exit_with(Exit::Usage)),
             _ => Ok(Self { from, to }),
         }
     }

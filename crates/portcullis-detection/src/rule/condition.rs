@@ -38,6 +38,27 @@ impl StatusSet {
     pub fn contains(&self, code: u16) -> bool {
         self.0.get(usize::from(code / 64)).is_some_and(|word| word & (1 << (code % 64)) != 0)
     }
+
+    /// `2xx or 404`, or `4xx but 401, 403`.
+    fn in_words(&self) -> String {
+        let mut parts = Vec::new();
+        for hundred in 1..=5_u16 {
+            let codes = hundred * 100..hundred * 100 + 100;
+            let (with, without): (Vec<u16>, Vec<u16>) =
+                codes.partition(|code| self.contains(*code));
+            let listed =
+                |codes: Vec<u16>| codes.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+            match (with.len(), without.len()) {
+                (0, _) => {}
+                (_, 0) => parts.push(format!("{hundred}xx")),
+                (with, without_few) if without_few < with => {
+                    parts.push(format!("{hundred}xx but {}", listed(without)));
+                }
+                _ => parts.push(listed(with)),
+            }
+        }
+        parts.join(" or ")
+    }
 }
 
 impl fmt::Debug for StatusSet {
@@ -88,6 +109,25 @@ impl Conditions {
             && request.query.is_some_and(|query| has(query.bytes()))
     }
 
+    /// Which requests they leave, for a person: `answered 4xx but 401, 403`. Empty where all
+    /// are left.
+    pub fn in_words(&self) -> String {
+        let others = [
+            listed("error type ", &self.error_types),
+            listed("error type not ", &self.not_error_types),
+            listed("no session in ", &self.session_parameters),
+        ];
+        let few = Some(self.in_few_words()).filter(|words| !words.is_empty());
+        few.into_iter().chain(others.into_iter().flatten()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The same without what is about a gateway's error types and about sessions.
+    pub(crate) fn in_few_words(&self) -> String {
+        let statuses = self.statuses.map(|statuses| format!("answered {}", statuses.in_words()));
+        let parts = [statuses, listed("method ", &self.methods)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+
     /// Whether they are about anything besides the status.
     pub(crate) fn ask_more_than_status(&self) -> bool {
         let Self { statuses: _, methods, error_types, not_error_types, session_parameters } = self;
@@ -109,5 +149,37 @@ impl Conditions {
             fields.insert(Field::ErrorType);
         }
         fields
+    }
+}
+
+fn listed(before: &str, names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| format!("{before}{}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_reads_which_requests_are_left() {
+        assert_eq!(Conditions::default().in_words(), "");
+        let mut statuses = StatusSet::EMPTY;
+        statuses.set(400..=499, true);
+        statuses.set(401..=401, false);
+        statuses.set(403..=403, false);
+        statuses.set(503..=503, true);
+        let conditions = Conditions {
+            statuses: Some(statuses),
+            methods: vec!["POST".to_owned(), "PUT".to_owned()],
+            not_error_types: vec!["EXPIRED_TOKEN".to_owned()],
+            ..Conditions::default()
+        };
+        assert_eq!(
+            conditions.in_words(),
+            "answered 4xx but 401, 403 or 503; method POST, PUT; error type not EXPIRED_TOKEN"
+        );
+        let conditions =
+            Conditions { statuses: Some(StatusSet::errors()), ..Conditions::default() };
+        assert_eq!(conditions.in_words(), "answered 4xx or 5xx");
     }
 }

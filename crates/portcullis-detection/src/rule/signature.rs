@@ -24,6 +24,11 @@ pub struct Signature {
 }
 
 impl Signature {
+    /// Which requests it looks at.
+    pub const fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
+
     /// The texts it looks at.
     pub fn subjects(&self) -> &[Subject] {
         &self.subjects

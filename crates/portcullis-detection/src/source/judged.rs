@@ -231,6 +231,7 @@ impl Judged {
                 threshold: peak.rate.threshold(),
                 minimum: peak.rate.minimum(),
                 window_seconds: peak.rate.window_seconds(),
+                counted: peak.rate.conditions().in_few_words(),
                 requests: peak.requests,
             }
         });

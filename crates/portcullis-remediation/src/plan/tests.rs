@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::MergeLimits;
 use crate::protect::RESERVED;
+use crate::term::{DAY_MS, later};
 use crate::testing::{detection, findings, network, now, offender, one_a_line};
 
 const LIST: &str = "198.51.100.0/24 head office\n203.0.113.7\n2001:db8:1:1::7 monitor\n";
@@ -209,7 +210,13 @@ fn a_watched_source_is_shown_and_not_blocked() {
     let watched =
         Offender { good_requests: 400, flagged_requests: 2, ..offender("203.0.113.9/32") };
     let mut findings = findings(vec![offender("203.0.113.8/32")], &[]);
-    findings.watched = vec![watched, offender("10.0.0.1/32")];
+    let says_what_it_is = Offender {
+        good_requests: 0,
+        flagged_requests: 4,
+        grounds: vec![Ground::Flagged, Ground::OnlyItsAgent],
+        ..offender("203.0.113.10/32")
+    };
+    findings.watched = vec![watched, offender("10.0.0.1/32"), says_what_it_is];
     let policy = BlockPolicy::default();
     let plan = plan(&findings, &Sets::empty(), &never_block(), &policy, now());
     let verdicts: Vec<_> =
@@ -221,8 +228,25 @@ fn a_watched_source_is_shown_and_not_blocked() {
             "203.0.113.8/32 to be blocked in portcullis-v4",
             "203.0.113.9/32 not blocked: watched only: its 400 good requests outweigh 2 flagged \
              ones",
+            "203.0.113.10/32 not blocked: watched only: nothing but its agent speaks against it, \
+             which says what it is",
         ]
     );
+    let counts =
+        &serde_json::from_str::<serde_json::Value>(&plan.to_json()).expect("JSON")["counts"];
+    assert_eq!((&counts["offenders"], &counts["watched"]), (&1.into(), &3.into()));
+}
+
+#[test]
+fn a_plan_of_old_logs_says_so() {
+    let codes_after = |days: i64| -> Vec<&str> {
+        let found = findings(vec![offender("203.0.113.9/32")], &[]);
+        let later = later(now(), days * DAY_MS);
+        let plan = plan(&found, &Sets::empty(), &never_block(), &BlockPolicy::default(), later);
+        plan.notes().iter().map(Note::code).filter(|code| *code == "old-logs").collect()
+    };
+    assert_eq!(codes_after(6), [""; 0]);
+    assert_eq!(codes_after(8), ["old-logs"]);
 }
 
 fn flood() -> RateFigure {

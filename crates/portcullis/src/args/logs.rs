@@ -107,7 +107,13 @@ pub struct Keeping {
     )]
     pub state: Option<String>,
     /// How far back objects count, by the time they were written: `90m`, `24h`, `3d`.
-    #[arg(long, value_name = "LENGTH", value_parser = span::length, default_value = "25h")]
+    #[arg(
+        long,
+        value_name = "LENGTH",
+        value_parser = span::length,
+        default_value = "25h",
+        requires = "state"
+    )]
     pub lookback: i64,
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use portcullis_ingest::Request;
 
-use super::written::is_stdout;
+use super::written::{is_stdout, require_apart};
 use super::{Page, Prepared, tell};
 use crate::args::{Decode, DecodeOutput, Global};
 use crate::exit::Exit;
@@ -21,6 +21,9 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
+    if let Some(path) = &arguments.rejects {
+        require_apart(path, &prepared.inputs, [])?;
+    }
     let mut rejects = arguments.rejects.as_deref().map(rejects_to).transpose()?;
     let mut stdout = io::stdout().lock();
     let mut outputs = Outputs {

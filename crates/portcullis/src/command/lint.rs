@@ -75,7 +75,9 @@ fn page(report: &Report, terminal: &Terminal) -> String {
         };
         let head = format!("{}[{}]", finding.level, finding.check);
         let head = Painted { text: &head, style, colour };
-        let lines: Vec<String> = finding.to_string().lines().map(inert).collect();
+        // Expressions are read with the backslashes that they have.
+        let as_written = |line: &str| inert(line).replace(r"\\", r"\");
+        let lines: Vec<String> = finding.to_string().lines().map(as_written).collect();
         let lines = lines.join("\n");
         let _ = writeln!(text, "{head} {lines}\n");
     }

@@ -15,14 +15,14 @@ use portcullis_detection::{Findings, RuleSet};
 use portcullis_ingest::Timestamp;
 use portcullis_remediation::{
     BlockedRequests, Change, Digests, Holdings, Ledger, Outcome, Plan as BlockPlan, Rulings, Sets,
-    Withheld, plan_reviewed,
+    plan_reviewed,
 };
 
 use super::findings_file;
 use super::judgement::Judge;
 use super::keeping::{self, Found};
 use super::lists::{Lists, bad_input};
-use super::written::{is_stdout, write_whole};
+use super::written::{is_stdout, require_apart, write_whole};
 use super::{Page, inert, print, read_option_file, tell};
 use crate::args::{Global, Plan, Shape};
 use crate::config::Configuration;
@@ -41,6 +41,11 @@ pub(super) fn run(
     global: &Global,
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
+    if let Some(out) = &arguments.out {
+        let given = [&arguments.current, &arguments.findings, &arguments.decisions];
+        let read = given.into_iter().flatten().chain(&arguments.protected.never_block);
+        require_apart(out, &[], read.map(AsRef::as_ref))?;
+    }
     let now = time_of(arguments.at.as_deref())?;
     let Judge { rules, mut known } = Judge::load(&arguments.judgement, terminal)?;
     if arguments.findings.is_some() {
@@ -104,6 +109,9 @@ fn found(
     let read = (&arguments.logs, &arguments.keeping);
     let Found { findings, tally, prepared } =
         keeping::findings(rules, Purpose::Block, read, global, terminal)?;
+    if let Some(out) = &arguments.out {
+        require_apart(out, &prepared.inputs, [])?;
+    }
     let page = match arguments.output {
         Shape::Human => Page::Shown,
         Shape::Json => Page::None,
@@ -315,7 +323,7 @@ fn summary(plan: &BlockPlan, terminal: &Terminal, out: &mut Vec<u8>) -> io::Resu
         .count();
     let watched = decisions
         .iter()
-        .filter(|decision| matches!(decision.outcome, Outcome::Withheld(Withheld::Watched { .. })))
+        .filter(|decision| decision.is_watched && matches!(decision.outcome, Outcome::Withheld(_)))
         .count();
     let offenders = decisions.len() - watched;
     let only_watched = match watched {

@@ -74,6 +74,14 @@ fn show(id: &str, rules: &RuleSet, terminal: &Terminal) -> Result<Exit, Failure>
     );
     page.line("category", rule.category().name());
     page.line("looks at", &looks_at(rule));
+    let conditions = match rule.kind() {
+        RuleKind::Signature(signature) => signature.conditions(),
+        RuleKind::Rate(rate) => rate.conditions(),
+    };
+    let only = conditions.in_words();
+    if !only.is_empty() {
+        page.line("only", &inert(&only));
+    }
     page.line("misses", &inert(rule.misses()));
     if let Some(runbook) = rule.runbook() {
         page.line("next", &inert(runbook));

@@ -251,9 +251,15 @@ impl<W: Write> Page<'_, W> {
         for rate in measured {
             let style = if rate.peak >= rate.threshold { BAD } else { anstyle::Style::new() };
             let unit = rate.measure.sign();
+            // Where no window had enough errors, none has a share.
+            let peak = if rate.measure == Measure::ErrorShare && rate.peak == 0 {
+                "-".to_owned()
+            } else {
+                format!("{}{unit}", human_count(rate.peak))
+            };
             table.row(vec![
                 Cell::plain(&*rate.rule),
-                Cell::styled(format!("{}{unit}", human_count(rate.peak)), style),
+                Cell::styled(peak, style),
                 Cell::plain(format!("{}{unit}", human_count(rate.threshold))),
                 Cell::plain(what_is_counted(rate)),
             ]);
@@ -321,10 +327,11 @@ fn fired(detection: &Detection, times: u64) -> String {
 
 fn what_is_counted(rate: &RateCount) -> String {
     let window = window_in_words(rate.window_seconds);
-    match rate.measure {
+    let counted = match rate.measure {
         Measure::ErrorShare => {
             format!("share of errors in {window}, where there are {} or more", rate.minimum)
         }
         measure => format!("{} in {window}", measure.unit().trim_start()),
-    }
+    };
+    if rate.counted.is_empty() { counted } else { format!("{counted}: {}", rate.counted) }
 }

@@ -10,7 +10,7 @@ use portcullis_ingest::{Untrusted, redacted};
 use crate::output::table::{Align, Cell, Table};
 use crate::output::{counted, rate_in_words, severity_style, source, write_not_seen};
 use crate::progress::{human_bytes, human_count};
-use crate::terminal::{GOOD, HEADING, Painted, Terminal};
+use crate::terminal::{ATTENTION, GOOD, HEADING, Painted, Terminal};
 
 /// Reasons shown beside an offender; the others are counted.
 const REASONS: usize = 4;
@@ -32,7 +32,11 @@ pub fn write(
         0 => "No offender".to_owned(),
         _ => counted(count, "offender", "offenders"),
     };
-    let style = if count == 0 { GOOD } else { HEADING };
+    let style = match count {
+        0 if coverage.requests == 0 => ATTENTION,
+        0 => GOOD,
+        _ => HEADING,
+    };
     writeln!(
         out,
         "{} in {} requests, {} {}, {} of text",
@@ -42,6 +46,9 @@ pub fn write(
         if coverage.objects == 1 { "object" } else { "objects" },
         human_bytes(coverage.text_bytes),
     )?;
+    if coverage.requests == 0 {
+        writeln!(out, "nothing was judged: no request was read, or none of the time asked for")?;
+    }
     if coverage.requests_blocked_by_waf > 0 {
         let blocked = human_count(coverage.requests_blocked_by_waf);
         writeln!(out, "AWS WAF blocked {blocked} of them, which are held against nobody")?;
@@ -188,6 +195,10 @@ fn why(offender: &Offender) -> String {
     }
     if offender.grounds.contains(&Ground::OnlyItsAgent) {
         lines.push("says what it is, and attacked nothing".to_owned());
+    }
+    if offender.grounds.contains(&Ground::GoodHistory) {
+        let good = human_count(offender.good_requests);
+        lines.push(format!("{good} good requests outweigh that"));
     }
     if offender.grounds.contains(&Ground::LesserRate) {
         lines.push("a rate to be looked at, which alone makes nobody an offender".to_owned());
