@@ -179,8 +179,10 @@ fn cell(value: &AnyValue<'_>) -> Cell {
         AnyValue::Null => Cell::Absent,
         AnyValue::Boolean(flag) => Cell::Boolean(*flag),
         AnyValue::String(text) => Cell::Text((*text).to_owned()),
-        AnyValue::Datetime(count, unit, _) => moment(*count, *unit)
-            .map_or_else(|| Cell::Text(value.str_value().into_owned()), Cell::Text),
+        AnyValue::Datetime(count, unit, _) | AnyValue::DatetimeOwned(count, unit, _) => {
+            moment(*count, *unit)
+                .map_or_else(|| Cell::Text(value.str_value().into_owned()), Cell::Text)
+        }
         value if value.is_integer() => value.extract().map_or(Cell::Absent, Cell::Integer),
         value if value.is_float() => value.extract().map_or(Cell::Absent, Cell::Float),
         value => Cell::Text(value.str_value().into_owned()),
