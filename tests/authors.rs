@@ -102,6 +102,7 @@ fn a_backtest_shows_who_would_be_harmed() {
 
     run(&["--fail-on-harm"]).expect_code(2);
     run(&["--fail-on-harm", "--max-harm", "40"]).expect_code(0);
+    run(&["--fail-on-loss"]).expect_code(0);
     let table = run(&[]).expect_code(0).text();
     assert!(table.contains("40 good requests harmed: 1 newly flagged, 39 more"), "{table}");
     assert!(table.contains("1 offender added, 0 dropped"), "{table}");
@@ -112,6 +113,21 @@ fn a_backtest_shows_who_would_be_harmed() {
     assert!(junit.contains("harms 40 good requests, more than 0"), "{junit}");
     assert_eq!(junit.matches("<testcase").count(), 2);
     assert_eq!(junit.matches("</testcase>").count(), 1);
+}
+
+#[test]
+fn a_backtest_ends_with_2_where_attacks_would_be_missed() {
+    let files = changed_rules();
+    let (old, new, log) = (files.path("old"), files.path("new"), files.path("a.log"));
+    std::fs::remove_file(files.path("new/other/probe.toml")).expect("a rule less");
+    let run = |arguments: &[&str]| {
+        let all = ["backtest", &old, &new, &log].into_iter().chain(arguments.iter().copied());
+        portcullis(all).run()
+    };
+    run(&["--max-harm", "40"]).expect_code(0);
+    run(&["--fail-on-loss"]).expect_code(2);
+    run(&["--fail-on-loss", "--max-loss", "1"]).expect_code(0);
+    run(&["--max-loss", "1"]).expect_code(64);
 }
 
 #[test]

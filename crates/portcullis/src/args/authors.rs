@@ -183,6 +183,13 @@ pub struct Backtest {
     /// End with code 2 when a rule harms more than --max-harm.
     #[arg(long)]
     pub fail_on_harm: bool,
+    /// Flagged requests, and offenders, that a change may find no longer.
+    #[arg(long, value_name = "N", default_value = "0", requires = "fail_on_loss")]
+    pub max_loss: u64,
+    /// End with code 2 when more flagged requests or offenders than --max-loss are found no
+    /// longer.
+    #[arg(long)]
+    pub fail_on_loss: bool,
 
     #[command(flatten)]
     pub crawlers: CrawlerOptions,

@@ -47,7 +47,10 @@ pub(super) fn run(
     prepared.tell_joined(terminal);
     let gaps = tell(&tally, Page::None, terminal);
     let harmed = arguments.fail_on_harm && shown.at_fault().next().is_some();
-    let found = if harmed { Exit::Found } else { Exit::Done };
+    let dropped = difference.sources.iter().filter(|source| source.is_dropped()).count() as u64;
+    let lost = arguments.fail_on_loss
+        && difference.totals.flagged_dropped.max(dropped) > arguments.max_loss;
+    let found = if harmed || lost { Exit::Found } else { Exit::Done };
     Ok(prepared.exit.or_worse(gaps).or_worse(found))
 }
 
