@@ -12,7 +12,7 @@ static CODE: Words<(), 32> =
 /// Words of code that texts begin with, too, or end with, but not both.
 static BEGINS: Words<(), 32> = Words::listed("is in not between isnull notnull exists", ());
 static ENDS: Words<(), 64> =
-    Words::listed("is in not from by offset limit where binary any all some escape", ());
+    Words::listed("is in not from offset limit where binary any all some escape", ());
 
 /// What may follow `union`, which is a word of many languages.
 static UNITED: Words<(), 8> = Words::listed("select all distinct", ());
