@@ -58,7 +58,7 @@
 //!
 //! The files named `eighth` stand for two more: 4,017 honest requests, of which 1 in 170 of those
 //! copied from public packages was flagged at first sight (401 of all, most of these made for it,
-//! and 261 now), and 2,766 attacks, most from memory (2,323, then 2,404 found); and for what
+//! and 261 now), and 2,766 attacks, most from memory (2,323, then 2,401 found); and for what
 //! somebody found who tried to hide in the exceptions that the seventh brought.
 
 use std::collections::BTreeMap;

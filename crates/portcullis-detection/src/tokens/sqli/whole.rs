@@ -10,6 +10,7 @@
 //! Sources: JQL, CQL, SOQL, CMIS, Esri REST and Influx references; the grammar is what
 //! they share.
 
+mod called;
 mod quoted;
 mod statement;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 
 use super::lexer::{Kind, Lexer, Token};
 use crate::tokens::words::Words;
+use called::is_never_called;
 use quoted::is_plain;
 
 /// How deep brackets and statements may be in each other.
@@ -32,20 +34,6 @@ const MOMENT_DIGITS: usize = 8;
 static COMPARE: Words<(), 32> =
     Words::listed("like ilike eq ne gt ge lt le contains matches startswith endswith", ());
 
-/// What tells of the server or delays it, or takes texts apart, is no query of a product.
-static NEVER_CALLED: Words<(), 256> = Words::listed(
-    "ascii benchmark bin cast char char_length chr conv convert current_user database \
-    dbms_pipe elt eval exec exists extractvalue hex if ifnull iif instr left len length \
-    load_extension load_file locate make_set md5 mid ord pg_sleep position quote randomblob \
-    reverse right rlike session_user sha1 sleep soundex strcmp substr substring \
-    substring_index system_user unhex updatexml user version waitfor xmltype",
-    (),
-);
-
-/// What names of such functions begin with.
-const OF_SERVERS: [&[u8]; 8] =
-    [b"pg_", b"dblink", b"current_", b"lo_", b"xp_", b"utl_", b"dbms_", b"sqlite_"];
-
 /// Words that end a list or a source, and name nothing there.
 static CLAUSES: Words<(), 128> = Words::listed(
     "from where group order having limit offset join inner left right full cross outer on union \
@@ -53,12 +41,6 @@ static CLAUSES: Words<(), 128> = Words::listed(
     except intersect",
     (),
 );
-
-/// Whether a function is one of those, whatever it is a part of.
-fn is_never_called(name: &[u8]) -> bool {
-    let name = name.rsplit(|byte| *byte == b'.').next().unwrap_or(name);
-    NEVER_CALLED.get(name).is_some() || OF_SERVERS.iter().any(|of| name.starts_with(of))
-}
 
 /// Whether the whole of a decoded and folded text is a query.
 pub(in crate::tokens) fn is_query(text: &[u8]) -> bool {
