@@ -75,7 +75,7 @@ fn no_question_reaches_a_file() {
 
 #[test]
 fn what_is_no_question_says_so() {
-    let ran = query("DROP TABLE requests", DATASET, "table").expect_code(1);
+    let ran = query("DROP TABLE requests", DATASET, "table").expect_code(64);
     assert!(ran.stderr.contains("begins with SELECT"), "{}", ran.stderr);
     let ran = query("SELECT colour FROM requests", DATASET, "table").expect_code(1);
     assert!(ran.stderr.contains("colour") && ran.stderr.contains("docs/columns.md"));

@@ -40,5 +40,5 @@ pub use requests::{Judged, push_request};
 pub use schema::{Column, DETECTIONS, Kind, OFFENDERS, REQUESTS, SCHEMA_VERSION, Schema};
 pub use scripts::{athena, duckdb};
 #[cfg(feature = "query")]
-pub use sql::{Answer, Cell, SqlError, harmless, mentioned, query};
+pub use sql::{Answer, Cell, SqlError, asks, harmless, mentioned, query};
 pub use table::{Row, Table, Value};

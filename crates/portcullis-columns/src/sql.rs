@@ -8,6 +8,7 @@
 //! Source: polars, "SQL interface", <https://docs.pola.rs/api/python/stable/reference/sql>.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use polars::prelude::{
     AnyValue, Column as Series, DataFrame, DataType, IntoColumn as _, IntoLazy as _,
@@ -78,32 +79,93 @@ impl Answer {
     }
 }
 
-/// Why a question has no answer: what polars says of it.
+/// Why a question has no answer.
 #[derive(Debug)]
-pub struct SqlError(PolarsError);
+pub enum SqlError {
+    /// A statement that begins with this word asks for nothing: it would change a table.
+    NoQuestion(String),
+    /// What polars says of it.
+    Refused(PolarsError),
+    /// What polars says where it ended in a panic, as it does on `interval '1 x'`.
+    Panicked(String),
+}
 
 impl fmt::Display for SqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The columns that polars lists are those that were kept, not those that there are.
-        let text = self.0.to_string();
-        f.write_str(text.split("; valid columns:").next().unwrap_or(&text))
+        let text = match self {
+            Self::NoQuestion(word) => {
+                return write!(f, "it begins with `{word}`; a question begins with SELECT or WITH");
+            }
+            Self::Refused(error) => error.to_string(),
+            Self::Panicked(text) => format!("polars failed: {text}"),
+        };
+        // The columns that polars lists are those that were kept, not those that there are,
+        // and of what it does not support it prints the tree.
+        let text = text.split("; valid columns:").next().unwrap_or(&text);
+        let text = text.lines().next().unwrap_or(text).trim_end_matches(':');
+        match text.char_indices().nth(LONGEST_ERROR) {
+            Some((end, _)) => write!(f, "{}…", &text[..end]),
+            None => f.write_str(text),
+        }
     }
 }
 
+/// Characters of what polars says that are shown.
+const LONGEST_ERROR: usize = 200;
+
 impl std::error::Error for SqlError {}
+
+/// The words that questions begin with.
+const BEGINNINGS: [&str; 6] = ["select", "with", "from", "values", "show", "explain"];
+
+/// Whether a statement asks for something, by its first word, so that none is answered after
+/// hours of reading with what is no answer.
+///
+/// # Errors
+/// [`SqlError::NoQuestion`] of a statement that begins with any other word.
+pub fn asks(sql: &str) -> Result<(), SqlError> {
+    let mut text = sql;
+    loop {
+        text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
+        let rest = if let Some(comment) = text.strip_prefix("--") {
+            comment.split_once('\n')
+        } else if let Some(comment) = text.strip_prefix("/*") {
+            comment.split_once("*/")
+        } else {
+            break;
+        };
+        text = rest.map_or("", |(_, rest)| rest);
+    }
+    let word = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    if BEGINNINGS.iter().any(|beginning| word.eq_ignore_ascii_case(beginning)) {
+        return Ok(());
+    }
+    Err(SqlError::NoQuestion(word.to_owned()))
+}
 
 /// Answers a question about tables, each known by its schema's name.
 ///
 /// # Errors
-/// What does not parse, names no table or column, or does not compute.
+/// What does not ask, does not parse, names no table or column, or does not compute.
 pub fn query(sql: &str, tables: &[Table]) -> Result<Answer, SqlError> {
+    asks(sql)?;
     let context = SQLContext::new();
     for table in tables {
-        context.register(table.schema().table, frame(table).map_err(SqlError)?.lazy());
+        context.register(table.schema().table, frame(table).map_err(SqlError::Refused)?.lazy());
     }
     let mut context = context;
-    let frame = context.execute(sql).and_then(polars::prelude::LazyFrame::collect);
-    answer(&frame.map_err(SqlError)?).map_err(SqlError)
+    let answered = || {
+        let frame = context.execute(sql).and_then(polars::prelude::LazyFrame::collect)?;
+        answer(&frame)
+    };
+    match catch_unwind(AssertUnwindSafe(answered)) {
+        Ok(answer) => answer.map_err(SqlError::Refused),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(SqlError::Panicked(text.unwrap_or("it does not say why").to_owned()))
+        }
+    }
 }
 
 /// The columns of a table that a question can mean: those whose name stands in it, or all
@@ -239,6 +301,26 @@ mod tests {
             assert_eq!(moment(count, unit).as_deref(), expected, "{unit:?}");
         }
         assert_eq!(moment(i64::MAX, TimeUnit::Milliseconds), None);
+    }
+
+    #[test]
+    fn what_changes_tables_is_no_question() {
+        for statement in
+            ["DELETE FROM offenders", "truncate table offenders", "CREATE TABLE x AS SELECT 1", ""]
+        {
+            check(statement, "a question begins with SELECT");
+        }
+        check("-- who\n/* and */ (select source FROM offenders)", r#"["source"]"#);
+        check("WITH o AS (SELECT source FROM offenders) SELECT * FROM o", r#"["source"]"#);
+    }
+
+    #[test]
+    fn what_polars_cannot_do_is_said_in_a_line() {
+        let exists = "SELECT source FROM offenders WHERE EXISTS (SELECT 1)";
+        let told = query(exists, &[offenders(&findings(b"/a"))]).expect_err("exists").to_string();
+        assert!(told.starts_with("expression Exists"), "{told}");
+        assert!(told.chars().count() <= LONGEST_ERROR + 1, "{told}");
+        check("SELECT source, interval '1 x' FROM offenders", "unit: 'x' not supported");
     }
 
     #[test]

@@ -13,8 +13,11 @@ use super::{CrawlerOptions, Logs};
 pub enum Rules {
     /// List the rules.
     List {
-        /// Use the rules of this directory instead of the built-in ones.
-        #[arg(long, value_name = "DIR")]
+        /// List the rules of this directory instead of the built-in ones.
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+        /// The same, as other commands have it.
+        #[arg(long, value_name = "DIR", conflicts_with = "directory")]
         rules: Option<PathBuf>,
     },
     /// Show one rule: what it finds, what it misses, its examples.

@@ -7,7 +7,7 @@ use clap::{Args, Parser};
 use ipnet::IpNet;
 use portcullis_ingest::Timestamp;
 
-use super::values::{at_least_one, bytes, network, not_stdout};
+use super::values::{at_least_one, bytes, memory, network, not_stdout};
 use crate::bucket::Store;
 use crate::output::json::Secrets;
 use crate::span;
@@ -69,7 +69,7 @@ pub struct Reading {
     /// Most memory to use; K, M, G and T are powers of 1024. When what is known of clients
     /// fills it, those that did nothing remarkable are forgotten, and the result says by how
     /// much its numbers may be too low. An attacker is never forgotten.
-    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "512M")]
+    #[arg(long, value_name = "BYTES", value_parser = memory, default_value = "512M")]
     pub memory: u64,
     /// A proxy or network of proxies in front of the API whose X-Forwarded-For entries
     /// are believed. May be given several times.
@@ -122,7 +122,13 @@ pub struct Keeping {
 #[derive(Debug, Default, Args)]
 pub struct Within {
     /// Only requests of this long before now, or before --to: `90s`, `30m`, `6h`, `2d`.
-    #[arg(long, value_name = "LENGTH", value_parser = span::length, conflicts_with = "from")]
+    #[arg(
+        long,
+        value_name = "LENGTH",
+        value_parser = span::length,
+        allow_hyphen_values = true,
+        conflicts_with = "from"
+    )]
     pub since: Option<i64>,
     /// Only requests from this time on: RFC 3339, or a day in UTC.
     #[arg(long, value_name = "TIME", value_parser = span::time)]

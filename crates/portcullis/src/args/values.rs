@@ -69,6 +69,18 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "expected a number of bytes such as 1048576, 512M or 16G".to_owned())
 }
 
+/// The least memory that a run may be given: reading one object takes about as much, and a
+/// smaller number is most likely one whose unit was forgotten.
+const LEAST_MEMORY: u64 = 16 << 20;
+
+/// Parses the memory that a run may take.
+pub(super) fn memory(text: &str) -> Result<u64, String> {
+    match bytes(text)? {
+        few if few < LEAST_MEMORY => Err("expected 16M or more, such as 512M".to_owned()),
+        enough => Ok(enough),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +100,10 @@ mod tests {
         assert_eq!(bytes("16G"), Ok(16 << 30));
         for wrong in ["", "0", "-1", "G", "1X", "99999999T"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(memory("16M"), Ok(16 << 20));
+        for wrong in ["", "512", "15M"] {
+            assert!(memory(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -101,6 +101,7 @@ fn check(format: &LogFormat, rules: &RuleSet, terminal: &Terminal) -> Result<Exi
     let seeing = format!("{} of {total} rules can look", total - verdict.blind());
     let style = if verdict.curable.is_empty() { GOOD } else { ATTENTION };
     let _ = writeln!(text, "\n{}", painted(&seeing, style));
+    let mut has_heading = false;
     for (blind, heading) in [
         (&verdict.curable, "Blind, and API Gateway could log what they need"),
         (
@@ -108,11 +109,20 @@ fn check(format: &LogFormat, rules: &RuleSet, terminal: &Terminal) -> Result<Exi
             "Blind with every API Gateway access log (AWS WAF logs carry what they need)",
         ),
     ] {
-        let heading = if is_template { heading } else { "Blind" };
-        if !blind.is_empty() {
-            let _ = writeln!(text, "{}", painted(heading, HEADING));
-            write_blind(&mut text, blind);
+        // A format that nobody chooses is blind in one way.
+        let heading = match (is_template, has_heading) {
+            (true, _) => heading,
+            (false, false) => "Blind",
+            (false, true) => "",
+        };
+        if blind.is_empty() {
+            continue;
         }
+        if !heading.is_empty() {
+            let _ = writeln!(text, "{}", painted(heading, HEADING));
+            has_heading = true;
+        }
+        write_blind(&mut text, blind);
     }
 
     if !verdict.problems.is_empty() {

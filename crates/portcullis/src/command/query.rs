@@ -1,6 +1,6 @@
 //! `portcullis query`: a question in SQL about requests, detections and offenders.
 
-use std::io;
+use std::{io, panic};
 
 use super::judgement::Judge;
 use super::{Page, Prepared, inert, print, tell};
@@ -24,6 +24,9 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let sql = &arguments.sql;
+    portcullis_columns::asks(sql).map_err(|error| {
+        Failure::new(format!("answer `{}`", inert(sql)), &error).exit_with(Exit::Usage)
+    })?;
     let Judge { rules, .. } = Judge::load(&arguments.judgement, terminal)?;
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     let most = usize::try_from(arguments.logs.reading.memory / 2).unwrap_or(usize::MAX);
@@ -39,20 +42,17 @@ pub(super) fn run(
         )
     })?;
     let tables = [kept.requests, detections(&findings), offenders(&findings)];
-    let answer = portcullis_columns::query(sql, &tables).map_err(|error| {
+    // Where polars panics, the error says so; a trace of it helps nobody.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let answer = portcullis_columns::query(sql, &tables);
+    panic::set_hook(hook);
+    let answer = answer.map_err(|error| {
         let tables = [&REQUESTS, &DETECTIONS, &OFFENDERS].map(|schema| schema.table).join(", ");
         let detail = inert(&error.to_string());
         Failure::because(format!("answer `{}`", inert(sql)), detail)
             .hint(format!("the tables are {tables}; docs/columns.md names their columns"))
     })?;
-
-    if answer.columns.is_empty() {
-        let action = format!("answer `{}`", inert(sql));
-        return Err(Failure::because(
-            action,
-            "it asks for no column; a question begins with SELECT",
-        ));
-    }
 
     let mut out = Vec::new();
     match arguments.output {

@@ -22,7 +22,9 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     match arguments {
-        Rules::List { rules } => list(&load_rules(rules.as_deref())?, terminal),
+        Rules::List { directory, rules } => {
+            list(&load_rules(directory.as_deref().or(rules.as_deref()))?, terminal)
+        }
         Rules::Show { id, rules } => show(id, &load_rules(rules.as_deref())?, terminal),
         Rules::ImportSigma(arguments) => super::import_sigma::run(arguments, terminal),
         Rules::Bench(arguments) => super::bench::run(arguments, global, terminal),
