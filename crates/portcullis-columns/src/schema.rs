@@ -148,7 +148,7 @@ pub const DETECTIONS: Schema = Schema {
         integer("threshold", "the measure's", "the least value that fires"),
         integer("window_seconds", "s", "length of a rate's window"),
         text("suggests_only", "why it makes no offender by itself; empty when it counts in full"),
-        text("evidence_object", "key or path of the object with the first request"),
+        text("evidence_object", "key or path of the object with that request"),
         integer("evidence_offset", "bytes", "where that record begins in the unpacked text"),
         time("evidence_time", "time of that request"),
         text("evidence_id", "id of that request; empty for a rate"),

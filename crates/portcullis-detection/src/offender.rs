@@ -131,7 +131,8 @@ pub struct Detection {
     /// Why it only suggests: it adds to the score and makes no offender. `None` when it
     /// counts in full.
     pub suggests: Option<SuggestsOnly>,
-    /// Up to three of the requests: the first by time, object and offset.
+    /// Up to three of the requests: those that were answered, then those that failed, then
+    /// others; among these the first by time, object and offset.
     pub evidence: Vec<Evidence>,
 }
 

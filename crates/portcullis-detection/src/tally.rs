@@ -1,4 +1,4 @@
-//! What is kept of one source and rule: how often, when, and the first places as evidence.
+//! What is kept of one source and rule: how often, when, and where to look first as evidence.
 //!
 //! Everything here is a sum, a minimum, a maximum or a set of the smallest, so that it
 //! comes out the same in whatever order requests are seen and scans are merged. What it
@@ -151,6 +151,7 @@ impl Tally {
         self.outcomes.add(outcome);
         self.span.add(request.time);
         let place = (request.time.is_none(), request.time, &**object, request.origin.offset);
+        let place = (telling(Some(outcome)), place);
         let full = self.evidence.len() >= MOST_EVIDENCE;
         if full && self.evidence.last().is_some_and(|last| place > rank(last)) {
             return;
@@ -287,9 +288,22 @@ impl Tally {
     }
 }
 
-/// The order in which evidence is kept: by time, unknown times last, then by place.
-fn rank(evidence: &Evidence) -> (bool, Option<Timestamp>, &str, u64) {
-    (evidence.time.is_none(), evidence.time, &evidence.object, evidence.offset)
+/// Where to look first: requests that were answered, then those that broke something.
+fn telling(outcome: Option<Outcome>) -> u8 {
+    match outcome {
+        Some(Outcome::Answered) => 0,
+        Some(Outcome::Failed) => 1,
+        _ => 2,
+    }
+}
+
+/// A place in time, unknown times last, and in the logs.
+type Place<'a> = (bool, Option<Timestamp>, &'a str, u64);
+
+/// The order in which evidence is kept: by what became of it, by time, then by place.
+fn rank(evidence: &Evidence) -> (u8, Place<'_>) {
+    let place = (evidence.time.is_none(), evidence.time, &*evidence.object, evidence.offset);
+    (telling(evidence.outcome), place)
 }
 
 pub(crate) fn rate_detection(

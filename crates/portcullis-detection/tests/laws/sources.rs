@@ -46,6 +46,17 @@ fn one_flagged_request_makes_an_offender() {
 }
 
 #[test]
+fn evidence_begins_with_what_was_answered_and_what_broke() {
+    let [refused, (path, query, _)] = [SCRIPT, SCRIPT];
+    let with = |status| (path, query, status);
+    let sent = [refused, refused, with(500), refused, with(200), with(404), with(502), with(201)];
+    let findings = history(&sent);
+    let [detection] = &findings.offenders[0].detections[..] else { panic!("{findings:?}") };
+    let offsets: Vec<u64> = detection.evidence.iter().map(|one| one.offset).collect();
+    assert_eq!(offsets, [4, 7, 2]);
+}
+
+#[test]
 fn observed_requests_alone_make_no_offender() {
     let findings = history(&[DOTFILE; 20]);
     assert_eq!((findings.offenders.len(), findings.watched.len()), (0, 0));
