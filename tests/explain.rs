@@ -84,6 +84,18 @@ fn a_request_is_explained_with_its_client() {
 }
 
 #[test]
+fn a_request_goes_by_the_id_that_its_caller_was_told() {
+    let files = Files::new();
+    let fixed = "6499588b-5e44-45d7-84fa-cafc8a3b8ffd";
+    let told = attacks("203.0.113.9", 1).replace(fixed, "told to the caller");
+    let object = files.write("a.log", honest("198.51.100.7", 40) + &told);
+    let answer = explained("told to the caller", &object);
+    assert_eq!(answer["request"]["client"], "203.0.113.9");
+    assert_eq!(answer["same_id"]["requests"], 1);
+    assert_eq!(explained(fixed, &object)["same_id"]["requests"], 40);
+}
+
+#[test]
 fn nobody_hides_behind_an_honest_requests_id() {
     let files = Files::new();
     let borrowed = attacks("203.0.113.66", 1).replace("attack-0", "honest-0");

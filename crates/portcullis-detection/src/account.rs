@@ -184,7 +184,8 @@ impl Watch {
         let is_asked = match &self.question {
             Question::Source(address) => source == Some(SourceKey::of(*address)),
             Question::Request(id) => {
-                if request.id.is_some_and(|found| found == id.as_untrusted()) {
+                let id = Some(id.as_untrusted());
+                if request.id == id || request.request_id == id {
                     self.asked_requests += 1;
                     self.keep(AskedRequest::of(request, verdict));
                 }

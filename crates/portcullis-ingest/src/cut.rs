@@ -159,7 +159,7 @@ impl Template {
         self.captures
             .iter()
             .zip(pieces)
-            .all(|(c, piece)| c.slot == Slot::Other || c.shape.holds(unquoted(piece.of(record))))
+            .all(|(c, piece)| c.slot == Slot::Other || c.admits(unquoted(piece.of(record))))
     }
 
     /// Whether `record` reads as one whole record, in one way or in several.

@@ -183,7 +183,9 @@ impl<'o, 't> Filling<'o, 't> {
             Slot::ResponseBytes => request.response_bytes = parse_whole(value).ok()?,
             Slot::LatencyMs => request.latency_ms = parse_whole(value).ok()?,
             _ => {
-                if !capture.shape.holds(value) {
+                // Where a value ends may rest on its shape, so that one is asked for here.
+                let is_odd_id = || capture.slot == Slot::RequestId && !capture.admits(value);
+                if !capture.shape.holds(value) || is_odd_id() {
                     return None;
                 }
                 self.keep(capture.slot, value);
@@ -275,7 +277,10 @@ impl<'o, 't> Filling<'o, 't> {
 
     /// Completes the request, once a whole record was read.
     pub(crate) fn finish(self) {
-        self.request.id = self.request.id.or(self.request_id);
+        match self.request.id {
+            Some(_) => self.request.request_id = self.request_id,
+            None => self.request.id = self.request_id,
+        }
         self.request.time = self.request.time.or(self.time_clf);
     }
 

@@ -106,6 +106,7 @@ impl Draft {
         };
         Request {
             id: text(self.extended_id.or(self.request_id)),
+            request_id: self.extended_id.and_then(|_| text(self.request_id)),
             time: self.time_epoch.or(self.time_clf),
             client: self.client,
             method: text(self.method),

@@ -11,6 +11,9 @@ use crate::{Field, Timestamp, Untrusted};
 pub struct Request<'o> {
     /// Extended request id when logged, else the request id.
     pub id: Option<Untrusted<'o>>,
+    /// The request id where `id` is the extended one. Callers know it, and those of REST APIs
+    /// can set it: it names a request to look for, and tells none apart.
+    pub request_id: Option<Untrusted<'o>>,
     /// When the request came.
     pub time: Option<Timestamp>,
     /// Address of the client; IPv4-mapped IPv6 is folded to IPv4.
@@ -86,6 +89,7 @@ impl<'o> Request<'o> {
         let mut text = |known: Option<Untrusted<'o>>| known.map(&mut text);
         Request {
             id: text(self.id),
+            request_id: text(self.request_id),
             time: self.time,
             client: self.client,
             method: text(self.method),

@@ -10,6 +10,7 @@ use std::ops::Deref;
 
 use memchr::memmem;
 
+use crate::cut::string_end;
 use crate::direct::Plan;
 use crate::variable::{self, Shape, Slot};
 
@@ -150,6 +151,22 @@ impl Capture {
         matches!(self.shape, Shape::Free | Shape::RouteKey)
             && !matches!(self.slot, Slot::ApiKeyId | Slot::Principal(4..))
     }
+
+    /// Whether a record may have this value where it stands. A request id, which clients of
+    /// REST APIs can set, may be any text that cannot end where it stands: they must not be
+    /// able to hide their records by it.
+    pub(crate) fn admits(&self, value: &[u8]) -> bool {
+        if self.slot != Slot::RequestId {
+            return self.shape.holds(value);
+        }
+        let ends = |byte: &u8| match self.setting {
+            Setting::Quoted => false,
+            Setting::Markup => matches!(byte, b'<' | b'>' | b'"'),
+            Setting::Bare => matches!(byte, b',' | b'<' | b'>' | b'"') || !byte.is_ascii_graphic(),
+        };
+        let is_open = self.setting == Setting::Quoted && string_end(value, 0).is_some();
+        !is_open && !value.iter().any(ends)
+    }
 }
 
 /// A compiled template.
@@ -268,6 +285,17 @@ impl Template {
             for capture in &mut self.captures {
                 capture.setting = Setting::Bare;
                 capture.fills_quotes = false;
+            }
+        }
+        // Where no quotes are escaped, a request id, which clients can set, may go on with an
+        // address of their choice: in front of what they must not forge it has no shape.
+        let unforged = |c: &Capture| {
+            matches!(c.slot, Slot::Client | Slot::TimeClf | Slot::TimeEpoch | Slot::Status)
+        };
+        let last = self.captures.iter().rposition(unforged).unwrap_or(0);
+        for capture in &mut self.captures[..last] {
+            if capture.slot == Slot::RequestId && self.form != Form::Json {
+                capture.shape = Shape::Free;
             }
         }
         self.plan = Plan::of(self.form, &self.captures, &self.tail);

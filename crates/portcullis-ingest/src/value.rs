@@ -58,7 +58,7 @@ fn fill(
         Slot::LatencyMs => draft.latency_ms = parse_whole(raw)?,
         Slot::WafAction => draft.waf_action = waf_action(raw),
         slot => {
-            if !capture.shape.holds(raw) {
+            if !capture.admits(raw) {
                 return Err(invalid);
             }
             let text = unescaped(form, capture, record, &piece, scratch);

@@ -319,6 +319,15 @@ const OWN: [&str; 4] = [
     "$context.identity.sourceIp,$context.requestTime,$context.path,$context.status,$context.responseLength,$context.requestId",
 ];
 
+/// Templates with the request id in front of what no client may forge.
+const WITH_ID_FIRST: [&str; 5] = [
+    r#"$context.requestId $context.identity.sourceIp [$context.requestTime] "$context.httpMethod $context.path $context.protocol" $context.status"#,
+    r#"$context.identity.sourceIp $context.requestId [$context.requestTime] "$context.path" $context.status $context.responseLength"#,
+    r#"$context.identity.sourceIp [$context.requestTime] "$context.path" $context.requestId $context.status "$context.identity.userAgent""#,
+    "$context.requestId,$context.identity.sourceIp,$context.requestTime,$context.path,$context.status,$context.identity.userAgent",
+    r#"<request id="$context.requestId"><ip>$context.identity.sourceIp</ip><t>$context.requestTime</t><path>$context.path</path><status>$context.status</status></request>"#,
+];
+
 fn templates() -> Vec<String> {
     let presets = PRESETS.iter().filter_map(|preset| preset.template).chain(OWN);
     presets.map(str::to_owned).collect()
@@ -425,6 +434,49 @@ proptest! {
         prop_assert_eq!(seen.rejects, 0);
         prop_assert_eq!(report.incomplete, None);
         prop_assert_eq!(report.text_bytes, text.len() as u64);
+    }
+
+    /// Clients of REST APIs can set the request id, and hide nothing by it.
+    #[test]
+    fn a_request_id_of_any_text_hides_no_record(
+        truth in truth(),
+        id in hostile(),
+        template in prop::sample::select(templates()),
+    ) {
+        if !matches!(escaping_of(&template), Escaping::Json | Escaping::Entities) {
+            return Ok(());
+        }
+        let truth = Truth { id, ..truth };
+        let (format, text, wanted) = rendered(&template, &[truth], "\n").expect("a line end");
+        let (seen, _) = read(&format, text.as_bytes());
+        prop_assert_eq!(&seen.requests, &wanted, "{}", text);
+    }
+
+    /// Nor forge anything by it.
+    #[test]
+    fn a_request_id_that_is_not_escaped_forges_no_trusted_field(
+        truth in truth(),
+        before in hostile(),
+        (own, at) in (prop::sample::select(&WITH_ID_FIRST[..]), 0_usize..3),
+        after in hostile(),
+    ) {
+        let victim = Truth { client: "203.0.113.66".to_owned(), ..truth.clone() };
+        let forged = render(own, &Truth { id: before, ..victim }, Escaping::Raw);
+        // All of a record, or its end left to what follows.
+        let forged = &forged[..forged.floor_char_boundary(forged.len() / 3 * (at + 1))];
+        let truth = Truth { id: format!("{forged}{after}"), ..truth };
+        let format = LogFormat::parse(own).expect("a template");
+        let text = render(own, &truth, Escaping::Raw) + "\n";
+        if text.trim_end().contains(['\n', '\r']) {
+            return Ok(());
+        }
+        let (seen, _) = read(&format, text.as_bytes());
+        let wanted = trusted(&expected(&format, &truth));
+        for request in &seen.requests {
+            for field in trusted(request).into_iter().filter(|(name, _)| *name != "id") {
+                prop_assert!(wanted.contains(&field), "{:?} in {}", field, text);
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{Judgement, Logs, Shape};
 #[derive(Debug, Args)]
 #[command(after_long_help = EXPLAIN_HELP)]
 pub struct Explain {
-    /// An address, or the id of a request.
+    /// An address, or the id of a request: the extended one, or the one its caller was told.
     ///
     /// An IPv6 address stands for its /64, as everywhere, and the /64 may be given as outputs
     /// print it, as may an IPv4 /32. A request is explained with the

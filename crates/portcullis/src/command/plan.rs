@@ -209,7 +209,7 @@ pub(super) fn tell_blind(findings: &Findings, plan: &BlockPlan, terminal: &Termi
     if blind > 0 && plan.changes().is_some_and(|changes| changes.ledger.is_some()) {
         terminal.note(format_args!(
             "{} not tell what AWS WAF blocked, so that no block is prolonged; log \
-             $context.waf.status or $context.error.responseType",
+             $context.wafResponseCode or $context.error.responseType",
             counted(blind, "object does", "objects do")
         ));
     }
