@@ -128,6 +128,32 @@ fn a_backtest_ends_with_2_where_attacks_would_be_missed() {
     run(&["--fail-on-loss"]).expect_code(2);
     run(&["--fail-on-loss", "--max-loss", "1"]).expect_code(0);
     run(&["--max-loss", "1"]).expect_code(64);
+
+    let junit = run(&["--max-harm", "40", "--fail-on-loss", "-o", "junit"]).expect_code(2).text();
+    assert!(junit.contains("tests=\"3\" failures=\"1\""), "{junit}");
+    assert!(junit.contains("1 flagged request and 1 offender found no longer"), "{junit}");
+    assert!(junit.contains("no longer an offender: 203.0.113.9"), "{junit}");
+    let spared = ["--max-harm", "40", "--fail-on-loss", "--max-loss", "1", "-o", "junit"];
+    let junit = run(&spared).expect_code(0).text();
+    assert!(junit.contains("name=\"loss\"/>"), "{junit}");
+}
+
+#[test]
+fn what_tries_rules_out_keeps_to_its_memory_and_says_what_that_cost() {
+    let files = Files::new();
+    let line = |client: u32| {
+        let client = std::net::Ipv4Addr::from(0xc612_0000 + client).to_string();
+        Record { id: client.clone(), client, ..Record::default() }.line()
+    };
+    let log = files.write("a.log", (0..60_000).map(line).collect::<String>());
+    let memory = ["--memory", "16M", "-o", "json"];
+    for command in [&["calibrate", &log][..], &["backtest", "builtin", "builtin", &log]] {
+        let found = portcullis([command, &memory].concat()).run().expect_code(0).json();
+        assert_eq!(found["coverage"]["requests"], 60_000);
+        assert!(number(&found["coverage"]["forgotten"]["times"]) > 10_000, "{command:?}");
+        let found = portcullis([command, &memory[2..]].concat()).run().expect_code(0).json();
+        assert_eq!(found["coverage"]["forgotten"], Value::Null, "{command:?}");
+    }
 }
 
 #[test]

@@ -162,5 +162,6 @@ fn other_rules_begin_anew_and_what_is_no_state_is_refused() {
     let no_state = files.write("notes.txt", "shopping list");
     let ran = run(&fake, &arguments(&no_state, &[])).expect_code(1);
     assert!(ran.stderr.contains("it is no history of portcullis"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("remove it"), "{}", ran.stderr);
     assert_eq!(fs::read_to_string(&no_state).expect("untouched"), "shopping list");
 }

@@ -128,6 +128,11 @@ fn rollback_undoes_one_operation_and_release_all_the_rest() {
     let log = world.files.write("b.log", attacks("203.0.113.10", 20));
     world.block(&log, AT);
     let operation = first["operation"].as_str().expect("a name");
+    // A try says nothing of the account, whose lines are all there.
+    let tried = world.run(&["rollback", operation, "--dry-run", "--at", AT]).run().expect_code(0);
+    assert!(!tried.stderr.contains("warning"), "{}", tried.stderr);
+    let unknown = world.act(&["rollback", "plan-of-nobody"], AT).expect_code(1);
+    assert!(unknown.stderr.contains("no such operation"), "{}", unknown.stderr);
     let undone = world.act(&["rollback", operation], AT).expect_code(0).json();
     assert_eq!(done(&undone, "203.0.113.9/32"), "removed");
     assert_eq!(world.held(V4), ["203.0.113.10/32".to_owned()].into());

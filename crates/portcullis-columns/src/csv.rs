@@ -23,7 +23,9 @@ pub fn csv(table: &Table) -> Vec<u8> {
     for _ in 0..table.rows() {
         for (kind, values) in &mut columns {
             let value = values.next().expect("every column has a value for every row");
-            out.write_field(guarded(&cell(*kind, value)).as_bytes()).expect(memory);
+            let cell = cell(*kind, value);
+            let cell = if matches!(value, Value::Text(_)) { guarded(&cell) } else { cell };
+            out.write_field(cell.as_bytes()).expect(memory);
         }
         out.write_record(None::<&[u8]>).expect(memory);
     }
@@ -42,15 +44,28 @@ fn cell(kind: Kind, value: Value<'_>) -> Cow<'_, str> {
     }
 }
 
-/// Rows of words under headings, every cell guarded.
+/// Rows of words, every text among them guarded. A negative number begins like a formula and
+/// is none.
 #[cfg(feature = "query")]
-pub(crate) fn csv_of(headings: &[String], rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {
+pub(crate) fn csv_of<'w>(rows: impl Iterator<Item = Vec<(Cow<'w, str>, IsText)>>) -> Vec<u8> {
     let mut out = csv::Writer::from_writer(Vec::new());
     let memory = "writing to memory does not fail";
-    for row in std::iter::once(headings.to_vec()).chain(rows) {
-        out.write_record(row.iter().map(|cell| guarded(cell).as_bytes().to_vec())).expect(memory);
+    for row in rows {
+        let cells = row.iter().map(|(words, is_text)| match is_text {
+            IsText::Yes => guarded(words),
+            IsText::No => Cow::Borrowed(&**words),
+        });
+        out.write_record(cells.map(|cell| cell.as_bytes().to_vec())).expect(memory);
     }
     out.into_inner().expect(memory)
+}
+
+/// Whether a cell is text, and not a number or a flag.
+#[cfg(feature = "query")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IsText {
+    Yes,
+    No,
 }
 
 /// A cell that no spreadsheet takes for a formula. Full-width signs count too: some fold

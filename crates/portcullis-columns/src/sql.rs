@@ -17,7 +17,7 @@ use polars::prelude::{
 use polars::sql::SQLContext;
 use portcullis_ingest::{Timestamp, is_unsafe_to_print};
 
-use crate::csv::csv_of;
+use crate::csv::{IsText, csv_of};
 use crate::schema::{Column, Kind, Schema};
 use crate::table::{Table, Value};
 
@@ -74,8 +74,13 @@ pub fn harmless(text: &str) -> String {
 impl Answer {
     /// The answer for spreadsheets; no cell is a formula.
     pub fn csv(&self) -> Vec<u8> {
-        let headings: Vec<String> = self.columns.iter().map(|name| harmless(name)).collect();
-        csv_of(&headings, self.rows.iter().map(|row| row.iter().map(Cell::words).collect()))
+        let headings = self.columns.iter().map(|name| (harmless(name).into(), IsText::Yes));
+        let cells = |cell: &Cell| match cell {
+            Cell::Text(_) => (cell.words().into(), IsText::Yes),
+            _ => (cell.words().into(), IsText::No),
+        };
+        let rows = self.rows.iter().map(|row| row.iter().map(cells).collect());
+        csv_of(std::iter::once(headings.collect()).chain(rows))
     }
 }
 
@@ -301,6 +306,13 @@ mod tests {
             assert_eq!(moment(count, unit).as_deref(), expected, "{unit:?}");
         }
         assert_eq!(moment(i64::MAX, TimeUnit::Milliseconds), None);
+    }
+
+    #[test]
+    fn a_number_below_zero_is_no_formula() {
+        let sql = "SELECT -5 AS a, -1.5 AS b, '-5' AS c FROM offenders";
+        let answer = query(sql, &[offenders(&findings(b"/a"))]).expect("an answer");
+        assert_eq!(answer.csv(), b"a,b,c\n-5,-1.5,'-5\n");
     }
 
     #[test]

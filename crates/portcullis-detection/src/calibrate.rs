@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use crate::coverage::Coverage;
 use crate::rate::Key;
 use crate::rule::{Measure, RuleKind, RuleSet};
 use crate::source::Source;
@@ -48,8 +49,11 @@ pub struct Measured {
 }
 
 /// What was measured of all honest clients.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Calibration {
+    /// What was read, and what was forgotten when memory was full: whoever was calm. Peaks
+    /// are then of the others, and shares of clients are of fewer than there were.
+    pub coverage: Coverage,
     /// Clients.
     pub clients: u64,
     /// Of those, the ones that no signature speaks against.
@@ -71,7 +75,7 @@ impl Calibration {
             }),
             _ => None,
         });
-        Self { clients: 0, honest: 0, rules: rates.collect() }
+        Self { rules: rates.collect(), ..Self::default() }
     }
 
     /// Takes in one client.
@@ -82,7 +86,7 @@ impl Calibration {
             return;
         }
         self.honest += 1;
-        // What was forgotten for want of memory was calm, and is not measured.
+        // What was forgotten for want of memory was calm; coverage says that it is missing.
         let peaks = rules.rates().peaks(&source.counts, 0, objects);
         for peak in peaks.filter(|peak| peak.requests > 0) {
             let id = rules.rules()[peak.rule].shared_id();

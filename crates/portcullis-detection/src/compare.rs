@@ -25,7 +25,7 @@ pub use difference::{Difference, RuleDifference, SourceDifference, Totals};
 pub use pairs::RuleChange;
 
 use crate::coverage::ObjectSeen;
-use crate::offender::Findings;
+use crate::offender::{Findings, Offender};
 use crate::rate::is_blocked;
 use crate::rule::{Rule, RuleKind, RuleSet};
 use crate::scan::Scan;
@@ -41,7 +41,8 @@ pub struct Comparison<'r> {
     new: Scan<'r>,
     pairs: Pairs<'r>,
     rules: Vec<Seen>,
-    sources: HashMap<SourceKey, Good, RandomState>,
+    /// Good requests that are newly flagged, by source.
+    sources: HashMap<SourceKey, u64, RandomState>,
     totals: Totals,
     object: Arc<str>,
     /// By pair, for the request at hand.
@@ -59,13 +60,6 @@ struct Seen {
     good_flagged: u64,
 }
 
-/// The good requests of one source.
-#[derive(Clone, Copy, Default)]
-struct Good {
-    requests: u64,
-    flagged: u64,
-}
-
 impl<'r> Comparison<'r> {
     /// Begins with nothing seen.
     pub fn new(old: &'r RuleSet, new: &'r RuleSet) -> Self {
@@ -81,6 +75,12 @@ impl<'r> Comparison<'r> {
             object: "".into(),
             fired: vec![[false; 2]; count],
         }
+    }
+
+    /// Sets how many bytes may be kept of clients; see [`Scan::limit_memory`].
+    pub fn limit_memory(&mut self, bytes: usize) {
+        self.old.limit_memory(bytes / 2);
+        self.new.limit_memory(bytes / 2);
     }
 
     /// Takes in one request.
@@ -108,10 +108,9 @@ impl<'r> Comparison<'r> {
         totals.good_flagged += u64::from(is_good && newly);
         if let Some(client) = request.client
             && is_good
+            && newly
         {
-            let good = self.sources.entry(SourceKey::of(client)).or_default();
-            good.requests += 1;
-            good.flagged += u64::from(newly);
+            *self.sources.entry(SourceKey::of(client)).or_default() += 1;
         }
         if held && !(old.hits().is_empty() && new.hits().is_empty()) {
             self.compare(request, [newly, no_longer, is_good]);
@@ -179,18 +178,23 @@ impl<'r> Comparison<'r> {
             mine.flagged_dropped += theirs.flagged_dropped;
             mine.good_flagged += theirs.good_flagged;
         }
-        for (source, theirs) in other.sources {
-            let good = self.sources.entry(source).or_default();
-            good.requests += theirs.requests;
-            good.flagged += theirs.flagged;
+        for (source, flagged) in other.sources {
+            *self.sources.entry(source).or_default() += flagged;
         }
         self.totals.merge(other.totals);
     }
 
     /// Says what the change comes to.
     pub fn finish(self) -> Difference {
-        let Self { old, new, pairs, rules, sources, mut totals, .. } = self;
-        let (old, new) = (old.finish(), new.finish());
+        let Self { mut old, new, pairs, rules, sources, mut totals, .. } = self;
+        let key = |offender: &Offender| SourceKey::of(offender.source.addr());
+        let new = new.finish();
+        // What is good is what the old rules leave alone.
+        let mut good = old.good_requests(new.offenders.iter().chain(&new.watched).map(key));
+        let old = old.finish();
+        for offender in old.offenders.iter().chain(&old.watched) {
+            good.insert(key(offender), offender.good_requests);
+        }
         let mut rules: Vec<RuleDifference> = pairs
             .list
             .iter()
@@ -200,12 +204,14 @@ impl<'r> Comparison<'r> {
         for (side, findings) in [&old, &new].into_iter().enumerate() {
             add_rates(&mut rules, side, findings);
         }
-        let good =
-            |source: IpNet| sources.get(&SourceKey::of(source.addr())).copied().unwrap_or_default();
-        let sources = source_differences(&old, &new, &pairs, |source| good(source).requests);
+        let of = |known: &HashMap<SourceKey, u64, RandomState>, source: IpNet| {
+            known.get(&SourceKey::of(source.addr())).copied().unwrap_or(0)
+        };
+        let flagged = sources;
+        let sources = source_differences(&old, &new, &pairs, |source| of(&good, source));
         for source in sources.iter().filter(|source| source.is_added()) {
-            let good = good(source.source);
-            let behind = good.requests - good.flagged;
+            // When memory was full, fewer may be known to be good than were flagged.
+            let behind = of(&good, source.source).saturating_sub(of(&flagged, source.source));
             totals.good_behind += behind;
             for detection in &source.rules_added {
                 let is_it = |rule: &&mut RuleDifference| rule.rule == detection.rule;

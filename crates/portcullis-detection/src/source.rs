@@ -182,6 +182,11 @@ impl Source {
         self.requests
     }
 
+    /// Requests that were answered well and that nothing speaks against.
+    pub(crate) const fn good_requests(&self) -> u64 {
+        self.good
+    }
+
     /// What is remembered of it when it is forgotten.
     pub(crate) const fn remembered(&self) -> Remembered {
         Remembered { counted: 0, requests: self.requests, good: self.good }

@@ -82,6 +82,8 @@ struct LedgerState {
     /// As text, so that what cannot be written and read back shows.
     ledger: Option<(String, u64)>,
     account: Vec<AuditLine>,
+    /// The number of the last line that was there before.
+    told: u64,
     halted: Option<String>,
 }
 
@@ -89,7 +91,9 @@ impl MemoryLedger {
     /// A store that holds this ledger.
     pub fn new(ledger: &Ledger) -> Self {
         let stored = Some((ledger.to_json(), 1));
-        Self(Mutex::new(LedgerState { ledger: stored, ..LedgerState::default() }))
+        let unsent = ledger.unsent().first().map(|line| line.sequence);
+        let told = unsent.map_or(ledger.audit_head().sequence, |first| first - 1);
+        Self(Mutex::new(LedgerState { ledger: stored, told, ..LedgerState::default() }))
     }
 
     /// Pulls the kill switch, or lets it go.
@@ -133,7 +137,7 @@ impl LedgerStore for MemoryLedger {
     async fn append_audit(&self, lines: &[AuditLine]) -> Result<(), StoreError> {
         let mut state = locked(&self.0);
         for line in lines {
-            let next = state.account.len() as u64 + 1;
+            let next = state.told + state.account.len() as u64 + 1;
             if line.sequence > next {
                 let found = line.sequence;
                 return Err(StoreError(format!("line {found} came before line {next}")));

@@ -30,8 +30,8 @@ Exit codes:
   0    done; findings alone do not change it
   1    failed, or a location could not be read
   2    only when asked: findings (scan --exit-code), changes (plan --detailed-exitcode),
-       harm (backtest --fail-on-harm), or a check that found something (rules test,
-       rules lint, formats check, doctor, audit verify)
+       harm or loss (backtest --fail-on-harm, --fail-on-loss), or a check that found
+       something (rules test, rules lint, formats check, doctor, audit verify)
   3    partial: the result is valid, but some input was not covered (rejected records,
        incomplete objects)
   4    refused by a brake, the kill switch or the target's mode

@@ -227,6 +227,11 @@ impl Reading<'_> {
         usize::try_from(self.memory / 16 * 7).unwrap_or(usize::MAX)
     }
 
+    /// The part of that for each of the threads that read.
+    pub fn memory_of_worker(&self) -> usize {
+        self.memory_of_clients() / self.threads.min(self.inputs.len()).max(1)
+    }
+
     /// Gives all requests to what `begin` gives, once for each worker, and merges that.
     /// Where twins count once they are looked for first, by reading everything.
     pub fn gather<G: Gather>(&self, begin: impl Fn() -> G + Sync) -> (G, Tally) {

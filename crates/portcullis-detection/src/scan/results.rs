@@ -5,7 +5,10 @@
 //! so each begins by taking in what was only noted and by settling who is a crawler.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
 
 use super::Scan;
 use crate::account::Answer;
@@ -67,6 +70,7 @@ impl Scan<'_> {
             calibration.add(self.rules, source, &self.objects.names);
         }
         calibration.order();
+        calibration.coverage = self.coverage;
         calibration
     }
 
@@ -97,6 +101,20 @@ impl Scan<'_> {
         let shown = findings.offenders.iter().chain(&findings.watched);
         let overview = gathering.finish(shown.map(|offender| offender.source));
         (findings, overview)
+    }
+
+    /// Good requests of some sources; of forgotten ones, those that can be nobody else's.
+    pub(crate) fn good_requests(
+        &mut self,
+        sources: impl Iterator<Item = SourceKey>,
+    ) -> HashMap<SourceKey, u64, RandomState> {
+        self.catch_up();
+        let noise = self.sketch.noise();
+        let good = |key: SourceKey| {
+            let kept = self.sources.get(&key).map_or(0, |source| source.good_requests());
+            (key, kept + self.sketch.estimate(&noise, sketch_key(&key)).good)
+        };
+        sources.map(good).collect()
     }
 
     /// What all sources did well, for whoever weighs what a block would cost.

@@ -179,7 +179,8 @@ fn split_url(url: &[u8]) -> (&[u8], &[u8]) {
     let rest = &url[scheme + 3..];
     match rest.iter().position(|byte| matches!(byte, b'/' | b'?')) {
         Some(end) => rest.split_at(end),
-        None => (rest, b""),
+        // Of a request that is malformed the target is `-`.
+        None => (rest.strip_suffix(b"-").unwrap_or(rest), b""),
     }
 }
 
@@ -188,6 +189,16 @@ mod tests {
     use super::*;
 
     const LINE: &str = r#"https 2018-07-02T22:23:00.186641Z app/my-loadbalancer/50dc6c495c0c9188 [2001:db8::1]:2817 10.0.0.1:80 0.086 0.048 0.037 200 200 0 57 "GET https://www.example.com:443/a?b=\x22 HTTP/1.1" "curl/7.46.0" ECDHE TLSv1.2 arn:x "Root=1-58337281-1d84f3d73c47ec4e58577259" "www.example.com" "arn:y" 1 2018-07-02T22:22:48.364000Z "waf,forward" "-" "-" "10.0.0.1:80" "200" "-" "-" TID_1 "-" new"#;
+
+    #[test]
+    fn a_malformed_request_has_a_host_and_no_target() {
+        assert_eq!(
+            split_url(b"http://www.example.com:80-"),
+            (&b"www.example.com:80"[..], &b""[..])
+        );
+        assert_eq!(split_url(b"http://-:80-"), (&b"-:80"[..], &b""[..]));
+        assert_eq!(split_url(b"https://a.example:443/-"), (&b"a.example:443"[..], &b"/-"[..]));
+    }
 
     #[test]
     fn a_line_with_fields_to_come_is_read() {

@@ -4,7 +4,9 @@
 //! so that `--queue` stood under "Reporting". Headings are therefore given here, by name, when
 //! all options are declared; what is named nowhere is the command's own and comes first.
 
-use clap::{ColorChoice, Command, CommandFactory as _, FromArgMatches as _};
+use std::ffi::OsStr;
+
+use clap::{Arg, ColorChoice, Command, CommandFactory as _, FromArgMatches as _};
 
 use super::Arguments;
 
@@ -65,13 +67,19 @@ fn colour(words: impl Iterator<Item = String>) -> ColorChoice {
     choice
 }
 
+/// A variable that is empty says nothing, as pipelines and service managers set them.
+fn without_empty_variable(argument: Arg) -> Arg {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    if argument.get_env().is_some_and(is_empty) { argument.env(None) } else { argument }
+}
+
 fn arranged(command: Command) -> Command {
     // What a setup is made of is asked for, and is no group beside the rest.
     let is_setup = command.get_name() == "init";
     let command = command.mut_args(|argument| {
         let heading = heading_of(argument.get_id().as_str());
         let heading = heading.filter(|heading| !is_setup || *heading == "Every command");
-        argument.help_heading(heading)
+        without_empty_variable(argument.help_heading(heading))
     });
     command.mut_subcommands(arranged)
 }

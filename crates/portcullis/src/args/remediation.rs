@@ -16,7 +16,8 @@ use crate::span;
 /// configuration file.
 #[derive(Debug, Clone, Args)]
 pub struct TargetOptions {
-    /// The target's name in the configuration. May be left out where there is one only.
+    /// The target's name in the configuration. May be left out where there is one only; `plan`
+    /// and `review` are for empty sets then, unless --set or --ledger say where the target is.
     #[arg(long, value_name = "NAME", env = "PORTCULLIS_TARGET")]
     pub target: Option<String>,
     /// Number of the account; a set of another account is refused.
@@ -47,6 +48,13 @@ pub struct TargetOptions {
     /// Pulls the kill switch for this run: nothing is changed.
     #[arg(long, value_name = "WHY", env = "PORTCULLIS_HALT")]
     pub halt: Option<String>,
+}
+
+impl TargetOptions {
+    /// Whether they say which target is meant, and not only how one is treated.
+    pub fn describes_one(&self) -> bool {
+        self.target.is_some() || !self.sets.is_empty() || self.ledger.is_some()
+    }
 }
 
 /// A target, and how it is reached.

@@ -50,13 +50,16 @@ pub(super) fn run(
     }
 }
 
-/// The lines that can be read, and whether they are all there. Lines that the ledger has
-/// and that were not stored yet belong to it.
 fn account(
     reached: &Reached,
     configuration: &Configuration,
 ) -> Result<(Vec<AuditLine>, Result<(), String>), Failure> {
-    let remote = Remote::open(&reached.target, &reached.access, configuration)?;
+    account_of(&Remote::open(&reached.target, &reached.access, configuration)?)
+}
+
+/// The lines that can be read, and whether they are all there. Lines that the ledger has
+/// and that were not stored yet belong to it.
+pub(super) fn account_of(remote: &Remote) -> Result<(Vec<AuditLine>, Result<(), String>), Failure> {
     // The account is there to be read when the ledger is lost above all.
     let ledger = remote.stored_ledger()?;
     let stored = remote.wait(remote.store.audit());

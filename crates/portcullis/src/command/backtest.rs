@@ -22,14 +22,20 @@ pub(super) fn run(
     let new = load_named_rules(&arguments.new)?.with_crawlers(crawlers);
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
-    let begin = || Both(Comparison::new(&old, &new));
-    let (Both(comparison), tally) = prepared.reading().gather(begin);
+    let reading = prepared.reading();
+    let begin = || {
+        let mut comparison = Comparison::new(&old, &new);
+        comparison.limit_memory(reading.memory_of_worker());
+        Both(comparison)
+    };
+    let (Both(comparison), tally) = reading.gather(begin);
     prepared.progress.finish();
 
     let difference = comparison.finish();
     let shown = Shown {
         difference: &difference,
         max_harm: arguments.max_harm,
+        max_loss: arguments.fail_on_loss.then_some(arguments.max_loss),
         secrets: arguments.logs.secrets(),
     };
     let mut out = Vec::new();
@@ -47,10 +53,7 @@ pub(super) fn run(
     prepared.tell_joined(terminal);
     let gaps = tell(&tally, Page::None, terminal);
     let harmed = arguments.fail_on_harm && shown.at_fault().next().is_some();
-    let dropped = difference.sources.iter().filter(|source| source.is_dropped()).count() as u64;
-    let lost = arguments.fail_on_loss
-        && difference.totals.flagged_dropped.max(dropped) > arguments.max_loss;
-    let found = if harmed || lost { Exit::Found } else { Exit::Done };
+    let found = if harmed || shown.loses_too_much() { Exit::Found } else { Exit::Done };
     Ok(prepared.exit.or_worse(gaps).or_worse(found))
 }
 

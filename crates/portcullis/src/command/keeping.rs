@@ -117,8 +117,14 @@ impl<'p> Kept<'p> {
         let history = match &version {
             None => fresh(),
             Some(_) => History::from_bytes(&stored).map_err(|error| {
-                Failure::new(action(), &error)
-                    .hint("remove it to begin anew: the objects of --lookback are then read again")
+                let failure = Failure::new(action(), &error);
+                if History::is_ours(&stored) {
+                    failure.hint(
+                        "remove it to begin anew: the objects of --lookback are then read again",
+                    )
+                } else {
+                    failure.hint("name another place, or one where nothing is yet")
+                }
             })?,
         };
         let history = if history.is_of(settings) {

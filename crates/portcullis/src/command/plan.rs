@@ -22,9 +22,10 @@ use super::findings_file;
 use super::judgement::Judge;
 use super::keeping::{self, Found};
 use super::lists::{Lists, bad_input};
+use super::words::shell_word;
 use super::written::{is_stdout, require_apart, write_whole};
 use super::{Page, inert, print, read_option_file, tell};
-use crate::args::{Global, Plan, Shape};
+use crate::args::{Access, Global, Plan, Shape, TargetOptions};
 use crate::config::Configuration;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -54,12 +55,9 @@ pub(super) fn run(
     }
     let proxies = &arguments.logs.reading.trusted_proxies;
     let lists = Lists::read(Some(&arguments.protected), proxies, configuration)?.knowing(&known);
-    let base = match &arguments.target.target {
-        Some(_) => {
-            Base::live(&Remote::open(&arguments.target, &arguments.logs.access, configuration)?)?
-        }
-        None => Base::given(arguments.current.as_deref(), terminal)?,
-    };
+    let access = &arguments.logs.access;
+    let current = arguments.current.as_deref();
+    let base = Base::of(&arguments.target, access, current, configuration, terminal)?;
     let rulings = match &arguments.decisions {
         Some(path) => read_decisions(path)?,
         None => Rulings::default(),
@@ -128,6 +126,27 @@ pub(super) struct Base {
 }
 
 impl Base {
+    /// The sets of a target where options describe one, those of a file, or empty ones.
+    pub(super) fn of(
+        target: &TargetOptions,
+        access: &Access,
+        current: Option<&Path>,
+        configuration: &Configuration,
+        terminal: &Terminal,
+    ) -> Result<Self, Failure> {
+        match current {
+            Some(_) if target.target.is_some() => {
+                Err(Failure::because("plan", "--current and --target contradict each other")
+                    .hint("a target's sets are read where they are; leave --current out")
+                    .exit_with(Exit::Usage))
+            }
+            None if target.describes_one() => {
+                Self::live(&Remote::open(target, access, configuration)?)
+            }
+            _ => Self::given(current, terminal),
+        }
+    }
+
     /// The sets of a target as they are, and its ledger.
     pub(super) fn live(remote: &Remote) -> Result<Self, Failure> {
         let ledger = remote.ledger()?;
@@ -284,7 +303,7 @@ fn human(
     match (&arguments.out, target) {
         (Some(path), Some(target)) if plan.has_changes() => terminal.next(format_args!(
             "review the plan, then: portcullis apply {} --target {target} --expect-hash {}",
-            inert(&path.to_string_lossy()),
+            shell_word(&path.to_string_lossy()),
             plan.sha256()
         )),
         (Some(path), _) => terminal.next(format_args!(

@@ -28,7 +28,6 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{account_page, counted, review_page};
 use crate::pipeline::Surveyed;
-use crate::remote::Remote;
 use crate::server::{Save, Server};
 use crate::terminal::Terminal;
 
@@ -43,17 +42,9 @@ pub(super) fn run(
     let Judge { rules, known } = Judge::load(&inputs.judgement, terminal)?;
     let proxies = &arguments.logs.reading.trusted_proxies;
     let lists = Lists::read(Some(&inputs.protected), proxies, configuration)?.knowing(&known);
-    let base = match (&arguments.target.target, &inputs.current) {
-        (Some(_), Some(_)) => {
-            return Err(Failure::because("plan", "--current and --target contradict each other")
-                .hint("a target's sets are read where they are; leave --current out")
-                .exit_with(Exit::Usage));
-        }
-        (Some(_), None) => {
-            Base::live(&Remote::open(&arguments.target, &arguments.logs.access, configuration)?)?
-        }
-        (None, current) => Base::given(current.as_deref(), terminal)?,
-    };
+    let access = &arguments.logs.access;
+    let current = inputs.current.as_deref();
+    let base = Base::of(&arguments.target, access, current, configuration, terminal)?;
     let by = arguments.by.as_deref().unwrap_or("");
     Ruling::new(None)
         .with_words("", by)

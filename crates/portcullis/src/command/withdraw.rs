@@ -7,6 +7,7 @@
 use portcullis_aws::{Document, SystemClock};
 use portcullis_remediation::{Changes, Clock as _, StoreError};
 
+use super::audit::account_of;
 use super::changing::{Change, Word};
 use super::inert;
 use crate::args::{ByHand, Expire, Pardon, ReleaseAll, Rollback};
@@ -57,8 +58,14 @@ pub(super) fn rollback(
     let operation = name_of_this_process("rollback", now);
     let changes = Changes::rollback(&ledger, &arguments.operation, &operation, now);
     if changes.changes.is_empty() {
+        let (lines, _) = account_of(&change.remote)?;
+        if !lines.iter().any(|line| line.operation == arguments.operation) {
+            let action = format!("undo `{}`", inert(&arguments.operation));
+            return Err(Failure::because(action, "the account has no such operation")
+                .hint("portcullis audit show lists the operations"));
+        }
         terminal.note(format_args!(
-            "nothing that `{}` added is still ours; portcullis audit show lists the operations",
+            "nothing that `{}` added is still ours",
             inert(&arguments.operation)
         ));
     }

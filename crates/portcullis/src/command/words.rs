@@ -19,7 +19,7 @@ pub(super) fn as_typed(logs: &Logs) -> String {
 }
 
 /// An argument as a shell would have to be given it again.
-fn shell_word(argument: &str) -> String {
+pub(super) fn shell_word(argument: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
     if !argument.is_empty() && argument.chars().all(is_plain) {
         argument.to_owned()

@@ -12,8 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::{HOUR_MS, History, Hour, Version};
 use crate::digest::sha256;
 
-/// Begins the document. The number is the version of its form.
-const MAGIC: &str = "portcullis history 2\n";
+/// Begins the document, of any version of its form.
+const NAME: &str = "portcullis history ";
+
+/// The version of its form.
+const VERSION: &str = "2\n";
 
 /// Why a document is no history.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +72,11 @@ impl Hour {
 }
 
 impl History {
+    /// Whether a document was written by a portcullis, of this version or another.
+    pub fn is_ours(document: &[u8]) -> bool {
+        document.starts_with(NAME.as_bytes())
+    }
+
     /// The document. The same history is the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let hours = self.hours.iter().map(|(hour, kept)| IndexedHour {
@@ -80,7 +88,7 @@ impl History {
         });
         let index = Index { settings: self.settings.clone(), hours: hours.collect() };
         let index = serde_json::to_string(&index).expect("texts and numbers are JSON");
-        let mut bytes = format!("{MAGIC}{index}\n").into_bytes();
+        let mut bytes = format!("{NAME}{VERSION}{index}\n").into_bytes();
         for kept in self.hours.values() {
             bytes.extend_from_slice(&kept.bytes());
         }
@@ -89,7 +97,9 @@ impl History {
 
     /// Reads a document.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, HistoryError> {
-        let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or(HistoryError::Magic)?;
+        let rest = bytes.strip_prefix(NAME.as_bytes());
+        let rest = rest.and_then(|rest| rest.strip_prefix(VERSION.as_bytes()));
+        let rest = rest.ok_or(HistoryError::Magic)?;
         let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
         let index: Index = serde_json::from_slice(&rest[..end]).map_err(HistoryError::Index)?;
         let mut scans = rest.get(end + 1..).unwrap_or_default();

@@ -28,6 +28,8 @@ pub struct Shown<'d> {
     pub difference: &'d Difference,
     /// Good requests that one rule may harm.
     pub max_harm: u64,
+    /// Requests or offenders that may be found no longer, if that is asked for.
+    pub max_loss: Option<u64>,
     /// Whether secrets in logged text are written.
     pub secrets: Secrets,
 }
@@ -36,6 +38,17 @@ impl Shown<'_> {
     /// The rules that harm more than they may.
     pub fn at_fault(&self) -> impl Iterator<Item = &RuleDifference> {
         self.difference.rules.iter().filter(|rule| self.is_at_fault(rule))
+    }
+
+    /// Whether more is found no longer than may be.
+    pub fn loses_too_much(&self) -> bool {
+        let lost = self.difference.totals.flagged_dropped.max(self.dropped().count() as u64);
+        self.max_loss.is_some_and(|most| lost > most)
+    }
+
+    /// The sources that are offenders no longer.
+    fn dropped(&self) -> impl Iterator<Item = &SourceDifference> {
+        self.difference.sources.iter().filter(|source| source.is_dropped())
     }
 
     fn is_at_fault(&self, rule: &RuleDifference) -> bool {
@@ -254,12 +267,14 @@ fn write_detection(object: &mut Object<'_>, detection: &Detection) {
     object.objects("evidence", with_rule, evidence);
 }
 
-/// Writes a test case for each rule, which fails when the rule harms more than it may.
+/// Writes a test case for each rule, which fails when the rule harms more than it may, and one
+/// for what is found no longer, where a limit is set for it.
 pub fn write_junit(out: &mut impl Write, shown: &Shown<'_>) -> io::Result<()> {
     let rules = &shown.difference.rules;
-    let failures = shown.at_fault().count();
+    let failures = shown.at_fault().count() + usize::from(shown.loses_too_much());
     writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
-    let counts = format!("tests=\"{}\" failures=\"{failures}\" errors=\"0\"", rules.len());
+    let tests = rules.len() + usize::from(shown.max_loss.is_some());
+    let counts = format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"0\"");
     writeln!(out, "<testsuites name=\"portcullis backtest\" {counts}>")?;
     writeln!(out, "  <testsuite name=\"rules\" {counts} skipped=\"0\">")?;
     for rule in rules {
@@ -287,7 +302,33 @@ pub fn write_junit(out: &mut impl Write, shown: &Shown<'_>) -> io::Result<()> {
         }
         writeln!(out, "      </failure>\n    </testcase>")?;
     }
+    if let Some(most) = shown.max_loss {
+        write_loss(out, shown, most)?;
+    }
     writeln!(out, "  </testsuite>\n</testsuites>")
+}
+
+fn write_loss(out: &mut impl Write, shown: &Shown<'_>, most: u64) -> io::Result<()> {
+    let case = "<testcase classname=\"portcullis.backtest\" name=\"loss\"";
+    if !shown.loses_too_much() {
+        return writeln!(out, "    {case}/>");
+    }
+    let message = format!(
+        "{} and {} found no longer, more than {}",
+        counted(shown.difference.totals.flagged_dropped, "flagged request", "flagged requests"),
+        counted(shown.dropped().count() as u64, "offender", "offenders"),
+        human_count(most)
+    );
+    writeln!(out, "    {case}>")?;
+    writeln!(out, "      <failure type=\"loss\" message=\"{}\">", escaped(&message))?;
+    for lost in shown.dropped() {
+        writeln!(out, "no longer an offender: {}", source(lost.source))?;
+    }
+    for rule in shown.difference.rules.iter().filter(|rule| rule.flagged_dropped > 0) {
+        let requests = counted(rule.flagged_dropped, "request", "requests");
+        writeln!(out, "no longer flagged by {}: {requests}", escaped(&rule.rule))?;
+    }
+    writeln!(out, "      </failure>\n    </testcase>")
 }
 
 /// Text inside XML. What control characters it had are escapes already.

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use portcullis_detection::{Budget, Calibration, Measured};
 
-use crate::output::counted;
+use crate::output::findings::coverage;
 use crate::output::json::{Object, Secrets};
 use crate::output::table::{Align, Cell, Table};
+use crate::output::{counted, write_not_seen};
 use crate::progress::human_count;
 use crate::terminal::{BAD, HEADING, Painted, Terminal};
 
@@ -56,7 +57,7 @@ pub fn write_table(
         row.extend(
             QUANTILES.map(|(_, part, of)| Cell::plain(human_count(measured.quantile(part, of)))),
         );
-        let keeps = measured.keeps(budget, honest);
+        let keeps = measured.keeps(budget, honest).filter(|_| honest > 0);
         row.extend([
             Cell::plain(human_count(measured.highest())),
             Cell::plain(human_count(measured.threshold)),
@@ -80,7 +81,7 @@ pub fn write_table(
     if !is_any {
         writeln!(out, "  no threshold does")?;
     }
-    Ok(())
+    write_not_seen(out, &calibration.coverage, terminal)
 }
 
 /// Writes one document and a line feed.
@@ -88,6 +89,7 @@ pub fn write_json(out: &mut Vec<u8>, calibration: &Calibration, budget: Budget) 
     let honest = calibration.honest;
     let mut document = Object::open(out, Secrets::Hidden);
     document.number("schema_version", SCHEMA_VERSION);
+    document.object("coverage", |object| coverage(object, &calibration.coverage, None));
     document.number("clients", calibration.clients);
     document.number("honest_clients", honest);
     document.number("may_be_named", budget.clients(honest));
@@ -104,7 +106,7 @@ pub fn write_json(out: &mut Vec<u8>, calibration: &Calibration, budget: Budget) 
         });
         object.number("threshold", measured.threshold);
         object.number("named_clients", measured.named_at(measured.threshold));
-        if let Some(threshold) = measured.keeps(budget, honest) {
+        if let Some(threshold) = measured.keeps(budget, honest).filter(|_| honest > 0) {
             object.number("threshold_within_budget", threshold);
         }
         if let Some(line) = line(measured, budget, honest) {
