@@ -20,7 +20,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_for(what, ready, seconds=60):
+def wait_for(what, ready, seconds=120):
     begun = time.monotonic()
     while not ready():
         if time.monotonic() - begun > seconds:
@@ -50,7 +50,7 @@ def is_alive(process):
     try:
         with open(f"/proc/{process}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
@@ -58,7 +58,11 @@ def kill(process):
     """Kills what lives; whether it was alive before and is not after."""
     if not is_alive(process):
         return False
-    os.kill(process, signal.SIGKILL)
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        # It ended by itself in between, as what others begin does when they end.
+        return False
     wait_for(f"end of {process}", lambda: not is_alive(process), 10)
     return True
 
