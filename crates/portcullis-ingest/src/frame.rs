@@ -34,6 +34,9 @@ use crate::{Origin, Reject, RejectReason, Request, Sink, Untrusted, combined, js
 /// template says.
 pub(crate) const STRUCTURE_SEARCH_BYTES: usize = 64 * 1024;
 
+/// What stands around and between objects where somebody made an array of them.
+const ARRAY_MARKS: &[u8] = b"[,]";
+
 /// Reads the records of one object, step by step.
 pub(crate) struct Reader<'f> {
     pub(crate) format: Option<&'f LogFormat>,
@@ -141,6 +144,12 @@ impl<'f> Reader<'f> {
         if rest.len() < text.len() {
             return Some(text.len() - rest.len());
         }
+        if self.reads_objects() {
+            let between = text.iter().take_while(|byte| ARRAY_MARKS.contains(byte)).count();
+            if between > 0 {
+                return Some(between);
+            }
+        }
         if text[0] == b'#' {
             // Headers of line formats; a record of JSON or XML never begins so.
             let length = line(text, whole, |line| {
@@ -195,6 +204,15 @@ impl<'f> Reader<'f> {
         }
     }
 
+    /// Whether records are JSON objects.
+    fn reads_objects(&self) -> bool {
+        match self.format.map(|format| &format.reading) {
+            Some(Reading::Template(compiled)) => compiled.template.form == Form::Json,
+            Some(Reading::Waf | Reading::CloudFrontJson | Reading::Envelope(..)) => true,
+            Some(Reading::Combined(_) | Reading::Alb | Reading::CloudFrontLines) | None => false,
+        }
+    }
+
     /// Whether the last record of an object that ends early may miss its end: a line
     /// without a line feed. Objects of JSON and XML say themselves where they end.
     fn ends_inside(&self, text: &[u8]) -> bool {
@@ -203,8 +221,7 @@ impl<'f> Reader<'f> {
                 matches!(compiled.template.form, Form::Csv | Form::Line)
                     && self.lines != Some(false)
             }
-            Some(Reading::Waf | Reading::CloudFrontJson | Reading::Envelope(..)) => false,
-            Some(Reading::Combined(_) | Reading::Alb | Reading::CloudFrontLines) | None => true,
+            _ => !self.reads_objects(),
         };
         by_line && memchr::memchr(b'\n', text).is_none()
     }

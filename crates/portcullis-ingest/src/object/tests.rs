@@ -85,6 +85,18 @@ fn every_separator_and_every_compression_gives_the_same_requests() {
 }
 
 #[test]
+fn objects_in_an_array_are_records_as_they_would_be_without_it() {
+    for [begin, between, end] in [["[", ",", "]"], ["[\n  ", ",\n  ", "\n]\n"], ["", ",\n", ""]] {
+        let text = [begin, &["/a", "/b", "/c"].map(record).join(between), end].concat();
+        let (seen, report) = read(text.as_bytes(), &ReadOptions::default());
+        assert_eq!(seen.paths, ["/a", "/b", "/c"], "{text}");
+        assert_eq!((report.rejected(), report.text_bytes), (0, text.len() as u64), "{text}");
+    }
+    let (seen, _) = read(br#"[1,{"ip":"192.0.2.1"},"a"]"#, &ReadOptions::default());
+    assert_eq!(seen.rejects.iter().map(|reject| reject.1).collect::<Vec<_>>(), [1, 3, 22]);
+}
+
+#[test]
 fn a_truncated_object_keeps_what_was_read_and_says_so() {
     let text = (0..2_000).map(|n| record(&format!("/{n}")) + "\n").collect::<String>();
     let bytes = gzip(text.as_bytes());
