@@ -66,6 +66,15 @@ impl Patterns {
         self.groups.iter().any(|group| group.match_in(text))
     }
 
+    /// Whether the first match of any reaches beyond a place in the text.
+    pub(crate) fn match_beyond(&self, text: &[u8], place: usize) -> bool {
+        self.groups.iter().any(|group| {
+            let ends = |each: usize| group.each(each).find(text).map(|found| found.end());
+            group.match_in(text)
+                && (0..group.texts.len()).any(|each| ends(each).is_some_and(|end| end > place))
+        })
+    }
+
     /// The places of those that match, as bits; those behind the 64th share the last.
     pub(crate) fn matches_in(&self, text: &[u8]) -> u64 {
         let mut bits = 0;

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::rule::Signature;
+use crate::rule::{Signature, Subject};
 
 /// What one rule cost. Adds up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Census {
         &mut self,
         rule: usize,
         signature: &Signature,
-        view: &[u8],
+        (subject, view): (Subject, &[u8]),
         literal: Range<u32>,
         hit: bool,
     ) {
@@ -105,7 +105,9 @@ impl Census {
         }
         if !signature.unless.is_empty() {
             work.bytes += length;
-            work.withdrawn |= signature.unless.matches_in(view);
+            if signature.is_excused(subject, view) {
+                work.withdrawn |= signature.unless.matches_in(view);
+            }
         }
         if signature.unless_whole.is_some() {
             work.bytes += length;
