@@ -49,10 +49,7 @@ impl Signature {
     /// behind it: of `/docs/../web-inf/web.xml` nothing lies below `/docs/`.
     pub(crate) fn is_excused(&self, subject: Subject, view: &[u8]) -> bool {
         let left = (subject == Subject::Path).then(|| last_step_up(view)).flatten();
-        left.map_or_else(
-            || self.unless.match_in(view),
-            |left| self.unless.match_beyond(view, left),
-        )
+        left.map_or_else(|| self.unless.match_in(view), |left| self.unless.match_beyond(view, left))
     }
 }
 
