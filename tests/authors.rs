@@ -116,6 +116,19 @@ fn a_backtest_shows_who_would_be_harmed() {
 }
 
 #[test]
+fn a_backtest_warns_of_rules_that_fail_and_of_logs_that_say_nothing() {
+    let files = changed_rules();
+    files.write("new/other/probe.toml", RULE.replace("%68arness-probe", "goat"));
+    let (old, new, log) = (files.path("old"), files.path("new"), files.path("a.log"));
+    let warned = portcullis(["backtest", &old, &new, &log]).run().expect_code(0).stderr;
+    assert!(warned.contains(&format!("1 example of {new} failed")), "{warned}");
+    assert!(!warned.contains(&format!("of {old} failed")), "{warned}");
+    let nothing = files.write("nothing.log", "");
+    let warned = portcullis(["backtest", &old, &old, &nothing]).run().expect_code(0).stderr;
+    assert!(warned.contains("nothing was compared"), "{warned}");
+}
+
+#[test]
 fn a_backtest_ends_with_2_where_attacks_would_be_missed() {
     let files = changed_rules();
     let (old, new, log) = (files.path("old"), files.path("new"), files.path("a.log"));

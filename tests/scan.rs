@@ -118,6 +118,20 @@ fn the_table_shows_the_reason_beside_each_and_the_next_command() {
 }
 
 #[test]
+fn the_next_command_asks_the_same_of_the_same_requests() {
+    let files = Files::new();
+    let object = log(&files);
+    let options = ["--from", "2025-11-04", "--trusted-proxy", "10.0.0.0/8", "--keep-duplicates"];
+    let ran = portcullis(["scan", &object].into_iter().chain(options)).run().expect_code(0);
+    let (_, next) = ran.stderr.split_once("next: portcullis ").expect("a next command");
+    let (next, _) = next.split_once(" shows").expect("what it shows");
+    let options = "--trusted-proxy 10.0.0.0/8 --from 2025-11-04T00:00:00.000Z --keep-duplicates";
+    assert_eq!(next, format!("plan {object} {options}"));
+    let plan = portcullis(next.split(' ')).run().expect_code(0).text();
+    assert!(plan.contains("203.0.113.9"), "{plan}");
+}
+
+#[test]
 fn top_limits_the_table_and_says_so() {
     let files = Files::new();
     let text: String = (1..=9).map(|n| attacks(&format!("203.0.113.{n}"), 3)).collect();

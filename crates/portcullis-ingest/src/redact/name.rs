@@ -29,7 +29,8 @@ const TOKEN_NAMES: [&[u8]; 16] = [
 
 /// Names that mean a token only as a whole, alone or inside of what is structured:
 /// `user[pwd]`.
-const TOKEN_WHOLE_NAMES: [&[u8]; 6] = [b"sid", b"pwd", b"pass", b"key", b"sig", b"hmac"];
+const TOKEN_WHOLE_NAMES: [&[u8]; 8] =
+    [b"sid", b"pwd", b"pass", b"passcode", b"pin", b"key", b"sig", b"hmac"];
 
 /// Most bytes of a name that are looked at: its last.
 const MOST_NAME_BYTES: usize = 128;

@@ -4,11 +4,13 @@ use portcullis_detection::{Comparison, ObjectSeen};
 use portcullis_ingest::{Reject, Request, Sink};
 
 use super::judgement::load_crawlers;
+use super::words::shell_word;
 use super::{Page, Prepared, load_named_rules, print, tell};
 use crate::args::{Backtest, BacktestOutput, Global};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::backtest::{Shown, write_json, write_junit, write_table};
+use crate::output::counted;
 use crate::pipeline::Gather;
 use crate::terminal::Terminal;
 
@@ -20,6 +22,17 @@ pub(super) fn run(
     let crawlers = load_crawlers(&arguments.crawlers, terminal)?;
     let old = load_named_rules(&arguments.old)?.with_crawlers(crawlers.clone());
     let new = load_named_rules(&arguments.new)?.with_crawlers(crawlers);
+    for (directory, rules) in [(&arguments.old, &old), (&arguments.new, &new)] {
+        let failed = rules.test().len() as u64;
+        if failed > 0 {
+            let failed = counted(failed, "example", "examples");
+            let directory = shell_word(&directory.to_string_lossy());
+            terminal.warn(format_args!(
+                "not all rules do what they say: {failed} of {directory} failed; \
+                 `portcullis rules test {directory}` names them"
+            ));
+        }
+    }
     let prepared = Prepared::new(&arguments.logs, global, terminal)?;
     prepared.require_client()?;
     let reading = prepared.reading();
@@ -50,6 +63,9 @@ pub(super) fn run(
     .expect("writing to memory does not fail");
     print(&out)?;
 
+    if difference.totals.requests == 0 {
+        terminal.warn("nothing was compared: no request was read, or none of the time asked for");
+    }
     prepared.tell_joined(terminal);
     let gaps = tell(&tally, Page::None, terminal);
     let harmed = arguments.fail_on_harm && shown.at_fault().next().is_some();

@@ -54,7 +54,7 @@ pub(super) fn run(
     {
         terminal.next(format_args!(
             "portcullis review {} --source {} shows what it sent, who is like it, and the plan",
-            as_typed(&arguments.logs),
+            as_typed(&arguments.logs, &arguments.judgement),
             account.source.addr()
         ));
     }

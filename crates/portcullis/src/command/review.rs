@@ -88,7 +88,7 @@ pub(super) fn run(
         print(&out)?;
         terminal.next(format_args!(
             "portcullis review {} decides about it; nothing has been changed",
-            as_typed(&arguments.logs)
+            as_typed(&arguments.logs, &arguments.plan.judgement)
         ));
         return Ok(prepared.exit.or_worse(gaps));
     }

@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Scan, global: &Global, terminal: &Terminal) -> Res
     if page == Page::Shown && !findings.offenders.is_empty() {
         terminal.next(format_args!(
             "portcullis plan {} shows what blocking them would change",
-            as_typed(&arguments.logs)
+            as_typed(&arguments.logs, &arguments.judgement)
         ));
     }
     Ok(prepared.exit.or_worse(gaps).or_worse(found(arguments, &findings)))
