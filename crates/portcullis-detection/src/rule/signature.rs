@@ -45,20 +45,22 @@ impl Signature {
         &self.literals
     }
 
-    /// Whether an exception holds in a view of a text. In a path it does not when the path goes up
-    /// behind it: of `/docs/../web-inf/web.xml` nothing lies below `/docs/`.
-    pub(crate) fn is_excused(&self, subject: Subject, view: &[u8]) -> bool {
-        let left = (subject == Subject::Path).then(|| last_step_up(view)).flatten();
-        left.map_or_else(|| self.unless.match_in(view), |left| self.unless.match_beyond(view, left))
+    /// Whether an exception holds in a view of a text. It does not where the text goes up behind
+    /// it: of `/docs/../web-inf/web.xml` nothing lies below `/docs/`.
+    pub(crate) fn is_excused(&self, view: &[u8]) -> bool {
+        match last_step_up(view) {
+            Some(left) => self.unless.match_beyond(view, left),
+            None => self.unless.match_in(view),
+        }
     }
 }
 
 /// Where the dots of the last segment begin that goes up, if one does.
-fn last_step_up(path: &[u8]) -> Option<usize> {
+fn last_step_up(text: &[u8]) -> Option<usize> {
     let is_mark = |byte: &u8| matches!(byte, b'/' | b'\\' | b';');
-    memchr::memmem::rfind_iter(path, b"..").find(|&dots| {
-        let before = dots.checked_sub(1).map(|before| path[before]);
-        before.is_some_and(|before| is_mark(&before)) && path.get(dots + 2).is_none_or(is_mark)
+    memchr::memmem::rfind_iter(text, b"..").find(|&dots| {
+        let before = dots.checked_sub(1).map(|before| text[before]);
+        before.is_some_and(|before| is_mark(&before)) && text.get(dots + 2).is_none_or(is_mark)
     })
 }
 

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::rule::{Signature, Subject};
+use crate::rule::Signature;
 
 /// What one rule cost. Adds up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Census {
         &mut self,
         rule: usize,
         signature: &Signature,
-        (subject, view): (Subject, &[u8]),
+        view: &[u8],
         literal: Range<u32>,
         hit: bool,
     ) {
@@ -105,7 +105,7 @@ impl Census {
         }
         if !signature.unless.is_empty() {
             work.bytes += length;
-            if signature.is_excused(subject, view) {
+            if signature.is_excused(view) {
                 work.withdrawn |= signature.unless.matches_in(view);
             }
         }

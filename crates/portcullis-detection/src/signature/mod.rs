@@ -309,9 +309,9 @@ impl<'r> Classifier<'r> {
         let view = self.search.views.get(text, candidate.view);
         let literal = candidate.start..candidate.end;
         let is_whole = &mut self.search.whole[candidate.view as usize];
-        let found = confirmed(signature, subject, view, literal.clone(), is_whole);
+        let found = confirmed(signature, view, literal.clone(), is_whole);
         if let Some(census) = &mut self.search.census {
-            census.confirmation(index, signature, (subject, view), literal, found.is_some());
+            census.confirmation(index, signature, view, literal, found.is_some());
         }
         let Some(span) = found else { return };
         self.search.clean = false;
@@ -337,7 +337,6 @@ impl<'r> Classifier<'r> {
 /// Where the rule matches in the view, if it does.
 fn confirmed(
     signature: &Signature,
-    subject: Subject,
     view: &[u8],
     literal: std::ops::Range<u32>,
     is_whole: &mut [Option<bool>; Whole::ALL.len()],
@@ -353,7 +352,7 @@ fn confirmed(
         }
     }
     let mut is = |form: Whole| *is_whole[form as usize].get_or_insert_with(|| form.is(view));
-    if signature.is_excused(subject, view) || signature.unless_whole.is_some_and(&mut is) {
+    if signature.is_excused(view) || signature.unless_whole.is_some_and(&mut is) {
         return None;
     }
     Some(span)
